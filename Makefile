@@ -1,0 +1,59 @@
+# make run   - set everything up, then run the whole pipeline (DATA=path for your own images)
+# make test  - set everything up, then lint, check types and imports, and test
+# make lock  - pin requirements.txt anew from requirements.in and overrides.txt
+
+PYTHON ?= python3.11
+DATA ?= synthetic
+UV_VERSION := 0.13.9
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+READY := .venv/.ready
+
+.PHONY: help setup run test test-slow lint lock setup-gpu clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+setup: $(READY)
+
+$(UV):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "CPython 3.11 is needed, found " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# The lock is installed as it stands (no resolving) and byte-compiled: `import tfx` takes three
+# times as long where .pyc files are missing and cannot be written.
+$(READY): requirements.txt setup.py Makefile | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode -r requirements.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup-gpu: $(READY)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -r requirements-gpu.txt
+
+run: $(READY)
+	$(BIN)/signs run --data "$(DATA)" $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lock: | $(UV)
+	$(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" \
+	    --override overrides.txt requirements.in --output-file requirements.txt
+	$(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" \
+	    --constraint requirements.txt requirements-gpu.in --output-file requirements-gpu.txt
+
+clean:
+	rm -rf .venv build *.egg-info

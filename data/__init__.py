@@ -1,0 +1,1 @@
+"""Images to TFRecord spans: sources, conversion, manifest, curated schema."""

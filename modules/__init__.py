@@ -1,0 +1,1 @@
+"""User code that TFX calls by dotted path: preprocessing, model, trainer, evaluation."""

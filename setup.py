@@ -1,0 +1,29 @@
+"""The installable packages and the `signs` command.
+
+Dependencies are not listed here: they are locked in requirements.txt, because no resolver can
+install this set without overrides.txt. `kubeflow/` is never installed, since an SDK on the package
+index has that name.
+"""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="signs-pipeline",
+    version="0.1.0",
+    description="SIGNS images in, a blessed ResNet50 out: a TFX pipeline",
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(
+        include=[
+            f"{package}{suffix}"
+            for package in ("components", "data", "modules", "pipeline", "serving")
+            for suffix in ("", ".*")
+        ]
+    ),
+    package_data={"data": ["schema/*.pbtxt"]},
+    entry_points={
+        "console_scripts": [
+            "signs = pipeline.cli:main",
+            "signs-model-server = serving.server.main:main",
+        ]
+    },
+)
