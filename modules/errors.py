@@ -1,0 +1,8 @@
+"""The root of the project's errors that a user can mend."""
+
+
+class UserError(ValueError):
+    """A user's mistake: its text, one or two lines, is all that the command line prints.
+
+    The text names what was wrong, where, and what to do about it.
+    """
