@@ -1,0 +1,7 @@
+"""What a user can mend in the data."""
+
+from modules.errors import UserError
+
+
+class IngestError(UserError):
+    """Data that cannot be ingested or read back; the text says what is wrong and what to do."""
