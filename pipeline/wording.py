@@ -1,0 +1,25 @@
+"""Numbers as people read them."""
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a clock shows them: `0:05`, `1:23`, `2:03:04`."""
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `5.2 s`, `48 s`, `6 min 12 s`, `2 h 05 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours} h {minute:02} min" if hours else f"{minute} min {second:02} s"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as `87.5 %`; a dash where there is none."""
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
