@@ -1,0 +1,54 @@
+"""Binds plain methods to gRPC: one request message in, one response message out, errors raised.
+
+A method that is not listed is UNIMPLEMENTED to callers, which grpc answers by itself.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+
+from serving.server.errors import DeadlineExceededError, RequestError
+
+log = logging.getLogger(__name__)
+
+
+def unary_handler(method: Callable[[Any], Any], request_type: Any) -> grpc.RpcMethodHandler:
+    """The handler of one RPC.
+
+    Args:
+        method: takes a `request_type`, returns the response message, raises `RequestError`.
+        request_type: the message class of its requests.
+    """
+
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            # A request may have waited for a thread longer than its caller waits for an answer.
+            if context.time_remaining() == 0:
+                raise DeadlineExceededError("Deadline exceeded before the request was started")
+            return method(request)
+        except RequestError as error:
+            context.abort(error.code, error.message)
+        except Exception:
+            log.exception("A request failed for a reason that is not the caller's")
+            context.abort(grpc.StatusCode.INTERNAL, "Internal error; the server's log says more")
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer,
+        request_deserializer=request_type.FromString,
+        response_serializer=lambda response: response.SerializeToString(),
+    )
+
+
+def service(
+    name: str, methods: Mapping[str, tuple[Callable[[Any], Any], Any]]
+) -> grpc.GenericRpcHandler:
+    """The handler of a service.
+
+    Args:
+        name: the service's full name, as in "tensorflow.serving.PredictionService".
+        methods: for each RPC its method and the class of its requests.
+    """
+    handlers = {rpc: unary_handler(*method) for rpc, method in methods.items()}
+    return grpc.method_handlers_generic_handler(name, handlers)
