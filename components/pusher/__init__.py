@@ -1,0 +1,5 @@
+"""Pusher whose versions appear whole or not at all."""
+
+from components.pusher.component import Pusher
+
+__all__ = ["Pusher"]

@@ -1,0 +1,104 @@
+"""A blessed model in; a version under the serving base path out.
+
+The stock executor writes into the version's folder and copies `saved_model.pb` last. Killed on the
+way, it leaves a folder that is no model, for ever, and while the last copy runs a model server may
+read half a file. Here the version is written aside, flushed, and renamed. A model that is already
+the newest version is not pushed again, so that the step may be repeated at will.
+"""
+
+import filecmp
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.pusher import executor as stock
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, proto_utils
+
+# Model servers look at folders with numeric names alone.
+_STAGING_PREFIX = ".pushing-"
+
+
+class Executor(stock.Executor):
+    """Pushes to a folder of a local (or mounted) file system."""
+
+    def Do(  # noqa: N802 - TFX's name
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Pushes the model if Evaluator and the infrastructure check have blessed it.
+
+        Raises:
+            OSError: the model cannot be written, for example since the disk is full; nothing of
+                it is left under the base path then.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        pushed = artifact_utils.get_single_instance(
+            output_dict[standard_component_specs.PUSHED_MODEL_KEY]
+        )
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            return
+        destination = pusher_pb2.PushDestination()
+        proto_utils.json_to_proto(
+            exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination
+        )
+        model = self.GetModelPath(input_dict)
+        version = publish(Path(model), Path(destination.filesystem.base_directory))
+        io_utils.copy_dir(model, pushed.uri)
+        self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
+
+
+def publish(model: Path, base: Path) -> Path:
+    """Copies a SavedModel to a new version under the base path, in one visible step.
+
+    Args:
+        model: folder of the SavedModel.
+        base: the base path that model servers poll.
+
+    Returns:
+        The version's folder. Its name is the time in seconds since 1970, or, where that is taken,
+        the next free number, so that a newer version always has the higher number. If the newest
+        version is this model to the byte, it is the newest version's.
+    """
+    base.mkdir(parents=True, exist_ok=True)
+    for leftover in base.glob(f"{_STAGING_PREFIX}*"):
+        shutil.rmtree(leftover)
+    numbers = [int(entry.name) for entry in base.iterdir() if entry.name.isdecimal()]
+    if numbers and _is_same(model, base / str(max(numbers))):
+        return base / str(max(numbers))
+    number = max([int(time.time()), *(taken + 1 for taken in numbers)])
+    staging = base / f"{_STAGING_PREFIX}{number}"
+    try:
+        shutil.copytree(model, staging)
+        for path in [*staging.rglob("*"), staging]:
+            _flush(path)
+        target = base / str(number)
+        staging.rename(target)
+        _flush(base)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return target
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    files = [sorted(p.relative_to(d) for p in d.rglob("*") if p.is_file()) for d in (one, other)]
+    return files[0] == files[1] and all(
+        filecmp.cmp(one / file, other / file, shallow=False) for file in files[0]
+    )
+
+
+def _flush(path: Path) -> None:
+    """Puts a file or folder on the disk, so that a power cut after the rename loses nothing."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,73 @@
+"""The serving check's channels; what it does is in the executor."""
+
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.types import BaseChannel, Channel, ComponentSpec
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+from tfx.types.standard_artifacts import (
+    Examples,
+    InfraBlessing,
+    Model,
+    ModelBlessing,
+    ModelRun,
+    TransformGraph,
+)
+
+from components.serving_check.executor import Executor
+
+
+class ServingCheckSpec(ComponentSpec):
+    """Names and types of the channels, as TFX wants them."""
+
+    PARAMETERS = {"max_images": ExecutionParameter(type=int)}  # noqa: RUF012 - TFX's form
+    INPUTS = {  # noqa: RUF012
+        "model": ChannelParameter(type=Model),
+        "model_run": ChannelParameter(type=ModelRun),
+        "model_blessing": ChannelParameter(type=ModelBlessing),
+        "transform_graph": ChannelParameter(type=TransformGraph),
+        "examples": ChannelParameter(type=Examples),
+    }
+    OUTPUTS = {"blessing": ChannelParameter(type=InfraBlessing)}  # noqa: RUF012
+
+
+class ServingCheck(BaseComponent):
+    """Serves the candidate in a process of its own and compares its answers with the training's.
+
+    It takes the place of TFX's InfraValidator, which needs Docker or Kubernetes: Pusher takes its
+    `blessing` as `infra_blessing`.
+    """
+
+    SPEC_CLASS = ServingCheckSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        model: BaseChannel,
+        model_run: BaseChannel,
+        model_blessing: BaseChannel,
+        transform_graph: BaseChannel,
+        examples: BaseChannel,
+        max_images: int,
+    ) -> None:
+        """Constructs the component.
+
+        Args:
+            model: the candidate, type Model.
+            model_run: what the Trainer kept beside it, type ModelRun: the network before export.
+            model_blessing: the Evaluator's, type ModelBlessing; a candidate that it has refused is
+                not served.
+            transform_graph: Transform's, type TransformGraph.
+            examples: type Examples, with a `test` split.
+            max_images: test images to send, at most.
+        """
+        super().__init__(
+            ServingCheckSpec(
+                model=model,
+                model_run=model_run,
+                model_blessing=model_blessing,
+                transform_graph=transform_graph,
+                examples=examples,
+                max_images=max_images,
+                blessing=Channel(type=InfraBlessing),
+            )
+        )

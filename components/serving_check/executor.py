@@ -1,0 +1,163 @@
+"""A candidate in, an InfraBlessing out: does it answer over gRPC as it did when it was trained?
+
+test Examples -+-> network before export (in this process) -> expected -+
+               +-> model server on loopback (its own process) -> served -+-> blessed if they agree
+"""
+
+import json
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from modules import features
+from modules.errors import UserError
+
+# Two compilations of one network differ in the order of their additions, not in their answers.
+TOLERANCE = 1e-5
+
+BLESSED_PROPERTY = "blessed"  # Pusher reads it
+RESULT_FILE = "serving_check.json"
+_MODEL_NAME = "candidate"
+_START_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the check found; kept beside the blessing."""
+
+    blessed: bool
+    reason: str  # in words
+    images: int = 0
+    largest_difference: float | None = None  # between probabilities
+
+
+class Executor(BaseExecutor):
+    """Compares served answers with those of the trained network."""
+
+    def Do(  # noqa: N802 - TFX's name
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Checks the candidate and writes the blessing, or its refusal with the reason."""
+        self._log_startup(input_dict, output_dict, exec_properties)
+        inputs = {key: artifact_utils.get_single_instance(input_dict[key]) for key in input_dict}
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        if model_utils.is_model_blessed(inputs["model_blessing"]):
+            test_files = artifact_utils.get_split_uri([inputs["examples"]], features.TEST)
+            result = check(
+                model=Path(path_utils.serving_model_path(inputs["model"].uri)),
+                model_run=Path(inputs["model_run"].uri),
+                transform_graph=Path(inputs["transform_graph"].uri),
+                images=read_images(Path(test_files), exec_properties["max_images"]),
+            )
+        else:
+            result = Result(False, "not checked, since the Evaluator did not bless the model")
+        directory = Path(blessing.uri)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / RESULT_FILE).write_text(json.dumps(asdict(result), indent=1))
+        (directory / ("INFRA_BLESSED" if result.blessed else "INFRA_NOT_BLESSED")).touch()
+        blessing.set_int_custom_property(BLESSED_PROPERTY, int(result.blessed))
+        blessing.set_string_custom_property("reason", result.reason)
+
+
+def check(model: Path, model_run: Path, transform_graph: Path, images: list[bytes]) -> Result:
+    """Serves a SavedModel and compares.
+
+    Args:
+        model: folder of the candidate's SavedModel.
+        model_run: folder in which the Trainer kept the network before export.
+        transform_graph: folder of Transform's output.
+        images: encoded images.
+
+    Returns:
+        Blessed, if every image got an answer within TOLERANCE of what was expected.
+    """
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(1) as pool:
+        base = Path(directory) / _MODEL_NAME
+        base.mkdir()
+        (base / "1").symlink_to(model.resolve(), target_is_directory=True)
+        # The server loads TensorFlow and the model while this process computes what to expect.
+        served = pool.submit(_served_probabilities, base, images)
+        expected = expected_probabilities(model_run, transform_graph, images)
+        try:
+            answers = served.result()
+        except (UserError, RuntimeError, OSError) as err:
+            return Result(False, f"the model server gave no answers: {err}", len(images))
+    return compare(expected, answers)
+
+
+def compare(expected: np.ndarray, served: np.ndarray) -> Result:
+    """Judges served probabilities, float32 [images, classes], against the expected ones."""
+    if served.shape != expected.shape:
+        return Result(
+            False, f"served {served.shape} probabilities, expected {expected.shape}", len(served)
+        )
+    # A served NaN must not pass: every comparison with it is false.
+    difference = float(np.max(np.abs(served - expected)))
+    if difference <= TOLERANCE:
+        reason = f"served as trained: probabilities differ by {difference:.1e} at most"
+        return Result(True, reason, len(served), difference)
+    worst = int(np.argmax(np.max(np.abs(served - expected), axis=1)))
+    return Result(
+        False,
+        f"served probabilities differ from the trained model's by {difference:.3g}, "
+        f"more than {TOLERANCE:g} (image {worst})",
+        len(served),
+        difference,
+    )
+
+
+def read_images(directory: Path, count: int) -> list[bytes]:
+    """The first encoded images of a split's gzipped TFRecord files of tf.train.Examples."""
+    import tensorflow as tf
+
+    files = sorted(str(path) for path in directory.iterdir())
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(count)
+    spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+    return [
+        tf.io.parse_single_example(record, spec)[features.IMAGE].numpy() for record in records
+    ]
+
+
+def expected_probabilities(
+    model_run: Path, transform_graph: Path, images: list[bytes]
+) -> np.ndarray:
+    """What the network answered before it was exported, float32 [images, classes]."""
+    import keras
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    from modules.trainer import TRAINED_MODEL
+
+    transform = tft.TFTransformOutput(str(transform_graph)).transform_features_layer()
+    prepared = transform(
+        {
+            features.IMAGE: tf.constant(images)[:, tf.newaxis],
+            features.LABEL: tf.zeros([len(images), 1], tf.int64),
+        }
+    )
+    network = keras.models.load_model(model_run / TRAINED_MODEL, compile=False)
+    return np.asarray(network(prepared[features.PIXELS], training=False))
+
+
+def _served_probabilities(base: Path, images: list[bytes]) -> np.ndarray:
+    from serving.client import Client
+    from serving.server.process import ServerProcess
+
+    with (
+        ServerProcess(base, model_name=_MODEL_NAME, timeout_s=_START_TIMEOUT_S) as server,
+        Client(server.address, model_name=_MODEL_NAME, timeout_s=120.0) as client,
+    ):
+        answers = client.predict(images)
+    return np.array([answer.probabilities for answer in answers], np.float32)

@@ -1,0 +1,74 @@
+"""The one preparation of pixels, for training, evaluation and serving alike.
+
+encoded image bytes -> decode -> resize -> scale to [0, 1], inside Transform's graph, which travels
+with the model. Augmentation is not preparation: it lives in `modules.augmentation`.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from modules import features
+
+CHANNELS = 3
+
+
+def preprocessing_fn(
+    inputs: dict[str, tf.Tensor], custom_config: dict[str, Any] | None = None
+) -> dict[str, tf.Tensor]:
+    """What TFX's Transform calls.
+
+    Args:
+        inputs: IMAGE string [batch, 1] and LABEL int64 [batch, 1], as the curated schema declares
+            them; other features are left behind.
+        custom_config: `image_size`, pixels a side (default: features.IMAGE_SIZE).
+
+    Returns:
+        PIXELS float32 [batch, size, size, 3] in [0, 1] and LABEL int64 [batch].
+    """
+    size = int((custom_config or {}).get("image_size", features.IMAGE_SIZE))
+    return {
+        features.PIXELS: prepare_images(tf.reshape(inputs[features.IMAGE], [-1]), size),
+        features.LABEL: tf.reshape(inputs[features.LABEL], [-1]),
+    }
+
+
+def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
+    """Decodes, resizes and scales a batch of encoded images.
+
+    A picture that is not square keeps its proportions: its middle square is taken.
+
+    Args:
+        images: string [batch], each a JPEG, PNG, BMP or GIF (of which the first frame counts).
+        size: pixels a side of the result.
+
+    Returns:
+        float32 [batch, size, size, 3] in [0, 1].
+
+    Raises:
+        tf.errors.InvalidArgumentError: in the graph, for bytes that are no image.
+    """
+
+    def prepare(image: tf.Tensor) -> tf.Tensor:
+        pixels = tf.io.decode_image(image, channels=CHANNELS, expand_animations=False)
+        pixels.set_shape([None, None, CHANNELS])
+        shape = tf.shape(pixels)
+        side = tf.minimum(shape[0], shape[1])
+        top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+        pixels = tf.slice(pixels, tf.stack([top, left, 0]), tf.stack([side, side, CHANNELS]))
+        pixels = tf.image.convert_image_dtype(pixels, tf.float32)
+        # Antialiasing matters for photographs ten times the size; at the same size the resize is
+        # the identity, to the bit.
+        pixels = tf.cond(
+            side == size,
+            lambda: pixels,
+            lambda: tf.image.resize(pixels, [size, size], antialias=True),
+        )
+        pixels = tf.clip_by_value(pixels, 0.0, 1.0)
+        return tf.ensure_shape(pixels, [size, size, CHANNELS])
+
+    return tf.map_fn(
+        prepare,
+        images,
+        fn_output_signature=tf.TensorSpec([size, size, CHANNELS], tf.float32),
+    )

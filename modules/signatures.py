@@ -1,0 +1,85 @@
+"""What the exported model answers to: three signatures over one Transform graph and one network.
+
+serving_default     serialized tf.train.Examples -> probabilities, class_id, class_name
+serve_images        encoded image bytes          -> probabilities, class_id, class_name
+transform_features  serialized tf.train.Examples -> pixels, label (for TFMA)
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from modules import features
+
+
+class ServedModel(tf.Module):
+    """A trained network with its preparation of pixels and its class names, ready to export."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        transform_output: tft.TFTransformOutput,
+        class_names: Sequence[str],
+    ) -> None:
+        """Constructs the module.
+
+        Args:
+            network: from float32 [batch, size, size, 3] to probabilities float32 [batch, classes].
+            transform_output: Transform's graph.
+            class_names: one per class, in the order of the labels.
+        """
+        super().__init__()
+        self.network = network
+        self.transform = transform_output.transform_features_layer()
+        self._raw_spec = transform_output.raw_feature_spec()
+        self._class_names = tf.constant(list(class_names), tf.string)
+        # Traced once, called by both serving signatures.
+        self._answer = tf.function(self._answer_pixels)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
+    def serving_default(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers serialized tf.train.Examples, string [batch], of which only IMAGE is read."""
+        spec = {features.IMAGE: self._raw_spec[features.IMAGE]}
+        return self._answer_images(tf.io.parse_example(examples, spec)[features.IMAGE])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.IMAGES_INPUT)])
+    def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers encoded images, string [batch]."""
+        return self._answer_images(image_bytes)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Transform's output for serialized tf.train.Examples, string [batch]."""
+        return self.transform(tf.io.parse_example(examples, self._raw_spec))
+
+    def _answer_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = tf.reshape(images, [-1, 1])
+        # Transform's graph wants a label; what it makes of it is not read.
+        labels = tf.zeros_like(images, tf.int64)
+        prepared = self.transform({features.IMAGE: images, features.LABEL: labels})
+        return self._answer(prepared[features.PIXELS])
+
+    def _answer_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = self.network(pixels, training=False)
+        class_id = tf.argmax(probabilities, axis=1, output_type=tf.int64)
+        return {
+            features.PROBABILITIES: probabilities,
+            features.PREDICTED_CLASS_ID: class_id,
+            features.PREDICTED_CLASS_NAME: tf.gather(self._class_names, class_id),
+        }
+
+
+def export(model: ServedModel, directory: str | Path) -> None:
+    """Writes the SavedModel with its three signatures."""
+    tf.saved_model.save(
+        model,
+        str(directory),
+        signatures={
+            features.SERVING_DEFAULT: model.serving_default,
+            features.SERVE_IMAGES: model.serve_images,
+            features.TRANSFORM_FEATURES: model.transform_features,
+        },
+    )

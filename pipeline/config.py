@@ -1,0 +1,165 @@
+"""What a run computes: the data it reads, the recipe, the thresholds. Where it runs is elsewhere.
+
+defaults for the data set -> overridden by `--set name=value` -> recorded with the run
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from modules import features
+from modules.errors import UserError
+from modules.evaluation import Thresholds
+from modules.recipe import Recipe
+
+
+class ConfigError(UserError):
+    """A value of the configuration cannot be used."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The span that a run reads, as its manifest describes it."""
+
+    name: str  # of the data set: it names the pipeline and the served model
+    span: int
+    class_names: tuple[str, ...]  # in the order of the labels
+    counts: dict[str, int]  # images by split
+    version: int | None = None  # of the span; None takes the newest
+
+    def __post_init__(self) -> None:
+        if len(self.class_names) < 2:
+            raise ConfigError(
+                f"{self.name} has {len(self.class_names)} class: a classifier needs at least two"
+            )
+        for split in (features.TRAIN, features.TEST):
+            if not self.counts.get(split):
+                raise ConfigError(
+                    f"{self.name} has no images in its {split} split: the pipeline trains on "
+                    f"{features.TRAIN} and evaluates on {features.TEST}. Received: {self.counts}"
+                )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold images."""
+        return tuple(split for split in features.SPLITS if self.counts.get(split))
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Everything that a run's results depend on."""
+
+    data: Data
+    image_size: int = features.IMAGE_SIZE  # pixels a side that the network sees
+    # "curated": the schema in the repository; "infer": SchemaGen's guess, for exploration.
+    schema: Literal["curated", "infer"] = "curated"
+    train: Recipe = field(default_factory=Recipe)
+    evaluate: Thresholds = field(default_factory=Thresholds)
+    serving_check_images: int = 32  # test images that the candidate answers before it is pushed
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.image_size <= 1024:
+            raise ConfigError(f"image_size must be in [32, 1024]. Received: {self.image_size}")
+        if self.serving_check_images < 1:
+            raise ConfigError(
+                f"serving_check_images must be at least 1. Received: {self.serving_check_images}"
+            )
+        splits = tuple(split for split in self.train.splits if self.data.counts.get(split))
+        if splits != self.train.splits:
+            # A data set without an `eval` split is trained on what it has.
+            object.__setattr__(self, "train", replace(self.train, splits=splits))
+
+    @property
+    def pipeline_name(self) -> str:
+        """The data set's name: metadata, baselines and pushed models of others are kept apart."""
+        return self.data.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as JSON holds it."""
+        return TypeAdapter(PipelineConfig).dump_python(self, mode="json")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "PipelineConfig":
+        """The configuration that `to_dict` wrote.
+
+        Raises:
+            ConfigError: a value is missing, of another type or out of range.
+        """
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as err:
+            raise ConfigError(_in_words(err)) from err
+
+
+def default_config(data: Data) -> PipelineConfig:
+    """The configuration that a data set is run with unless told otherwise."""
+    config = PipelineConfig(data)
+    if data.name == SYNTHETIC:
+        # Drawings are learnt quickly: enough to show every step of the pipeline within minutes.
+        config = replace(config, train=replace(config.train, epochs=12))
+    return config
+
+
+SYNTHETIC = "signs-synthetic"
+
+
+def override(config: PipelineConfig, settings: Iterable[str]) -> PipelineConfig:
+    """Applies `name=value` settings, such as `train.epochs=30` or `train.splits=["train"]`.
+
+    Args:
+        config: what to start from.
+        settings: names with dots, values as JSON or plain words.
+
+    Returns:
+        A new configuration.
+
+    Raises:
+        ConfigError: a setting has no `=`, an unknown name, or a value of the wrong type or range.
+    """
+    values = config.to_dict()
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set takes name=value, as in train.epochs=30. Received: {setting}")
+        *parents, last = name.strip().split(".")
+        known = setting_names(config)
+        if name.strip() not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"--set {setting}: there is no setting {name!r}; {hint}")
+        place = values
+        for parent in parents:
+            place = place[parent]
+        try:
+            place[last] = json.loads(text)
+        except json.JSONDecodeError:
+            place[last] = text
+    return PipelineConfig.from_dict(values)
+
+
+def setting_names(config: PipelineConfig) -> list[str]:
+    """The names that `override` takes."""
+
+    def walk(value: Any, prefix: str) -> Iterable[str]:
+        for item in fields(value):
+            child = getattr(value, item.name)
+            if is_dataclass(child):
+                yield from walk(child, f"{prefix}{item.name}.")
+            else:
+                yield prefix + item.name
+
+    # What the data are is not for settings: their manifest says it.
+    return [name for name in walk(config, "") if not name.startswith("data.")]
+
+
+def _in_words(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UserError):
+        return str(cause)
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}. Received: {first['input']!r}"

@@ -1,0 +1,57 @@
+"""Where a run happens: folders, metadata and Beam's arguments. Nothing here changes its results."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The places and the workers of a run, as a runner hands them to `create_pipeline`.
+
+    Places are strings, since on a cluster they are addresses in an object store.
+    """
+
+    data_root: str  # holds `span-{SPAN}/v-{VERSION}/{split}/` of the data set
+    pipeline_root: str  # TFX's artifacts
+    serving_root: str  # `{serving_root}/{version}/` is what a model server polls
+    metadata_path: str | None = None  # SQLite file of ML Metadata; None where a cluster keeps it
+    beam_args: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that holds everything that local runs make: deleting it leaves nothing behind."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """`data/<data set>/span-N/v-M/`."""
+        return self.root / "data"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one run that may use the workspace at a time."""
+        return self.root / ".lock"
+
+    def run_directory(self, pipeline: str, run_id: str) -> Path:
+        """Configuration, events and summary of one run."""
+        return self.root / "runs" / pipeline / run_id
+
+    def log(self, run_id: str) -> Path:
+        """What the libraries print during one run."""
+        return self.root / "logs" / f"{run_id}.log"
+
+    def serving(self, model: str) -> Path:
+        """The base path of a model: pushed versions, each in a folder of its number."""
+        return self.root / "serving" / model
+
+    def environment(self, dataset: str, beam_args: tuple[str, ...] = ()) -> Environment:
+        """The environment of a run on the given data set."""
+        return Environment(
+            data_root=str(self.data / dataset),
+            pipeline_root=str(self.root / "artifacts" / dataset),
+            serving_root=str(self.serving(dataset)),
+            metadata_path=str(self.root / "metadata.sqlite"),
+            beam_args=beam_args,
+        )

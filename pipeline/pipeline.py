@@ -1,0 +1,176 @@
+"""The DAG: one `create_pipeline` for every runner.
+
+ImportExampleGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer -> Evaluator
+                                     (schema)                         (baseline)    |
+                                                       Pusher <- ServingCheck <-----+
+"""
+
+import hashlib
+from pathlib import Path
+
+from tfx.components import (
+    Evaluator,
+    ImportExampleGen,
+    SchemaGen,
+    StatisticsGen,
+    Trainer,
+    Transform,
+)
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import (
+    example_gen_pb2,
+    pusher_pb2,
+    range_config_pb2,
+    trainer_pb2,
+    transform_pb2,
+)
+from tfx.types import Channel
+from tfx.types.standard_artifacts import Model, ModelBlessing
+
+import modules
+from components.baseline import LatestBlessedOther
+from components.example_validator import ExampleValidator
+from components.pusher import Pusher
+from components.serving_check import ServingCheck
+from data.schema import schema_path
+from modules import features
+from modules.evaluation import eval_config
+from pipeline.config import Data, PipelineConfig
+from pipeline.environment import Environment
+
+
+def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipeline:
+    """Builds the DAG.
+
+    Args:
+        config: what the run computes.
+        environment: where it runs.
+
+    Returns:
+        A TFX pipeline that any TFX runner takes.
+    """
+    example_gen = ImportExampleGen(
+        input_base=environment.data_root,
+        input_config=_input_config(config.data),
+        range_config=range_config_pb2.RangeConfig(
+            static_range=range_config_pb2.StaticRange(
+                start_span_number=config.data.span, end_span_number=config.data.span
+            )
+        ),
+    )
+    examples = example_gen.outputs["examples"]
+    curated = ImportSchemaGen(schema_file=str(schema_path())).with_id("CuratedSchema")
+    # The curated schema tells StatisticsGen that an image is no word to count.
+    statistics_gen = StatisticsGen(examples=examples, schema=curated.outputs["schema"])
+    statistics = statistics_gen.outputs["statistics"]
+    components: list[BaseComponent | Resolver] = [example_gen, curated, statistics_gen]
+    schema = curated.outputs["schema"]
+    if config.schema == "infer":
+        schema_gen = SchemaGen(statistics=statistics, infer_feature_shape=True)
+        schema = schema_gen.outputs["schema"]
+        components.append(schema_gen)
+    validator = ExampleValidator(statistics=statistics, schema=schema)
+
+    code = code_digest()
+    transform = Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="modules.preprocessing.preprocessing_fn",
+        custom_config={"image_size": config.image_size, "code": code},
+        # Decoded pixels take 45 times the room of the JPEG: the Trainer applies the graph itself.
+        materialize=False,
+        disable_statistics=True,
+        splits_config=transform_pb2.SplitsConfig(analyze=[features.TRAIN]),
+    )
+    transform.add_upstream_node(validator)
+    trainer = Trainer(
+        run_fn="modules.trainer.run_fn",
+        examples=examples,
+        transform_graph=transform.outputs["transform_graph"],
+        statistics=statistics,
+        train_args=trainer_pb2.TrainArgs(splits=config.train.splits),
+        eval_args=trainer_pb2.EvalArgs(splits=_eval_splits(config)),
+        custom_config={
+            "recipe": config.train.to_dict(),
+            "class_names": list(config.data.class_names),
+            "image_size": config.image_size,
+            "code": code,
+        },
+    )
+    model = trainer.outputs["model"]
+    baseline = Resolver(
+        strategy_class=LatestBlessedOther,
+        candidate=model,
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
+    ).with_id("Baseline")
+    evaluator = Evaluator(
+        examples=examples,
+        model=model,
+        baseline_model=baseline.outputs["model"],
+        example_splits=[features.TEST],
+        eval_config=eval_config(config.evaluate, config.data.class_names),
+    )
+    model_blessing = evaluator.outputs["blessing"]
+    serving_check = ServingCheck(
+        model=model,
+        model_run=trainer.outputs["model_run"],
+        model_blessing=model_blessing,
+        transform_graph=transform.outputs["transform_graph"],
+        examples=examples,
+        max_images=config.serving_check_images,
+    )
+    pusher = Pusher(
+        model=model,
+        model_blessing=model_blessing,
+        infra_blessing=serving_check.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(
+                base_directory=environment.serving_root
+            )
+        ),
+    )
+    components += [validator, transform, trainer, baseline, evaluator, serving_check, pusher]
+    connection = None
+    if environment.metadata_path:
+        connection = metadata.sqlite_metadata_connection_config(environment.metadata_path)
+    return Pipeline(
+        pipeline_name=config.pipeline_name,
+        pipeline_root=environment.pipeline_root,
+        components=components,
+        enable_cache=True,
+        metadata_connection_config=connection,
+        beam_pipeline_args=list(environment.beam_args),
+    )
+
+
+def code_digest() -> str:
+    """SHA-256 of the user code in `modules/`: changed code must not find its old results reused.
+
+    TFX's cache key holds the dotted path of `run_fn`, not what stands behind it.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(modules.__path__[0]).glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _input_config(data: Data) -> example_gen_pb2.Input:
+    pattern = features.SPAN_PATTERN
+    if data.version is not None:
+        pattern = pattern.replace("{VERSION}", str(data.version))
+    return example_gen_pb2.Input(
+        splits=[
+            example_gen_pb2.Input.Split(name=split, pattern=f"{pattern}/{split}/*")
+            for split in data.splits
+        ]
+    )
+
+
+def _eval_splits(config: PipelineConfig) -> list[str]:
+    # The Trainer opens these files at once, so they must be there; it reads them only for curves.
+    return [features.EVAL if features.EVAL in config.data.splits else features.TRAIN]
