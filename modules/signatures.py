@@ -32,12 +32,25 @@ class ServedModel(tf.Module):
             class_names: one per class, in the order of the labels.
         """
         super().__init__()
-        self.network = network
+        # The network itself is kept out of what is saved, and its tf.Variables are named instead. A
+        # Keras variable that is saved directly becomes a second variable, and a session (TF
+        # Serving has one) restores that one alone: "Could not find variable conv1/kernel".
+        self.weights = [weight.value for weight in network.weights]
         self.transform = transform_output.transform_features_layer()
         self._raw_spec = transform_output.raw_feature_spec()
-        self._class_names = tf.constant(list(class_names), tf.string)
-        # Traced once, called by both serving signatures.
-        self._answer = tf.function(self._answer_pixels)
+        names = tf.constant(list(class_names), tf.string)
+
+        @tf.function  # traced once, called by both serving signatures
+        def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            probabilities = network(pixels, training=False)
+            class_id = tf.argmax(probabilities, axis=1, output_type=tf.int64)
+            return {
+                features.PROBABILITIES: probabilities,
+                features.PREDICTED_CLASS_ID: class_id,
+                features.PREDICTED_CLASS_NAME: tf.gather(names, class_id),
+            }
+
+        self._answer = answer
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
     def serving_default(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -61,15 +74,6 @@ class ServedModel(tf.Module):
         labels = tf.zeros_like(images, tf.int64)
         prepared = self.transform({features.IMAGE: images, features.LABEL: labels})
         return self._answer(prepared[features.PIXELS])
-
-    def _answer_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = self.network(pixels, training=False)
-        class_id = tf.argmax(probabilities, axis=1, output_type=tf.int64)
-        return {
-            features.PROBABILITIES: probabilities,
-            features.PREDICTED_CLASS_ID: class_id,
-            features.PREDICTED_CLASS_NAME: tf.gather(self._class_names, class_id),
-        }
 
 
 def export(model: ServedModel, directory: str | Path) -> None:

@@ -156,7 +156,7 @@ def _served_probabilities(base: Path, images: list[bytes]) -> np.ndarray:
     from serving.server.process import ServerProcess
 
     with (
-        ServerProcess(base, model_name=_MODEL_NAME, timeout_s=_START_TIMEOUT_S) as server,
+        ServerProcess(base, model_name=_MODEL_NAME, start_timeout_s=_START_TIMEOUT_S) as server,
         Client(server.address, model_name=_MODEL_NAME, timeout_s=120.0) as client,
     ):
         answers = client.predict(images)

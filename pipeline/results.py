@@ -1,0 +1,134 @@
+"""What came out of a run, read from the artifacts of its components.
+
+Evaluator's metrics and validation, the serving check's and Pusher's properties -> Results
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import validation_result_pb2
+from tfx.components.evaluator import constants as evaluator_constants
+from tfx.types import Artifact
+
+from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
+from modules import evaluation
+from pipeline.local_runner import Outcome
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A threshold that the candidate missed."""
+
+    metric: str
+    slice: str  # "all images", or the feature and its value
+    kind: Literal["absolute", "change"]
+    threshold: float  # the least that would have done
+    value: float  # what it was; for a change, candidate less baseline
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run made of its data."""
+
+    accuracy: float  # on the test split, in [0, 1]
+    metrics: dict[str, float]  # on the test split; accuracy by class as `accuracy/{class name}`
+    baseline: str | None  # folder of the model that had to be matched, if there was one
+    blessed: bool
+    failures: tuple[Failure, ...]
+    serving_check_passed: bool
+    serving_check: str  # in words
+    pushed_version: str | None
+    pushed_to: str | None
+
+
+def collect(outcomes: Mapping[str, Outcome]) -> Results:
+    """Reads the results of a run.
+
+    Args:
+        outcomes: what `run_pipeline` returned for a pipeline of `create_pipeline`.
+
+    Returns:
+        The results, those of reused components included.
+    """
+
+    def output(component: str, key: str) -> Artifact:
+        return outcomes[component].outputs[key][0]
+
+    evaluation_dir = output("Evaluator", "evaluation").uri
+    baselines = outcomes["Baseline"].outputs.get("model", [])
+    blessing = output("Evaluator", "blessing")
+    check = json.loads((Path(output("ServingCheck", "blessing").uri) / RESULT_FILE).read_text())
+    pushed = output("Pusher", "pushed_model")
+    was_pushed = bool(pushed.get_int_custom_property("pushed"))
+    metrics = read_metrics(evaluation_dir, compared=bool(baselines))
+    return Results(
+        accuracy=metrics[evaluation.ACCURACY],
+        metrics=metrics,
+        baseline=baselines[0].uri if baselines else None,
+        blessed=bool(
+            blessing.get_int_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY)
+        ),
+        failures=read_failures(tfma.load_validation_result(evaluation_dir)),
+        serving_check_passed=bool(check[BLESSED_PROPERTY]),
+        serving_check=check["reason"],
+        pushed_version=pushed.get_string_custom_property("pushed_version") if was_pushed else None,
+        pushed_to=pushed.get_string_custom_property("pushed_destination") if was_pushed else None,
+    )
+
+
+def read_metrics(evaluation_dir: str, *, compared: bool = False) -> dict[str, float]:
+    """Reads the metrics of the candidate.
+
+    Args:
+        evaluation_dir: the Evaluator's `evaluation` artifact.
+        compared: whether a baseline was evaluated beside it.
+
+    Returns:
+        Numbers over all test images by metric name, and `accuracy/{class name}` for each class.
+    """
+    candidate = tfma.CANDIDATE_KEY if compared else None
+    result = tfma.load_eval_result(evaluation_dir, model_name=candidate)
+    metrics: dict[str, float] = {}
+    for slice_key, by_output in result.slicing_metrics:
+        for name, value in by_output[""][""].items():
+            if "doubleValue" not in value:
+                continue
+            if slice_key == ():
+                metrics[name] = float(value["doubleValue"])
+            elif name == evaluation.ACCURACY:
+                metrics[f"{name}/{slice_key[0][1]}"] = float(value["doubleValue"])
+    return metrics
+
+
+def read_failures(result: validation_result_pb2.ValidationResult) -> tuple[Failure, ...]:
+    """The thresholds that were missed, over all images first."""
+    failures = []
+    for by_slice in result.metric_validations_per_slice:
+        name = ", ".join(
+            f"{key.column} {key.bytes_value.decode(errors='replace')}"
+            for key in by_slice.slice_key.single_slice_keys
+        )
+        for failure in by_slice.failures:
+            threshold = failure.metric_threshold
+            change = threshold.HasField("change_threshold") and failure.metric_key.is_diff
+            least = (
+                threshold.change_threshold.absolute
+                if change
+                else threshold.value_threshold.lower_bound
+            )
+            failures.append(
+                Failure(
+                    metric=failure.metric_key.name,
+                    slice=name or "all images",
+                    kind="change" if change else "absolute",
+                    threshold=least.value,
+                    value=failure.metric_value.double_value.value,
+                )
+            )
+    return tuple(
+        sorted(failures, key=lambda failure: (failure.slice != "all images", failure.slice))
+    )
