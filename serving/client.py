@@ -10,6 +10,7 @@ It needs no TensorFlow and starts in a fraction of a second.
 """
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -373,7 +374,7 @@ class Client:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _explained(self, code: grpc.StatusCode, details: str) -> ClientError:
-        if code is grpc.StatusCode.UNAVAILABLE and "DNS resolution failed" in details:
+        if code is grpc.StatusCode.UNAVAILABLE and re.search("(?i)DNS|resolving", details):
             text = f"The host of {self.address} is unknown: check the address."
         elif code is grpc.StatusCode.UNAVAILABLE and "connect" in details.lower():
             text = (

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from modules.errors import UserError
 from serving.client import Client, ClientError
@@ -56,7 +57,7 @@ class ServerProcess:
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._flags = tuple(flags)
-        self._log = tempfile.TemporaryFile()
+        self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -86,6 +87,7 @@ class ServerProcess:
             ServerProcessError: it ended, or did not answer in time.
         """
         self._port = self._port or _free_port()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives the process, for log()
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -131,7 +133,9 @@ class ServerProcess:
         return process.returncode
 
     def log(self) -> str:
-        """What the server has printed so far."""
+        """What the server has printed so far; it can still be read after `stop`."""
+        if self._log is None:
+            return ""
         size = os.fstat(self._log.fileno()).st_size
         # Not through the file object: its position is the one the child writes at.
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")

@@ -137,6 +137,7 @@ class SavedModel:
         inputs = tuple(sorted(definition.inputs))
         feeds = [definition.inputs[name].name for name in inputs]
         fetches = [definition.outputs[name].name for name in outputs]
+        self._check_fetches(fetches)
         try:
             dtypes = tuple(self._graph.get_tensor_by_name(feed).dtype.base_dtype for feed in feeds)
         except (KeyError, ValueError) as error:
@@ -147,6 +148,20 @@ class SavedModel:
             config_pb2.CallableOptions(feed=feeds, fetch=fetches)
         )
         return _Plan(inputs, dtypes, call)
+
+    def _check_fetches(self, fetches: Sequence[str]) -> None:
+        """Refuses operations without output, which MakeCallable takes and then fails on.
+
+        "__saved_model_init_op" is such a signature, and every SavedModel of TF 2 has it.
+        """
+        for fetch in fetches:
+            if ":" not in fetch and not self._graph.get_operation_by_name(fetch).outputs:
+                name = f"{fetch}:0"
+                raise InvalidArgumentError(
+                    f"Tried to fetch data for '{name}', which produces no output. To run to a node "
+                    f"but not fetch any data, pass '{name}' as an argument to the "
+                    "'target_node_names' argument of the Session::Run API."
+                )
 
 
 def _check_dtype(position: int, array: np.ndarray, expected: tf.DType) -> None:

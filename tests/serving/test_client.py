@@ -1,0 +1,361 @@
+"""The client against real servers: the embedded one, and small ones that misbehave on purpose."""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from serving import protos
+from serving.client import Client, ClientError, Metadata, Prediction, TensorInfo, VersionStatus
+from serving.server.process import _free_port
+from tests.serving.conftest import BLUE, CLASSES, GREEN, RED
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with Client(server.address) as client:
+        yield client
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with three pictures and the litter that such folders have."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    (folder / "__MACOSX").mkdir()
+    (folder / "a.png").write_bytes(RED)
+    (folder / "b.PNG").write_bytes(GREEN)
+    (folder / "more" / "c.png").write_bytes(BLUE)
+    for litter in (".DS_Store", "._a.png", "Thumbs.db", "notes.txt", "__MACOSX/a.png"):
+        (folder / litter).write_bytes(b"litter")
+    return folder
+
+
+def names(predictions: list[Prediction]) -> list[str]:
+    return [prediction.class_name for prediction in predictions]
+
+
+def refused(address: str, **options: object) -> str:
+    with pytest.raises(ClientError) as caught:
+        Client(address, **options)
+    return str(caught.value)
+
+
+def failed(client: Client, images: object) -> str:
+    with pytest.raises(ClientError) as caught:
+        client.predict(images)
+    return str(caught.value)
+
+
+class Servant:
+    """A grpc server on loopback that answers Predict with one method of the test's."""
+
+    def __init__(self, predict):
+        handler = grpc.unary_unary_rpc_method_handler(
+            predict, protos.PredictRequest.FromString, protos.PredictResponse.SerializeToString
+        )
+        self._server = grpc.server(futures.ThreadPoolExecutor(2))
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    "tensorflow.serving.PredictionService", {"Predict": handler}
+                )
+            ]
+        )
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    def __enter__(self):
+        self._server.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._server.stop(None).wait()
+
+
+# --- Answers -------------------------------------------------------------------------------------
+
+
+def test_one_file(client, photos):
+    (prediction,) = client.predict(photos / "a.png")
+    assert prediction.source == str(photos / "a.png")
+    assert (prediction.class_id, prediction.class_name) == (0, "red")
+    assert len(prediction.probabilities) == 3
+    assert prediction.probability == max(prediction.probabilities) > 0.99
+    assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-6)
+
+
+def test_folder_is_walked_in_order_and_litter_passed_over(client, photos):
+    predictions = client.predict(str(photos))
+    assert names(predictions) == ["red", "green", "blue"]
+    assert [Path(prediction.source).name for prediction in predictions] == [
+        "a.png",
+        "b.PNG",
+        "c.png",
+    ]
+
+
+def test_inputs_of_every_kind_in_their_order(client, photos, images):
+    inputs = [BLUE, photos / "a.png", images[1], np.stack(images), bytearray(RED), str(photos)]
+    predictions = client.predict(iter(inputs))
+    expected = ["blue", "red", "green", *CLASSES, "red", *CLASSES]
+    assert names(predictions) == expected
+    assert [p.source for p in predictions[:7]] == [
+        *("input 0", str(photos / "a.png"), "input 2"),
+        *("input 3[0]", "input 3[1]", "input 3[2]", "input 4"),
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_batches_keep_the_order(server, batch_size):
+    encoded = [(RED, GREEN, BLUE)[i % 3] for i in range(10)]
+    with Client(server.address, batch_size=batch_size) as client:
+        predictions = client.predict(encoded)
+    assert names(predictions) == [CLASSES[i % 3] for i in range(10)]
+    assert [p.source for p in predictions] == [f"input {i}" for i in range(10)]
+
+
+def test_batches_fit_the_message(server):
+    with Client(server.address, max_message_bytes=1024 + 3 * (len(RED) + 16)) as client:
+        assert names(client.predict([RED] * 10)) == ["red"] * 10
+
+
+def test_status_and_metadata(client):
+    assert client.status() == [VersionStatus(3, "AVAILABLE", "")]
+    metadata = client.metadata()
+    assert isinstance(metadata, Metadata)
+    assert metadata.version == 3
+    assert metadata.signatures["add"].inputs == {
+        "a": TensorInfo("float", (-1, 2)),
+        "b": TensorInfo("int32", (-1, 2)),
+    }
+    assert metadata.signatures["serve_images"].outputs["class_name"] == TensorInfo("string", (-1,))
+    assert metadata.signatures["echo"].inputs["float16"] == TensorInfo("half", None)
+    assert client.wait_until_available(1) == 3
+
+
+def test_version(server):
+    with Client(server.address, version=3) as client:
+        assert names(client.predict(RED)) == ["red"]
+    with Client(server.address, version=9) as client:
+        assert failed(client, RED) == (
+            f"{server.address} refused: NOT_FOUND: "
+            "Servable not found for request: Specific(signs, 9)"
+        )
+
+
+# --- Mistakes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address", ["", "localhost", ":8500", "host:", "host:x", "host:0", "h:70000"]
+)
+def test_address_that_is_none(address):
+    assert refused(address) == f'`address` must be "host:port". Received: "{address}"'
+
+
+def test_numbers_that_make_no_sense():
+    assert refused("h:1", timeout_s=0) == "`timeout_s` must be positive. Received: 0"
+    assert refused("h:1", max_attempts=0) == "`max_attempts` must be positive. Received: 0"
+    assert refused("h:1", batch_size=-1) == "`batch_size` must be positive. Received: -1"
+    assert refused("h:1", version=-1) == "`version` must not be negative. Received: -1"
+
+
+def test_bad_inputs_name_themselves(client, photos, images):
+    text, empty, nothing = photos / "notes.txt", photos / "empty.png", photos / "nothing"
+    empty.touch()
+    nothing.mkdir()
+    float_image = images[0].astype(np.float32)
+    wanted = "an array must be uint8 [height, width, 3] or [number, height, width, 3]."
+    assert failed(client, text).startswith(f"{text}: not an image")
+    assert failed(client, [RED, empty]).startswith(f"{empty}: ")
+    assert failed(client, photos / "x.png") == f"{photos / 'x.png'}: no such file or folder."
+    assert failed(client, nothing).startswith(f"{nothing}: no images in this folder (.avif")
+    assert failed(client, [RED, b"garbage"]).startswith("input 1: not an image")
+    assert failed(client, [float_image]) == f"input 0: {wanted} Received: float32 [8, 8, 3]"
+    assert failed(client, images[0][..., 0]) == f"input 0: {wanted} Received: uint8 [8, 8]"
+    assert failed(client, [RED, 7]) == (
+        "input 1: an image must be a path, bytes or a uint8 array. Received: int"
+    )
+    assert failed(client, 7) == "`images` must be images or paths. Received: int"
+    assert failed(client, []) == "`images` is empty: name at least one image file or folder."
+
+
+def test_image_larger_than_a_message(server):
+    with Client(server.address, max_message_bytes=1100) as client:
+        noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+        assert "do not fit a message of 1100 bytes" in failed(client, noise)
+
+
+def test_nobody_listens():
+    address = f"127.0.0.1:{_free_port()}"
+    started = time.monotonic()
+    with Client(address) as client:
+        text = failed(client, RED)
+    assert text == (
+        f"Nobody answers at {address}: start a server with `signs serve`, or name the address of "
+        "one that runs."
+    )
+    assert time.monotonic() - started < 5
+
+
+def test_host_that_does_not_exist():
+    with Client("no-such-host.invalid:8500", max_attempts=1) as client:
+        assert failed(client, RED) == (
+            "The host of no-such-host.invalid:8500 is unknown: check the address."
+        )
+
+
+def test_unknown_model(server):
+    with Client(server.address, model_name="cats") as client:
+        refusal = f"{server.address} refused: NOT_FOUND: "
+        assert failed(client, RED) == refusal + "Servable not found for request: Latest(cats)"
+        with pytest.raises(ClientError, match="Could not find any versions of model cats"):
+            client.status()
+        with pytest.raises(ClientError) as caught:
+            client.wait_until_available(0.3)
+        assert str(caught.value) == (
+            f"cats was not available at {server.address} within 0.3 s: "
+            f"{refusal}Could not find any versions of model cats"
+        )
+
+
+def test_something_else_listens_there():
+    """An HTTP server, say, on that port."""
+    import http.server
+
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        with Client(f"127.0.0.1:{other.server_port}", timeout_s=1, max_attempts=1) as client:
+            assert failed(client, RED)
+        other.shutdown()
+        thread.join()
+
+
+def test_deadline():
+    release = threading.Event()
+
+    def predict(request, context):
+        release.wait(10)
+        return protos.PredictResponse()
+
+    with Servant(predict) as servant, Client(servant.address, timeout_s=0.3) as client:
+        started = time.monotonic()
+        assert failed(client, RED) == (
+            f"{servant.address} did not answer within 0.3 s: the server is busy, or `timeout_s` "
+            "too short."
+        )
+        assert time.monotonic() - started < 2
+        release.set()
+
+
+def test_retries_while_unavailable():
+    calls = []
+
+    def predict(request, context):
+        calls.append(time.monotonic())
+        context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
+
+    with Servant(predict) as servant, Client(servant.address, max_attempts=4) as client:
+        assert failed(client, RED) == f"{servant.address} refused: UNAVAILABLE: queue is full"
+    pauses = np.diff(calls)
+    assert len(calls) == 4
+    assert 0.05 <= pauses[0] < pauses[2]
+
+
+def test_retries_end_with_the_deadline():
+    def predict(request, context):
+        context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
+
+    with (
+        Servant(predict) as servant,
+        Client(servant.address, max_attempts=1000, timeout_s=0.5) as client,
+    ):
+        started = time.monotonic()
+        assert "queue is full" in failed(client, RED)
+        assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "RESOURCE_EXHAUSTED"])
+def test_nothing_else_is_retried(code):
+    calls = []
+
+    def predict(request, context):
+        calls.append(1)
+        context.abort(grpc.StatusCode[code], "no")
+
+    with Servant(predict) as servant, Client(servant.address) as client:
+        assert failed(client, RED) == f"{servant.address} refused: {code}: no"
+    assert len(calls) == 1
+
+
+def test_answers_of_another_model():
+    """A model that has such a signature but answers something else."""
+    with (
+        Servant(lambda request, context: protos.PredictResponse()) as servant,
+        Client(servant.address) as client,
+    ):
+        assert failed(client, RED).startswith(
+            f"{servant.address} answered what no model of signs answers: "
+            'output "probabilities": unsupported type 0'
+        )
+
+
+def test_server_that_starts_late_is_waited_for(tmp_path):
+    address = f"127.0.0.1:{_free_port()}"
+    with Client(address) as client, pytest.raises(ClientError) as caught:
+        client.wait_until_available(0.5)
+    assert str(caught.value).startswith(
+        f"signs was not available at {address} within 0.5 s: Nobody"
+    )
+
+
+# --- Weight --------------------------------------------------------------------------------------
+
+
+def test_no_tensorflow_is_executed():
+    """Asking and answering costs no import of TensorFlow, and a later import of it is whole."""
+    code = """
+import sys
+from serving.client import Client
+client = Client("127.0.0.1:1", max_attempts=1)
+try:
+    client.predict(bytes.fromhex(sys.argv[1]))
+except ValueError as error:
+    print(error)
+assert not [name for name in sys.modules if name.partition(".")[0] == "tensorflow"]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, RED.hex()], capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("Nobody answers at 127.0.0.1:1")
+
+
+def test_photos_of_other_formats(client, tmp_path):
+    from PIL import Image
+
+    for index, (name, mode) in enumerate([("a.bmp", "RGB"), ("b.gif", "P"), ("c.png", "RGBA")]):
+        Image.new("RGB", (9, 5), ["red", "lime", "blue"][index]).convert(mode).save(tmp_path / name)
+    shutil.copy(tmp_path / "c.png", tmp_path / "named-directly")
+    assert names(client.predict(tmp_path)) == list(CLASSES)
+    assert names(client.predict(tmp_path / "named-directly")) == ["blue"]
+
+
+@pytest.mark.real_data
+def test_real_photographs(client, signs_data, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(signs_data / "64x64_SIGNS.zip") as archive:
+        members = [n for n in archive.namelist() if "/test_signs/" in n and n.endswith(".jpg")]
+        archive.extractall(tmp_path, members)
+    predictions = client.predict(tmp_path)
+    assert len(predictions) == 120
+    assert [p.source for p in predictions] == sorted(p.source for p in predictions)
