@@ -87,7 +87,7 @@ def draw(seed: int, index: int) -> np.ndarray:
     return _photograph(rng, picture)
 
 
-def montage(seed: int = 0, columns: int = 12, size: int = 80) -> Image.Image:
+def montage(seed: int = 0, columns: int = 10, size: int = 72) -> Image.Image:
     """Returns a labelled picture with one row of `columns` hands for every class.
 
     Args:
@@ -286,4 +286,4 @@ def _photograph(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    montage().quantize(256).save(Path(sys.argv[1]), optimize=True)
+    montage().quantize(128).save(Path(sys.argv[1]), optimize=True)

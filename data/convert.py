@@ -1,0 +1,310 @@
+"""Ingest: images in, an immutable span of TFRecords out.
+
+    open_source -> survey -> plan -> Beam -> manifest -> published span
+
+    root/{name}/span-N/v-M/{train,eval,test}/data-00000-of-00004.tfrecord.gz
+    root/{name}/span-N/v-M/{manifest.json,rejected.jsonl}
+
+The content is read twice: once for its fingerprint, once to convert it.
+"""
+
+import dataclasses
+import datetime
+import errno
+import json
+import os
+import re
+import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data import spans
+from data.errors import IngestError
+from data.manifest import Manifest, Shard
+from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
+from data.shard import records_path, result_path
+from data.sources import open_source
+from data.sources.source import Ignored, Item, Rejection, Surveyed
+from modules.features import REJECTED, SPLITS, TRAIN
+from modules.image_bytes import MAX_PIXELS
+
+# Raise it when the same source and settings give other files: reuse ends there.
+TOOL_VERSION = "1"
+
+_REAL, _SYNTHETIC = "signs", "signs-synthetic"
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_MOST_REASONS = 20
+_SHOWN = 3
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingested:
+    """What `ingest` made or found.
+
+    Attributes:
+        name: The data set.
+        span: Counts the contents, from 1.
+        version: Counts the conversions of one content, from 1.
+        directory: Holds the split folders and the manifest.
+        manifest: What is in there.
+        reused: Whether it was there before.
+    """
+
+    name: str
+    span: int
+    version: int
+    directory: Path
+    manifest: Manifest
+    reused: bool
+
+
+def ingest(
+    source: str | Path,
+    root: Path,
+    *,
+    name: str | None = None,
+    max_rejected: float = 0.01,
+    beam_args: Sequence[str] = (),
+    seed: int = 0,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Ingested:
+    """Converts images to a span of TFRecords, unless it is there already.
+
+    Args:
+        source: What `data.sources.open_source` understands.
+        root: Holds the data sets; every worker must see it under this path.
+        name: The data set's name, by default the source's.
+        max_rejected: The largest fraction of files, in [0, 1], that may be rejected.
+        beam_args: Beam pipeline options, such as `--runner=FlinkRunner`.
+        seed: Of drawn hands, of the order in the shards, and of the division into splits.
+        progress: Called now and then with how much is done, and how much there is where that is
+            known: bytes of a download, files listed, then images converted.
+
+    Raises:
+        IngestError: The source cannot be used, too much of it was rejected, or the disk is full.
+    """
+    if not (isinstance(max_rejected, int | float) and 0 <= max_rejected <= 1):
+        raise IngestError(f"`max_rejected` must be in [0, 1]. Received: {max_rejected}")
+    if name is not None and not _NAME.fullmatch(name):
+        raise IngestError(
+            "`name` must be lower-case letters, digits and dashes, as in my-signs. "
+            f"Received: {name!r}"
+        )
+    root = Path(root).absolute()
+    try:
+        with spans.workplace(root) as folder:
+            opened = open_source(source, seed=seed, cache=root / ".downloads", progress=progress)
+            listing = Listing(folder)
+            surveyed = opened.survey(_reporting(listing, progress))
+            dataset = root / _dataset_name(name, surveyed)
+            plan = Plan(
+                folder=folder,
+                source=opened,
+                class_names=surveyed.class_names,
+                proportions=surveyed.proportions,
+                seed=seed,
+                max_pixels=MAX_PIXELS,
+                shards=listing.deal(seed, SHARD_BYTES),
+            )
+            settings = _settings(plan)
+            found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION)
+            if found:
+                kept = spans.directory_of(dataset, found) / REJECTED
+                _check_rejected(found.rejected_count, found.examples, max_rejected, kept, kept)
+                return _ingested(dataset, found, reused=True)
+            if listing.items + listing.rejected == 0:
+                raise IngestError(f"{source} holds no images")
+            plan.save()
+            from data.workers import convert  # here, because importing Beam takes three seconds
+
+            convert(plan, listing.items, beam_args, progress)
+            built, draft = _assemble(dataset.name, plan, listing, surveyed, settings)
+            _check_rejected(
+                draft.rejected_count,
+                draft.examples,
+                max_rejected,
+                built / REJECTED,
+                root / f"{dataset.name}-{REJECTED}",
+            )
+            _check_classes(draft)
+            dataset.mkdir(exist_ok=True)
+            manifest, is_new = spans.publish(
+                built,
+                dataset,
+                lambda span, version: dataclasses.replace(draft, span=span, version=version),
+            )
+            return _ingested(dataset, manifest, reused=not is_new)
+    except OSError as err:
+        if err.errno in _FULL:
+            raise _disk_full(root) from err
+        raise IngestError(f"cannot write to {root}: {err}") from err
+    except IngestError as err:
+        if any(os.strerror(number) in str(err) for number in _FULL):
+            raise _disk_full(root) from err
+        raise
+    # Beam wraps what a worker raises into an exception of its own, with a traceback as its text.
+    except RuntimeError as err:
+        if any(os.strerror(number) in str(err) for number in _FULL):
+            raise _disk_full(root) from err
+        raise
+
+
+def _reporting(
+    listing: Listing, progress: Callable[[int, int | None], None] | None
+) -> Callable[[Item | Rejection | Ignored], None]:
+    if progress is None:
+        return listing.add
+
+    def add(found: Item | Rejection | Ignored) -> None:
+        listing.add(found)
+        if listing.items % 1000 == 0:
+            progress(listing.items, None)
+
+    return add
+
+
+def _dataset_name(name: str | None, surveyed: Surveyed) -> str:
+    """Returns the data set's name; drawings and photographs never share one."""
+    if surveyed.is_synthetic:
+        if name is not None and not name.endswith("-synthetic"):
+            raise IngestError(
+                f"`name` of drawn images must end in -synthetic, so that nobody takes them for "
+                f"photographs. Received: {name!r}"
+            )
+        return name or _SYNTHETIC
+    if name is None:
+        if surveyed.is_signs:
+            return _REAL
+        text = unicodedata.normalize("NFKD", surveyed.name).encode("ascii", "ignore").decode()
+        name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+        is_taken = name == _REAL or name.endswith("-synthetic")
+        return name if _NAME.fullmatch(name) and not is_taken else f"images-{name}".strip("-")
+    if name.endswith("-synthetic"):
+        raise IngestError(f"`name` {name!r} is for drawn images: choose another")
+    if name == _REAL and not surveyed.is_signs:
+        raise IngestError(f"`name` {name!r} is for the SIGNS photographs: choose another")
+    return name
+
+
+def _settings(plan: Plan) -> Mapping[str, Any]:
+    return {
+        "seed": plan.seed,
+        "max_pixels": plan.max_pixels,
+        "shards": plan.shards,
+        "proportions": dict(plan.proportions.as_dict()) if plan.proportions else None,
+    }
+
+
+def _assemble(
+    name: str, plan: Plan, listing: Listing, surveyed: Surveyed, settings: Mapping[str, Any]
+) -> tuple[Path, Manifest]:
+    """Puts the workers' files in their places; returns the folder and its manifest."""
+    built = plan.folder / "built"
+    built.mkdir()
+    results = [
+        json.loads(result_path(plan.folder, shard).read_text()) for shard in range(plan.shards)
+    ]
+    counts = {split: dict.fromkeys(plan.class_names, 0) for split in SPLITS}
+    shards = []
+    for split in SPLITS:
+        filled = [shard for shard, result in enumerate(results) if split in result]
+        for number, shard in enumerate(filled):
+            path = f"{split}/data-{number:05d}-of-{len(filled):05d}.tfrecord.gz"
+            (built / split).mkdir(exist_ok=True)
+            records_path(plan.folder, split, shard).rename(built / path)
+            result = dict(results[shard][split])
+            for label, count in result.pop("counts").items():
+                counts[split][plan.class_names[int(label)]] += count
+            shards.append(Shard(path=path, split=split, **result))
+    draft = Manifest(
+        name=name,
+        span=1,
+        version=1,
+        class_names=plan.class_names,
+        counts=counts,
+        shards=tuple(shards),
+        source=surveyed.description,
+        is_synthetic=surveyed.is_synthetic,
+        fingerprint=surveyed.fingerprint,
+        settings=settings,
+        tool_version=TOOL_VERSION,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        rejected=_gather_rejections(plan, built / REJECTED),
+        ignored=dict(sorted(listing.ignored.items())),
+        warnings=(),
+    )
+    return built, dataclasses.replace(draft, warnings=tuple(_warnings(draft)))
+
+
+def _gather_rejections(plan: Plan, path: Path) -> Mapping[str, int]:
+    """Joins the rejections of the survey and of all shards; returns their number by reason."""
+    reasons: Counter[str] = Counter()
+    with path.open("w", encoding="utf-8") as file:
+        for shard in (None, *range(plan.shards)):
+            with rejections_path(plan.folder, shard).open(encoding="utf-8") as part:
+                for line in part:
+                    file.write(line)
+                    reason = json.loads(line)["reason"]
+                    few = reason in reasons or len(reasons) < _MOST_REASONS
+                    reasons[reason if few else "other"] += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return dict(reasons.most_common())
+
+
+def _warnings(manifest: Manifest) -> list[str]:
+    """Says what a trainer will stumble over."""
+    warnings = []
+    for split in SPLITS:
+        if manifest.split_size(split) == 0:
+            warnings.append(f"there are no {split} images")
+    if manifest.split_size(TRAIN) == 0:
+        warnings.append("nothing can be trained on this data: it is for evaluation alone")
+    else:
+        for class_name, count in manifest.counts[TRAIN].items():
+            if count == 0:
+                warnings.append(f"class {class_name!r} has no train images")
+    return warnings
+
+
+def _check_rejected(
+    rejected: int, examples: int, max_rejected: float, path: Path, keep: Path
+) -> None:
+    """Raises IngestError if too much was rejected, and keeps the list of it."""
+    total = rejected + examples
+    if rejected == 0 or rejected <= max_rejected * total:
+        return
+    with path.open(encoding="utf-8") as file:
+        first = [json.loads(line) for _, line in zip(range(_SHOWN), file, strict=False)]
+    if path != keep:
+        shutil.copyfile(path, keep)
+    shown = "; ".join(f"{entry['source_id']}: {entry['reason']}" for entry in first)
+    more = ", ..." if rejected > _SHOWN else ""
+    raise IngestError(
+        f"{rejected} of {total} files were rejected, more than the {max_rejected:.4g} allowed "
+        f"(--max-rejected): {shown}{more}\nAll of them, with their reasons: {keep}"
+    )
+
+
+def _check_classes(manifest: Manifest) -> None:
+    for class_name in manifest.class_names:
+        if not any(manifest.counts[split][class_name] for split in SPLITS):
+            raise IngestError(
+                f"class {class_name!r} has no image that can be used: add some, or remove the class"
+            )
+
+
+def _disk_full(root: Path) -> IngestError:
+    return IngestError(
+        f"the disk is full while writing to {root}: nothing was added. "
+        "Make room, or choose another workspace."
+    )
+
+
+def _ingested(dataset: Path, manifest: Manifest, *, reused: bool) -> Ingested:
+    directory = spans.directory_of(dataset, manifest)
+    return Ingested(dataset.name, manifest.span, manifest.version, directory, manifest, reused)

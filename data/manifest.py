@@ -1,0 +1,162 @@
+"""What is in a span: manifest.json beside the split folders.
+
+{"format": 1, "name": ..., "class_names": [...], "counts": {split: {class: n}}, "shards": [...]}
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from data.errors import IngestError
+from data.sources.source import file_sha256
+from modules.features import MANIFEST, SPLITS
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One TFRecord file.
+
+    Attributes:
+        path: Relative to the manifest, with slashes.
+        split: One of `modules.features.SPLITS`.
+        bytes: Its size.
+        sha256: Of the file, in hexadecimal.
+        records: How many examples it holds.
+    """
+
+    path: str
+    split: str
+    bytes: int
+    sha256: str
+    records: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a version of a span holds and where it came from.
+
+    Attributes:
+        name: The data set.
+        span: Counts the contents, from 1.
+        version: Counts the conversions of one content, from 1.
+        class_names: In label order.
+        counts: Examples by split and class name.
+        shards: The files.
+        source: Where the images came from, in words.
+        is_synthetic: Whether they are drawings.
+        fingerprint: SHA-256 of the source's content.
+        settings: What else decides the bytes of the files.
+        tool_version: Of the conversion.
+        created: ISO 8601, UTC.
+        rejected: How many files could not become examples, by reason.
+        ignored: How much litter was passed over, by kind.
+        warnings: What a trainer should know, in words.
+        format: Of this file.
+    """
+
+    name: str
+    span: int
+    version: int
+    class_names: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    shards: tuple[Shard, ...]
+    source: str
+    is_synthetic: bool
+    fingerprint: str
+    settings: Mapping[str, Any]
+    tool_version: str
+    created: str
+    rejected: Mapping[str, int]
+    ignored: Mapping[str, int]
+    warnings: tuple[str, ...]
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        names = self.class_names
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError(f"`class_names` must be two or more names. Received: {names}")
+        if set(self.counts) != set(SPLITS):
+            raise ValueError(f"`counts` must have {SPLITS}. Received: {tuple(self.counts)}")
+        for split, counts in self.counts.items():
+            if set(counts) != set(names) or min(counts.values()) < 0:
+                raise ValueError(f"`counts` of {split} must have a number for every class")
+            records = sum(shard.records for shard in self.shards if shard.split == split)
+            if records != sum(counts.values()):
+                raise ValueError(
+                    f"`counts` of {split} add up to {sum(counts.values())}, its shards to {records}"
+                )
+
+    @property
+    def examples(self) -> int:
+        """How many examples there are."""
+        return sum(shard.records for shard in self.shards)
+
+    @property
+    def rejected_count(self) -> int:
+        """How many files could not become examples."""
+        return sum(self.rejected.values())
+
+    def split_size(self, split: str) -> int:
+        """Returns how many examples a split has."""
+        return sum(self.counts[split].values())
+
+    def to_json(self) -> str:
+        """Returns the text of manifest.json."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Reads the manifest of a version of a span.
+
+        Raises:
+            IngestError: It is missing, damaged or of another format.
+        """
+        path = directory / MANIFEST
+        again = "Remove that folder and ingest again."
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as err:
+            raise IngestError(f"there is no {MANIFEST} in {directory}. {again}") from err
+        except (OSError, ValueError) as err:
+            raise IngestError(f"{path} cannot be read: {err}. {again}") from err
+        found = fields.get("format") if isinstance(fields, dict) else None
+        if found != FORMAT:
+            raise IngestError(f"{path} has the format {found}, expected {FORMAT}. {again}")
+        try:
+            fields["class_names"] = tuple(fields["class_names"])
+            fields["warnings"] = tuple(fields["warnings"])
+            fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
+            return cls(**fields)
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
+            raise IngestError(f"{path} is damaged: {err}. {again}") from err
+
+
+def check_sizes(directory: Path, manifest: Manifest) -> None:
+    """Raises IngestError unless every shard is there and has its size."""
+    for shard in manifest.shards:
+        path = directory / shard.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard.bytes:
+            state = "missing" if size is None else f"{size} bytes instead of {shard.bytes}"
+            raise IngestError(f"{path} is {state}. Remove {directory} and ingest again.")
+
+
+def verify(directory: Path) -> Manifest:
+    """Checks every shard against its checksum and returns the manifest.
+
+    Raises:
+        IngestError: The manifest or a shard is missing or damaged.
+    """
+    manifest = Manifest.load(directory)
+    check_sizes(directory, manifest)
+    for shard in manifest.shards:
+        if file_sha256(directory / shard.path) != shard.sha256:
+            raise IngestError(
+                f"{directory / shard.path} is damaged: it differs from its checksum. "
+                f"Remove {directory} and ingest again."
+            )
+    return manifest

@@ -1,0 +1,113 @@
+"""Converts one part of a plan: the work of a worker.
+
+    part-K.jsonl -> {split}-K.tfrecord.gz, rejected-K.jsonl, shard-K.json
+
+Doing it again gives the same bytes under the same names, so that any runner may retry. Imports
+neither TensorFlow nor Beam: `python -m data.shard FOLDER K...` starts in a fraction of a second.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.plan import Plan, rejection_line, rejections_path
+from data.sample import Sample
+from data.sources.source import Item, Rejection
+from data.tfrecord import Writer
+from modules.errors import UserError
+from modules.features import SPLITS
+from modules.image_bytes import canonical_bytes
+
+_TICK = 50  # images between two signs of progress
+
+
+def write_shard(plan: Plan, shard: int) -> None:
+    """Converts one part and leaves the results in the plan's folder."""
+    with contextlib.ExitStack() as stack:
+        attempt = uuid.uuid4().hex
+        paths: dict[str, Path] = {}
+        writers: dict[str, Writer] = {}
+        rejected_path = plan.folder / f"{attempt}-rejected"
+        rejected = stack.enter_context(rejected_path.open("w", encoding="utf-8"))
+        counts = {split: Counter[int]() for split in SPLITS}
+        for item in _ticking(plan.part(shard), plan.folder / "progress"):
+            sample = _convert(plan, item)
+            if isinstance(sample, Rejection):
+                rejected.write(rejection_line(sample))
+                continue
+            if sample.split not in writers:
+                paths[sample.split] = plan.folder / f"{attempt}-{sample.split}"
+                writers[sample.split] = stack.enter_context(Writer(paths[sample.split]))
+            writers[sample.split].write(sample.serialize())
+            counts[sample.split][sample.label] += 1
+        result = {
+            split: {**dataclasses.asdict(writer.close()), "counts": counts[split]}
+            for split, writer in writers.items()
+        }
+    for split, path in paths.items():
+        path.replace(records_path(plan.folder, split, shard))
+    rejected_path.replace(rejections_path(plan.folder, shard))
+    summary = plan.folder / f"{attempt}-summary"
+    summary.write_text(json.dumps(result), encoding="utf-8")
+    summary.replace(result_path(plan.folder, shard))
+
+
+def records_path(folder: Path, split: str, shard: int) -> Path:
+    """Returns where the records of one split of a shard are."""
+    return folder / f"{split}-{shard:05d}.tfrecord.gz"
+
+
+def result_path(folder: Path, shard: int) -> Path:
+    """Returns where the summary of a shard is, once it is done."""
+    return folder / f"shard-{shard:05d}.json"
+
+
+def _convert(plan: Plan, item: Item) -> Sample | Rejection:
+    try:
+        raw = plan.source.read(item)
+        image = canonical_bytes(raw, max_pixels=plan.max_pixels)
+    except UserError as err:
+        return Rejection(item.source_id, str(err))
+    split = item.split
+    if split is None:
+        assert plan.proportions is not None
+        split = plan.proportions.split_of(raw, plan.seed)
+    label = plan.class_names.index(item.class_name)
+    return Sample(image, label, item.class_name, item.source_id, split)
+
+
+def _ticking(items: list[Item], progress: Path) -> Iterator[Item]:
+    """Yields items, and lets a file grow by a byte for each: its size is the progress of all."""
+    with progress.open("ab", buffering=0) as file:
+        for index, item in enumerate(items):
+            yield item
+            if (index + 1) % _TICK == 0:
+                file.write(bytes(_TICK))
+        file.write(bytes(len(items) % _TICK))
+
+
+def main(folder: str, *shards: str) -> None:
+    """Converts some parts; ends with the process that asked for them."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    plan = Plan.load(Path(folder))
+    for shard in shards:
+        write_shard(plan, int(shard))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when nobody holds the other end of its input any longer."""
+    # Not sys.stdin: a thread that waits in there aborts the interpreter's own end.
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

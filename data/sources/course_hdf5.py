@@ -1,0 +1,177 @@
+"""The HDF5 files of the DeepLearning.AI course: train_signs.h5 and test_signs.h5, or one of them.
+
+train_set_x uint8 [n, height, width, 3], train_set_y int64 [n], list_classes [classes];
+test_set_x, test_set_y likewise
+"""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data.errors import IngestError
+from data.sources.layout import display_name
+from data.sources.source import (
+    Emit,
+    Item,
+    Rejection,
+    Surveyed,
+    UnreadableError,
+    check_classes,
+    file_sha256,
+)
+from data.splits import Proportions
+from modules.features import TEST, TRAIN
+from modules.image_bytes import MAX_PIXELS, encode_png
+
+_CLASSES = "list_classes"
+_SIGNS_SHAPE = (64, 64, 3)
+# HDF5 stores no bytes for rows that were never written: a file can claim billions of them.
+_MOST_COMPRESSION = 1_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Hdf5Source:
+    """Arrays of images in one or two HDF5 files; each image becomes a PNG."""
+
+    paths: tuple[Path, ...]
+
+    def survey(self, emit: Emit) -> Surveyed:
+        """Lists the rows: the training set, then the test set."""
+        halves = sorted(((key, path) for path in self.paths for key in _halves(path)), reverse=True)
+        keys = [key for key, _ in halves]
+        if len(set(keys)) < len(keys):
+            raise IngestError(
+                f"{' and '.join(str(path) for path in self.paths)} hold the same half, "
+                f"{keys[0]}_set_x. Give one file of each."
+            )
+        proportions = Proportions.missing(keys)
+        names = {_class_names(path) for _, path in halves}
+        if len(names) > 1:
+            raise IngestError(
+                f"`{_CLASSES}` differs between {' and '.join(str(path) for _, path in halves)}"
+            )
+        class_names = names.pop()
+        check_classes(class_names, str(self.paths[0]))
+        fingerprint, shapes = hashlib.sha256(), set()
+        for key, path in halves:
+            fingerprint.update(file_sha256(path).encode())
+            images, labels = _arrays(path, key)
+            shapes.add(images.shape[1:])
+            split = None if key == TRAIN and proportions else key
+            size = int(np.prod(images.shape[1:]))
+            for row, label in enumerate(labels.tolist()):
+                source_id = f"{key}_set_x[{row}]"
+                if not 0 <= label < len(class_names):
+                    reason = f"label {label} is outside the classes 0 to {len(class_names) - 1}"
+                    emit(Rejection(source_id, reason))
+                    continue
+                reference = f"{key}/{row}"
+                emit(Item(source_id, class_names[label], split, reference, size))
+        is_signs = shapes == {_SIGNS_SHAPE} and len(class_names) == 6
+        return Surveyed(
+            name=self.paths[0].stem,
+            description="HDF5 " + " and ".join(display_name(path.name) for path in self.paths),
+            class_names=class_names,
+            fingerprint=fingerprint.hexdigest(),
+            proportions=proportions,
+            is_signs=is_signs,
+        )
+
+    def read(self, item: Item) -> bytes:
+        """Reads one row as PNG."""
+        key, row = str(item.reference).split("/")
+        for path in self.paths:
+            if f"{key}_set_x" in _open(path):
+                try:
+                    return encode_png(_arrays(path, key)[0][int(row)])
+                except OSError as err:
+                    raise UnreadableError(f"damaged in the file: {err}") from err
+        raise UnreadableError("gone while it was ingested")
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file starts like HDF5."""
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+@functools.lru_cache(maxsize=4)
+def _open_unchanged(path: Path, size: int, changed_ns: int) -> h5py.File:
+    return h5py.File(path, "r")
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        status = path.stat()
+        return _open_unchanged(path, status.st_size, status.st_mtime_ns)
+    except OSError as err:
+        raise IngestError(
+            f"{path} is not an HDF5 file that can be read: it is truncated, damaged or of another "
+            "kind. Download it again?"
+        ) from err
+
+
+def _halves(path: Path) -> Sequence[str]:
+    file = _open(path)
+    halves = [key for key in (TRAIN, TEST) if f"{key}_set_x" in file]
+    if not halves:
+        found = ", ".join(sorted(file)[:5]) or "nothing"
+        raise IngestError(
+            f"{path} has neither train_set_x nor test_set_x, as the course's files have. "
+            f"It holds: {found}"
+        )
+    return halves
+
+
+def _dataset(path: Path, key: str) -> h5py.Dataset:
+    file = _open(path)
+    if key not in file:
+        raise IngestError(f"{path} has no {key!r}. It holds: {', '.join(sorted(file)[:5])}")
+    # Another file may be anything on this machine.
+    if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
+        raise IngestError(f"{key!r} in {path} is a link to another file, which is not followed")
+    dataset = file[key]
+    if not isinstance(dataset, h5py.Dataset):
+        raise IngestError(f"{key!r} in {path} must be an array, not a group")
+    if dataset.nbytes > path.stat().st_size * _MOST_COMPRESSION:
+        raise IngestError(
+            f"{key!r} in {path} claims {dataset.nbytes:,} bytes, more than the file can hold"
+        )
+    return dataset
+
+
+@functools.lru_cache(maxsize=8)
+def _arrays(path: Path, key: str) -> tuple[h5py.Dataset, np.ndarray]:
+    """Returns images uint8 [n, height, width(, 3)], still in the file, and labels int64 [n]."""
+    images, labels = _dataset(path, f"{key}_set_x"), _dataset(path, f"{key}_set_y")
+    if images.dtype != np.uint8:
+        raise IngestError(f"{key}_set_x in {path} must be uint8. Received: {images.dtype}")
+    shape = images.shape
+    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or 0 in shape[1:]:
+        raise IngestError(
+            f"{key}_set_x in {path} must have the shape [n, height, width, 3]. "
+            f"Received: {list(shape)}"
+        )
+    if shape[1] * shape[2] > MAX_PIXELS:
+        raise IngestError(f"{key}_set_x in {path} has images of {shape[1]} x {shape[2]} pixels")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise IngestError(f"{key}_set_y in {path} must be integers. Received: {labels.dtype}")
+    if labels.size != shape[0]:
+        raise IngestError(f"{path} has {shape[0]} images in {key}_set_x, {labels.size} labels")
+    return images, labels[()].reshape(-1).astype(np.int64)
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    names = np.atleast_1d(_dataset(path, _CLASSES)[()]).reshape(-1).tolist()
+    texts = [
+        name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
+        for name in names
+    ]
+    if len(set(texts)) < len(texts):
+        raise IngestError(f"{_CLASSES!r} in {path} names a class twice: {', '.join(texts)}")
+    return tuple(map(display_name, texts))

@@ -1,0 +1,46 @@
+"""Drawn hands as a source of images."""
+
+import dataclasses
+import hashlib
+
+from data import synthetic
+from data.errors import IngestError
+from data.sources.source import Emit, Item, Surveyed
+from modules.image_bytes import encode_png
+
+_MOST = 100_000_000
+_TYPICAL_BYTES = 8_000
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticSource:
+    """`count` drawn hands; each is drawn on the worker that writes it."""
+
+    count: int = synthetic.DEFAULT_COUNT
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.count <= _MOST:
+            raise IngestError(
+                f"synthetic:COUNT must be from 2 to {_MOST:,} images. Received: {self.count}"
+            )
+
+    def survey(self, emit: Emit) -> Surveyed:
+        """Lists the images by their index."""
+        for index in range(self.count):
+            class_name = synthetic.CLASS_NAMES[synthetic.label_of(index)]
+            source_id = f"synthetic-{self.seed}-{index:07d}"
+            emit(Item(source_id, class_name, synthetic.split_of(index), index, _TYPICAL_BYTES))
+        version = synthetic.GENERATOR_VERSION
+        identity = f"synthetic version {version}, seed {self.seed}, count {self.count}"
+        return Surveyed(
+            name="signs-synthetic",
+            description=identity,
+            class_names=synthetic.CLASS_NAMES[: min(self.count, len(synthetic.CLASS_NAMES))],
+            fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+            is_synthetic=True,
+        )
+
+    def read(self, item: Item) -> bytes:
+        """Draws one image, as PNG."""
+        return encode_png(synthetic.draw(self.seed, int(item.reference)))
