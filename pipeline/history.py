@@ -55,7 +55,7 @@ class Unmet:
     threshold: float
     value: float | None
     kind: Literal["absolute", "change"] = "absolute"
-    slice: str | None = None  # None: all test images
+    slice: str = "all images"
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ def _images(count: int | None) -> str:
 
 
 def _in_words(unmet: Unmet) -> str:
-    where = "all test images" if unmet.slice is None else unmet.slice
+    where = unmet.slice
     if unmet.value is None:
         return f"{unmet.metric} of {where} could not be computed (threshold {unmet.threshold:g})"
     if unmet.kind == "change":

@@ -1,0 +1,321 @@
+"""The command line `signs`: reads what the user wants and hands it on.
+
+TensorFlow, TFX and Beam are imported by the commands that need them, so that help is instant.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from modules.errors import UserError
+
+_WORKSPACE = Path("workspace")
+_MISUSE = 2
+_INTERRUPTED = 130
+
+_IMAGES_HELP = (
+    "synthetic or synthetic:COUNT (drawn hands), signs (downloads the public zip), or a path: a "
+    "folder with a folder for each class, CS230's folder, a .zip of either, an .h5 file."
+)
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option(
+        help="Folder of everything that runs make.", envvar="SIGNS_WORKSPACE", show_default=True
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+NameOption = Annotated[
+    str | None, typer.Option(help="Name of the data set; by default the source's.")
+]
+RejectedOption = Annotated[
+    float, typer.Option(help="Fraction of files that may be unusable, from 0 to 1.")
+]
+RunnerOption = Annotated[str | None, typer.Option(help="Beam runner, such as FlinkRunner.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--direct_num_workers", help="Worker processes of Beam's direct runner."),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Name of the model; by default the workspace's only one.")
+]
+# What we do not know is Beam's, or the model server's.
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def _examples(*commands: str) -> str:
+    return "\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
+app = typer.Typer(
+    help="SIGNS images in, a blessed ResNet50 out, answering over gRPC.",
+    epilog=_examples("signs doctor", "signs run", "signs predict hand.jpg", "signs run --help"),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command that `argv` (None: the process's arguments) names.
+
+    Returns:
+        The exit code: 0 where all went well, 1 where the command failed, 2 where the user made a
+        mistake (told on standard error in a line or two), 130 after Ctrl-C.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name, or a mark, that the terminal's encoding lacks must not end a run.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = app(args=argv, prog_name="signs", standalone_mode=False)
+        sys.stdout.flush()
+        return code or 0
+    except typer.TyperException as err:
+        context = getattr(err, "ctx", None)
+        command = context.command_path if context else "signs"
+        if message := err.format_message():  # none where help was printed instead
+            print(f"signs: error: {message}\nTry: {command} --help", file=sys.stderr)
+        return _MISUSE
+    except UserError as err:
+        print(f"signs: error: {err}", file=sys.stderr)
+        return _MISUSE
+    except (KeyboardInterrupt, typer.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads our output has enough of it; the interpreter's own flush would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"signs {metadata.version('signs-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def signs(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """SIGNS images in, a blessed ResNet50 out, answering over gRPC."""
+
+
+@app.command(epilog=_examples("signs doctor", "signs doctor --workspace /big/disk"))
+def doctor(workspace: WorkspaceOption = _WORKSPACE, as_json: JsonOption = False) -> int:
+    """Check what the pipeline needs: Python, packages, GPU, memory, disk."""
+    from pipeline.doctor import checks, exit_code, render
+
+    with Console(stderr=True).status("Looking at this machine"):
+        findings = checks(workspace)
+    if as_json:
+        _print_json([vars(finding) for finding in findings])
+    else:
+        render(_console(), findings)
+    return exit_code(findings)
+
+
+@app.command(
+    context_settings=_PASS_ON,
+    epilog=_examples("signs ingest synthetic:5000", "signs ingest photos/ --max-rejected 0.05"),
+)
+def ingest(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help=_IMAGES_HELP)],
+    name: NameOption = None,
+    max_rejected: RejectedOption = 0.01,
+    seed: Annotated[int, typer.Option(help="Of splits, order and drawings.")] = 0,
+    runner: RunnerOption = None,
+    direct_num_workers: WorkersOption = None,
+    workspace: WorkspaceOption = _WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Turn images into a span of TFRecords. Other options go to Beam."""
+    beam_args = _beam_args(context, runner, direct_num_workers)
+    from data.convert import ingest as convert
+    from pipeline.environment import Workspace
+    from pipeline.ingest_progress import showing
+    from pipeline.reports import ingested_as_dict, render_ingested
+
+    with showing(Console(stderr=True)) as progress:
+        ingested = convert(
+            source,
+            Workspace(workspace).data,
+            name=name,
+            max_rejected=max_rejected,
+            beam_args=beam_args,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        _print_json(ingested_as_dict(ingested))
+    else:
+        render_ingested(_console(), ingested)
+    return 0
+
+
+@app.command(
+    context_settings=_PASS_ON,
+    epilog=_examples(
+        "signs run",
+        "signs run --data 64x64_SIGNS.zip --set train.epochs=60",
+        "signs run --data photos/ --workspace /big/disk --json",
+    ),
+)
+def run(
+    context: typer.Context,
+    data: Annotated[str, typer.Option(help=_IMAGES_HELP)] = "synthetic",
+    name: NameOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Setting, such as train.epochs=30."),
+    ] = None,
+    schema: Annotated[
+        Literal["curated", "infer"],
+        typer.Option(help="curated: the repository's; infer: from the data, to explore it."),
+    ] = "curated",
+    max_rejected: RejectedOption = 0.01,
+    runner: RunnerOption = None,
+    direct_num_workers: WorkersOption = None,
+    workspace: WorkspaceOption = _WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Run it all: ingest, train, evaluate, push, serve, query. Other options go to Beam."""
+    beam_args = _beam_args(context, runner, direct_num_workers)
+    from pipeline.environment import Workspace
+    from pipeline.history import render_summary
+    from pipeline.run import run as run_pipeline
+
+    chosen = [] if schema == "curated" else [f"schema={schema}"]
+    summary = run_pipeline(
+        data,
+        Workspace(workspace),
+        _console(stderr=as_json),
+        name=name,
+        settings=[*chosen, *(settings or ())],
+        max_rejected=max_rejected,
+        beam_args=beam_args,
+        resume=shlex.join(["signs", *sys.argv[1:]]),
+    )
+    if as_json:
+        print(summary.to_json())
+    elif summary.status == "finished":
+        render_summary(_console(), summary)
+    if summary.status == "interrupted":
+        return _INTERRUPTED
+    return int(summary.status != "finished")
+
+
+@app.command(
+    context_settings=_PASS_ON,
+    epilog=_examples("signs serve", "signs serve --model signs --port 9000 --host 0.0.0.0"),
+)
+def serve(
+    context: typer.Context,
+    model: ModelOption = None,
+    port: Annotated[int, typer.Option(help="Port of the gRPC API.")] = 8500,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    workspace: WorkspaceOption = _WORKSPACE,
+) -> int:
+    """Serve a pushed model, and each newer version. Other options go to `signs-model-server`."""
+    chosen = model or _only_model(workspace)
+    base_path = workspace / "serving" / chosen if chosen else None
+    if chosen is None or base_path is None or not base_path.is_dir():
+        what = f"a model {chosen!r}" if chosen else "a model"
+        raise UserError(f"{what} was never pushed to {workspace}: make one with `signs run`")
+    from serving.server.main import main as serve_model
+
+    return serve_model(
+        [
+            f"--model_name={chosen}",
+            f"--model_base_path={base_path.resolve()}",
+            f"--port={port}",
+            f"--host={host}",
+            *context.args,
+        ]
+    )
+
+
+@app.command(epilog=_examples("signs predict hand.jpg", "signs predict photos/ --json"))
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
+    address: Annotated[str, typer.Option(help="The model server.")] = "127.0.0.1:8500",
+    model: ModelOption = None,
+    version: Annotated[int | None, typer.Option(help="By default the newest.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for a batch of images.")] = 10.0,
+    workspace: WorkspaceOption = _WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Ask a model server what is in images."""
+    from pipeline.reports import prediction_as_dict, render_predictions
+    from serving.client import Client
+
+    name = model or _only_model(workspace) or "signs"
+    with Client(address, model_name=name, version=version, timeout_s=timeout) as client:
+        predictions = client.predict([Path(image) for image in images])
+    if as_json:
+        _print_json([prediction_as_dict(prediction) for prediction in predictions])
+    else:
+        render_predictions(_console(), predictions)
+    return 0
+
+
+@app.command(epilog=_examples("signs runs", "signs runs --json"))
+def runs(workspace: WorkspaceOption = _WORKSPACE, as_json: JsonOption = False) -> int:
+    """List past runs: accuracy, blessing, duration, pushed version."""
+    from pipeline.history import load_runs, render_runs
+
+    past = load_runs(workspace)
+    if as_json:
+        _print_json([json.loads(run.to_json()) for run in past])
+    else:
+        render_runs(_console(), past, workspace)
+    return 0
+
+
+def _beam_args(
+    context: typer.Context, runner: str | None, direct_num_workers: int | None
+) -> list[str]:
+    """The options for Beam, checked."""
+    from pipeline.beam_options import check_beam_options
+
+    ours = [name for parameter in context.command.params for name in parameter.opts]
+    arguments = list(context.args)
+    if runner is not None:
+        arguments.append(f"--runner={runner}")
+    if direct_num_workers is not None:
+        arguments.append(f"--direct_num_workers={direct_num_workers}")
+    check_beam_options(arguments, ours)
+    return arguments
+
+
+def _only_model(workspace: Path) -> str | None:
+    """The one model that was pushed to the workspace; None where there is none."""
+    names = sorted(path.name for path in (workspace / "serving").glob("[!.]*") if path.is_dir())
+    if len(names) > 1:
+        raise UserError(f"{workspace} has several models: choose with --model {' or '.join(names)}")
+    return names[0] if names else None
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """A console that folds lines on a terminal, and in a pipe leaves them to who reads them."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=10_000)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
