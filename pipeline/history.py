@@ -55,7 +55,7 @@ class Unmet:
     threshold: float
     value: float | None
     kind: Literal["absolute", "change"] = "absolute"
-    slice: str = "all images"
+    slice: str | None = None  # None: all test images
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ def _images(count: int | None) -> str:
 
 
 def _in_words(unmet: Unmet) -> str:
-    where = unmet.slice
+    where = unmet.slice or "all test images"
     if unmet.value is None:
         return f"{unmet.metric} of {where} could not be computed (threshold {unmet.threshold:g})"
     if unmet.kind == "change":

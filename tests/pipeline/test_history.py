@@ -317,9 +317,9 @@ def test_the_summary_of_a_run_that_is_not_blessed_says_why() -> None:
         "signs  20261123-080000-cd34  not blessed in 1 min 01 s, with an earlier run's model",
         "  accuracy  63.3 % on 1,200 test images",
         "  blessed   no",
-        "            accuracy of all images is 0.6333: at least 0.8 is needed",
+        "            accuracy of all test images is 0.6333: at least 0.8 is needed",
         "            accuracy of class_name [3] is 0.2500: at least 0.5 is needed",
-        "            accuracy of all images changed by -0.0300 from the last blessed model: "
+        "            accuracy of all test images changed by -0.0300 from the last blessed model: "
         "at least -0.01 is needed",
         "            accuracy of class_name 4 could not be computed (threshold 0.5)",
         "  pushed    no: what was served before still is",
