@@ -295,6 +295,9 @@ def _beam_args(
         arguments.append(f"--runner={runner}")
     if direct_num_workers is not None:
         arguments.append(f"--direct_num_workers={direct_num_workers}")
+        # Beam's default mode keeps all work in one process, whatever the number of workers.
+        if direct_num_workers != 1 and not any("direct_running_mode" in a for a in arguments):
+            arguments.append("--direct_running_mode=multi_processing")
     check_beam_options(arguments, ours)
     return arguments
 
