@@ -4,6 +4,7 @@ TensorFlow, TFX and Beam are imported by the commands that need them, so that he
 """
 
 import json
+import logging
 import os
 import shlex
 import sys
@@ -75,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A file's name, or a mark, that the terminal's encoding lacks must not end a run.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # In this process Beam only ingests, and what it warns of is how it does so.
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     try:
         code = app(args=argv, prog_name="signs", standalone_mode=False)
         sys.stdout.flush()
