@@ -1,4 +1,4 @@
-"""The command line: TF Serving's flags, and the words of its refusals. No TensorFlow is imported."""
+"""The command line: TF Serving's flags, and the words of its refusals."""
 
 import socket
 import subprocess

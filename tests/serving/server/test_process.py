@@ -79,7 +79,7 @@ def test_reload_rollback_and_broken_versions_without_a_failed_request(tmp_path, 
         assert "saved_model.pb" in client.status()[0].error_message
         # A good one ends the trouble, and taking it away rolls back.
         push(tmp_path, 5)
-        eventually(lambda: states(client)[5] == "AVAILABLE")
+        eventually(lambda: states(client).get(5) == "AVAILABLE")
         shutil.rmtree(tmp_path / "4")
         shutil.rmtree(tmp_path / "5")
         eventually(lambda: states(client)[2] == "AVAILABLE" and states(client)[5] == "END")
@@ -97,8 +97,15 @@ def test_late_base_path_then_drain(tmp_path, push):
     """The port opens when there is a model; SIGTERM lets the request in flight finish."""
     base_path = tmp_path / "later"
     server = ServerProcess(base_path)
-    threading.Timer(1.0, push, [base_path, 1]).start()
+
+    def push_when_it_waits() -> None:
+        eventually(lambda: "Could not find base path" in server.log())
+        push(base_path, 1)
+
+    pushing = threading.Thread(target=push_when_it_waits)
+    pushing.start()
     assert server.start() == 1
+    pushing.join()
     request = protos.PredictRequest(model_spec={"name": "signs", "signature_name": "count"})
     tensors.encode(np.array(400_000, np.int64), request.inputs["n"])
     with grpc.insecure_channel(server.address) as channel:
@@ -115,7 +122,6 @@ def test_late_base_path_then_drain(tmp_path, push):
         assert call.result().outputs["counted"].int64_val == [400_000]
     eventually(lambda: not is_running(server.pid))
     assert server.stop() == 0
-    assert "Could not find base path" in server.log()
     assert f"Running gRPC ModelServer at {server.address} ... (model signs, version 1)" in (
         server.log()
     )
