@@ -5,7 +5,6 @@ TensorFlow, TFX and Beam are imported by the commands that need them, so that he
 
 import json
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -79,9 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # In this process Beam only ingests, and what it warns of is how it does so.
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     try:
-        code = app(args=argv, prog_name="signs", standalone_mode=False)
-        sys.stdout.flush()
-        return code or 0
+        # A reader of our output that has enough of it ends us quietly: typer sees to that.
+        return app(args=argv, prog_name="signs", standalone_mode=False) or 0
     except typer.TyperException as err:
         context = getattr(err, "ctx", None)
         command = context.command_path if context else "signs"
@@ -93,10 +91,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _MISUSE
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever reads our output has enough of it; the interpreter's own flush would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 def _version(wanted: bool) -> None:

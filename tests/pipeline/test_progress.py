@@ -206,6 +206,26 @@ def test_ctrl_c_stops_the_run_and_says_how_to_go_on(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_what_a_run_says_while_it_ends_is_heard(start: Callable[..., Run]) -> None:
+    run = start(
+        BEGIN
+        + """
+def end(*_):
+    time.sleep(0.5)
+    say(ComponentState("Trainer", "failed", 1.0, "asked to end"))
+    os._exit(3)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep(600)
+"""
+    )
+    with signalled(run, signal.SIGINT, after="ready"):
+        outcome = run.follow()
+    assert outcome.status == "interrupted"
+    assert outcome.progress.steps["Trainer"].note == "asked to end"
+    assert "Trainer: failed after 1.0 s (asked to end)" in run.shown
+
+
 def test_a_run_that_does_not_listen_is_ended_by_force(start: Callable[..., Run]) -> None:
     run = start(
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
