@@ -1,0 +1,107 @@
+import dataclasses
+import json
+
+import pytest
+
+from data.errors import IngestError
+from data.manifest import Manifest, Shard, check_sizes, verify
+from data.tfrecord import Writer
+
+
+@pytest.fixture
+def span(tmp_path):
+    (tmp_path / "train").mkdir()
+    path = "train/data-00000-of-00001.tfrecord.gz"
+    with Writer(tmp_path / path) as writer:
+        writer.write(b"one")
+        writer.write(b"two")
+        written = writer.close()
+    manifest = Manifest(
+        name="my-signs",
+        span=1,
+        version=2,
+        class_names=("Hände hoch", "b"),
+        counts={
+            "train": {"Hände hoch": 1, "b": 1},
+            "eval": {"Hände hoch": 0, "b": 0},
+            "test": {"Hände hoch": 0, "b": 0},
+        },
+        shards=(Shard(path, "train", written.bytes, written.sha256, written.records),),
+        source="folder",
+        is_synthetic=False,
+        fingerprint="f" * 64,
+        settings={"seed": 0},
+        tool_version="1",
+        created="2026-01-01T00:00:00+00:00",
+        rejected={"not an image": 2},
+        ignored={".DS_Store": 1},
+        warnings=("there are no eval images",),
+    )
+    (tmp_path / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    return tmp_path, manifest
+
+
+def test_round_trip(span):
+    folder, manifest = span
+    assert Manifest.load(folder) == manifest
+    assert verify(folder) == manifest
+    assert (manifest.examples, manifest.rejected_count) == (2, 2)
+    assert manifest.split_size("train") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "has the format 99, expected 1"),
+        ({"class_names": ["a", "a"]}, "`class_names` must be two or more"),
+        ({"class_names": None}, "is damaged"),
+        ({"counts": {"train": {}}}, "`counts` must have"),
+        ({"shards": []}, "add up to 2, its shards to 0"),
+        ({"shards": [{"path": 3}]}, "is damaged"),
+        ({"surprise": 1}, "is damaged"),
+    ],
+)
+def test_a_damaged_manifest_is_named(span, change, message):
+    folder, manifest = span
+    fields = {**json.loads(manifest.to_json()), **change}
+    (folder / "manifest.json").write_text(json.dumps(fields))
+    with pytest.raises(IngestError, match=message) as caught:
+        Manifest.load(folder)
+    assert str(folder) in str(caught.value)
+    assert "ingest again" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"format": 1}'])
+def test_something_else_is_not_a_manifest(span, text):
+    folder, _ = span
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(IngestError, match="ingest again"):
+        Manifest.load(folder)
+
+
+def test_a_missing_manifest(tmp_path):
+    with pytest.raises(IngestError, match=r"there is no manifest\.json in"):
+        Manifest.load(tmp_path)
+
+
+def test_a_changed_shard_is_noticed(span):
+    folder, manifest = span
+    shard = folder / manifest.shards[0].path
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    check_sizes(folder, manifest)
+    with pytest.raises(IngestError, match="differs from its checksum"):
+        verify(folder)
+    shard.write_bytes(content[:-1])
+    with pytest.raises(IngestError, match="bytes instead of"):
+        check_sizes(folder, manifest)
+    shard.unlink()
+    with pytest.raises(IngestError, match="is missing"):
+        verify(folder)
+
+
+def test_counts_and_shards_agree(span):
+    _, manifest = span
+    with pytest.raises(ValueError, match="add up to 2, its shards to 0"):
+        dataclasses.replace(manifest, shards=())

@@ -1,0 +1,24 @@
+from google.protobuf import text_format
+
+from data.schema import schema_path
+from modules import features
+
+
+def test_schema_describes_the_examples():
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    schema = text_format.Parse(schema_path().read_text(), schema_pb2.Schema())
+    by_name = {feature.name: feature for feature in schema.feature}
+    assert set(by_name) == {
+        features.IMAGE,
+        features.LABEL,
+        features.CLASS_NAME,
+        features.SOURCE_ID,
+        features.SPLIT,
+    }
+    for feature in schema.feature:
+        assert feature.presence.min_fraction == 1
+        assert [dim.size for dim in feature.shape.dim] == [1]
+    assert by_name[features.IMAGE].HasField("image_domain")
+    assert by_name[features.LABEL].int_domain.min == 0
+    assert tuple(schema.string_domain[0].value) == features.SPLITS
