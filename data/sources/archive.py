@@ -114,7 +114,9 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 def _parts(entry: zipfile.ZipInfo) -> Parts:
     """Returns the path of an entry; Windows tools write backslashes."""
-    return tuple(part for part in entry.filename.replace("\\", "/").split("/") if part)
+    return tuple(
+        part for part in entry.filename.replace("\\", "/").split("/") if part not in ("", ".")
+    )
 
 
 def _entry(

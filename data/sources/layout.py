@@ -132,7 +132,7 @@ def detect(list_folder: ListFolder, where: str) -> Layout:
 def litter(parts: Parts) -> str | None:
     """Returns the kind of litter a path is, None if it may be data."""
     for name in parts:
-        if name.startswith(".") or name.casefold() in _LITTER:
+        if (name.startswith(".") and name != "..") or name.casefold() in _LITTER:
             return name if name in (".DS_Store", "Thumbs.db", "__MACOSX") else "hidden"
     return None
 

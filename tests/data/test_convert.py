@@ -1,0 +1,506 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.convert import ingest
+from data.errors import IngestError
+from data.manifest import Manifest, verify
+from data.sources.archive import SIGNS_SHA256
+from data.splits import Proportions
+from modules.image_bytes import canonical_bytes
+from tests.data.images import by_id, class_tree, jpeg, samples, write_tree
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def files_of(directory: Path) -> dict[str, str]:
+    """The TFRecord files of a span and the hashes of their content."""
+    return {
+        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.glob("*/*.gz")
+    }
+
+
+def visible(root: Path) -> list[str]:
+    """All that is published below a root."""
+    return sorted(path.relative_to(root).as_posix() for path in root.glob("*/span-*/v-*"))
+
+
+def assert_left_clean(root: Path) -> None:
+    assert not list(root.glob(".ingest-*"))
+
+
+# --- What the sources become ---------------------------------------------------------------------
+
+
+@pytest.mark.real_data
+def test_the_real_zip(tmp_path, signs_data):
+    done = ingest(signs_data / "64x64_SIGNS.zip", tmp_path)
+    manifest = done.manifest
+    assert (done.name, done.span, done.version, done.reused) == ("signs", 1, 1, False)
+    assert manifest.fingerprint == SIGNS_SHA256
+    assert manifest.class_names == tuple("012345")
+    assert [manifest.split_size(split) for split in ("train", "eval", "test")] == [864, 216, 120]
+    assert manifest.counts["test"] == dict.fromkeys("012345", 20)
+    for name in manifest.class_names:
+        assert manifest.counts["train"][name] + manifest.counts["eval"][name] == 180
+    assert by_id(done)["64x64_SIGNS/train_signs/0_IMG_6237 (1).jpg"].split == "train"
+    assert manifest.rejected == {}
+    assert manifest.ignored == {".DS_Store": 1, "directory": 4}
+    assert verify(done.directory) == manifest
+    assert ingest(signs_data / "64x64_SIGNS.zip", tmp_path).reused
+
+
+@pytest.mark.real_data
+def test_the_courses_test_file(tmp_path, signs_data):
+    done = ingest(signs_data / "test_signs.h5", tmp_path)
+    assert done.name == "signs"
+    assert [done.manifest.split_size(split) for split in ("train", "eval", "test")] == [0, 0, 120]
+    assert done.manifest.warnings == (
+        "there are no train images",
+        "there are no eval images",
+        "nothing can be trained on this data: it is for evaluation alone",
+    )
+    with h5py.File(signs_data / "test_signs.h5") as file:
+        for row in (0, 119):
+            sample = by_id(done)[f"test_set_x[{row}]"]
+            assert sample.label == file["test_set_y"][row]
+
+
+def test_synthetic(tmp_path):
+    done = ingest("synthetic:120", tmp_path)
+    assert done.directory == tmp_path / "signs-synthetic" / "span-1" / "v-1"
+    assert done.manifest.is_synthetic
+    assert done.manifest.counts["train"] == dict.fromkeys("012345", 16)
+    assert done.manifest.counts["test"] == dict.fromkeys("012345", 2)
+    sample = by_id(done)["synthetic-0-0000017"]
+    assert (sample.label, sample.class_name, sample.split) == (5, "5", "test")
+    assert sorted(path.name for path in done.directory.iterdir()) == [
+        "eval",
+        "manifest.json",
+        "rejected.jsonl",
+        "test",
+        "train",
+    ]
+
+
+def test_a_folder_of_classes(tmp_path):
+    tree = class_tree(tmp_path / "My Hände", 100, ("dog", "10", "2", "größer als"))
+    write_tree(tree, {"2/old/deep/x.jpg": jpeg(7), "dog/.DS_Store": b"x", "Thumbs.db": b"x"})
+    done = ingest(tree, tmp_path / "root")
+    assert done.name == "my-hande"
+    assert done.manifest.class_names == ("2", "10", "dog", "größer als")
+    assert done.manifest.ignored == {".DS_Store": 1, "Thumbs.db": 1}
+    found = by_id(done)
+    assert len(found) == 401
+    assert found["2/old/deep/x.jpg"].class_name == "2"
+    assert found["größer als/3.jpg"].label == 3
+    assert found["größer als/3.jpg"].image == (tree / "größer als/3.jpg").read_bytes()
+    for split, share in (("train", 0.8), ("eval", 0.1), ("test", 0.1)):
+        assert abs(done.manifest.split_size(split) / 401 - share) < 0.06
+        assert {s.split for s in samples(done, split)} == {split}
+
+
+def test_images_are_made_canonical(tmp_path):
+    tree = class_tree(tmp_path / "x")
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tree / "cat" / "clear.png")
+    Image.new("RGB", (4, 4), "red").save(tree / "cat" / "old.bmp")
+    found = by_id(ingest(tree, tmp_path / "root"))
+    for name in ("cat/clear.png", "cat/old.bmp"):
+        assert found[name].image == canonical_bytes((tree / name).read_bytes())
+        assert found[name].image.startswith(b"\x89PNG")
+
+
+def test_identical_images_land_in_the_same_split(tmp_path):
+    tree = write_tree(
+        tmp_path / "x",
+        {f"{c}/{copy}-{n}.jpg": jpeg(n) for c in "ab" for copy in range(3) for n in range(20)},
+    )
+    splits: dict[bytes, set[str]] = {}
+    for sample in samples(ingest(tree, tmp_path / "root")):
+        splits.setdefault(sample.image, set()).add(sample.split)
+    assert len(splits) == 20
+    assert all(len(found) == 1 for found in splits.values())
+    assert len(set.union(*splits.values())) > 1
+
+
+def test_every_shard_mixes_the_classes(tmp_path):
+    done = ingest("synthetic:1000", tmp_path)
+    train = [shard for shard in done.manifest.shards if shard.split == "train"]
+    assert [shard.path for shard in train] == [
+        f"train/data-{number:05d}-of-00004.tfrecord.gz" for number in range(4)
+    ]
+    labels = [sample.label for sample in samples(done, "train")]
+    assert set(labels[:60]) == set(range(6))
+    assert labels != sorted(labels)
+    for start in range(0, 700, 100):
+        assert max(Counter(labels[start : start + 100]).values()) < 40
+
+
+# --- Spans and versions --------------------------------------------------------------------------
+
+
+def test_spans_versions_and_reuse(tmp_path):
+    tree, root = class_tree(tmp_path / "x"), tmp_path / "root"
+    first = ingest(tree, root)
+    again = ingest(tree, root)
+    assert (again.span, again.version, again.reused) == (1, 1, True)
+    assert again.manifest == first.manifest
+    # Other settings: the next version of the same span.
+    other = ingest(tree, root, seed=1)
+    assert (other.span, other.version, other.reused) == (1, 2, False)
+    # New content: the next span.
+    write_tree(tree, {"cat/new.jpg": jpeg(99)})
+    new = ingest(tree, root)
+    assert (new.span, new.version) == (2, 1)
+    assert new.manifest.examples == first.manifest.examples + 1
+    # The old content again: the span that is there, although it is not the newest.
+    (tree / "cat/new.jpg").unlink()
+    old = ingest(tree, root)
+    assert (old.span, old.version, old.reused) == (1, 1, True)
+    assert ingest(tree, root, seed=1).version == 2
+    assert visible(root) == ["x/span-1/v-1", "x/span-1/v-2", "x/span-2/v-1"]
+    assert_left_clean(root)
+
+
+def test_another_place_or_name_of_file_changes(tmp_path):
+    root = tmp_path / "root"
+    ingest(class_tree(tmp_path / "one" / "x"), root)
+    assert ingest(class_tree(tmp_path / "two" / "x"), root).reused
+    (tmp_path / "two/x/cat/0.jpg").rename(tmp_path / "two/x/cat/zero.jpg")
+    assert ingest(tmp_path / "two" / "x", root).span == 2
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    """In this process, in two, and in Beam's: the files do not tell who wrote them."""
+    one = ingest("synthetic:500", tmp_path / "1", beam_args=["--direct_num_workers=1"])
+    two = ingest("synthetic:500", tmp_path / "2")
+    assert files_of(one.directory) == files_of(two.directory)
+    assert len(files_of(one.directory)) == 6
+
+
+def test_beams_own_processes_do_it_too(tmp_path):
+    beam_args = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    done = ingest("synthetic:500", tmp_path / "1", beam_args=beam_args)
+    plain = ingest("synthetic:500", tmp_path / "2")
+    assert files_of(done.directory) == files_of(plain.directory)
+
+
+def test_a_damaged_span_is_not_reused(tmp_path):
+    done = ingest("synthetic:60", tmp_path)
+    shard = done.directory / done.manifest.shards[0].path
+    shard.write_bytes(shard.read_bytes()[:-5])
+    with pytest.raises(IngestError, match=r"bytes instead of .* and ingest again"):
+        ingest("synthetic:60", tmp_path)
+
+
+def test_progress_ends_at_all(tmp_path):
+    seen: list[tuple[int, int | None]] = []
+    ingest("synthetic:600", tmp_path, progress=lambda *args: seen.append(args))
+    assert seen[-1] == (600, 600)
+    counts = [done for done, total in seen if total == 600]
+    assert counts == sorted(counts)
+
+
+# --- Names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("Photos 2024", "photos-2024"),
+        ("2024", "images-2024"),
+        ("signs", "images-signs"),
+        ("signs-synthetic", "images-signs-synthetic"),
+        ("手", "images"),
+    ],
+)
+def test_names_from_folders(tmp_path, folder, name):
+    found = ingest(class_tree(tmp_path / folder, 2), tmp_path / "root").name
+    assert found == name
+    assert not found.startswith("signs")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "message"),
+    [
+        ("tree", "signs", "`name` 'signs' is for the SIGNS photographs: choose another"),
+        ("tree", "signs-synthetic", "'signs-synthetic' is for drawn images: choose another"),
+        ("tree", "Bad Name", "must be lower-case letters, digits and dashes"),
+        ("tree", "../up", "must be lower-case letters, digits and dashes"),
+        ("tree", "", "must be lower-case letters, digits and dashes"),
+        ("tree", "1st", "must be lower-case letters, digits and dashes"),
+        ("synthetic:60", "signs", "of drawn images must end in -synthetic"),
+    ],
+)
+def test_names_that_are_refused(tmp_path, source, name, message):
+    tree = class_tree(tmp_path / "tree", 2)
+    with pytest.raises(IngestError, match=message):
+        ingest(tree if source == "tree" else source, tmp_path / "root", name=name)
+    assert visible(tmp_path / "root") == []
+
+
+def test_a_name_of_ones_own(tmp_path):
+    assert ingest(class_tree(tmp_path / "x", 2), tmp_path, name="mine-2").name == "mine-2"
+    assert ingest("synthetic:60", tmp_path, name="big-synthetic").name == "big-synthetic"
+
+
+# --- Rejections ----------------------------------------------------------------------------------
+
+
+def test_rejections_are_listed_with_reasons(tmp_path):
+    tree = class_tree(tmp_path / "x", 30)
+    write_tree(tree, {"cat/empty.jpg": b"", "cat/note.txt": b"hello", "stray.jpg": jpeg(1)})
+    done = ingest(tree, tmp_path / "root", max_rejected=0.1)
+    listed = [json.loads(line) for line in (done.directory / "rejected.jsonl").open()]
+    assert {entry["source_id"]: entry["reason"] for entry in listed} == {
+        "stray.jpg": "not in a class folder",
+        "cat/empty.jpg": "zero bytes",
+        "cat/note.txt": "not an image",
+    }
+    assert done.manifest.rejected == {
+        "not in a class folder": 1,
+        "zero bytes": 1,
+        "not an image": 1,
+    }
+    # A stricter limit counts for what is there already, too.
+    with pytest.raises(IngestError, match="3 of 63 files were rejected"):
+        ingest(tree, tmp_path / "root")
+
+
+def test_too_many_rejections(tmp_path):
+    tree = write_tree(class_tree(tmp_path / "x"), {f"cat/{n}.txt": b"no" for n in range(5)})
+    root = tmp_path / "root"
+    with pytest.raises(IngestError) as caught:
+        ingest(tree, root)
+    first, second = str(caught.value).split("\n")
+    assert first.startswith(
+        "5 of 25 files were rejected, more than the 0.01 allowed (--max-rejected): cat/"
+    )
+    assert first.endswith(", ...")
+    kept = Path(second.removeprefix("All of them, with their reasons: "))
+    assert len(kept.read_text().splitlines()) == 5
+    assert visible(root) == []
+    assert_left_clean(root)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "x"])
+def test_max_rejected_is_a_fraction(tmp_path, value):
+    with pytest.raises(IngestError, match=r"`max_rejected` must be in \[0, 1\]"):
+        ingest("synthetic:60", tmp_path, max_rejected=value)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a/1.jpg": b"x", "b/1.jpg": b"x"}, "class 'a' has no image that can be used"),
+        ({"a/1.jpg": jpeg(1), "a/2.jpg": jpeg(2)}, "has fewer than 2 classes: only 'a'"),
+        ({"1.jpg": jpeg(1)}, "holds only files, such as '1.jpg'"),
+        ({"a/.DS_Store": b"", "b/.DS_Store": b""}, "holds no images"),
+        ({".DS_Store": b""}, "is empty"),
+        ({"a/1.jpg": jpeg(1), "b/1.txt": b"no"}, "class 'b' has no image that can be used"),
+    ],
+)
+def test_trees_that_make_no_data_set(tmp_path, files, message):
+    tree = write_tree(tmp_path / "x", files)
+    with pytest.raises(IngestError, match=message):
+        ingest(tree, tmp_path / "root", max_rejected=1.0)
+    assert visible(tmp_path / "root") == []
+
+
+def test_a_class_folder_without_images(tmp_path):
+    tree = class_tree(tmp_path / "x")
+    (tree / "bird").mkdir()
+    with pytest.raises(IngestError, match="class 'bird' has no image that can be used"):
+        ingest(tree, tmp_path / "root")
+
+
+def test_a_split_without_a_class_is_a_warning(tmp_path):
+    tree = write_tree(
+        tmp_path / "x",
+        {f"train/{c}/{n}.jpg": jpeg(n) for c in "a" for n in range(5)}
+        | {f"val/{c}/{n}.jpg": jpeg(n) for c in "ab" for n in range(5)}
+        | {f"test/b/{n}.jpg": jpeg(n) for n in range(5)},
+    )
+    assert ingest(tree, tmp_path / "root").manifest.warnings == ("class 'b' has no train images",)
+
+
+# --- Accidents -----------------------------------------------------------------------------------
+
+_KILLED = """
+import sys
+from pathlib import Path
+from data.convert import ingest
+ingest("synthetic:3000", Path(sys.argv[1]))
+"""
+
+
+def start_ingest(root: Path) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", _KILLED, str(root)], cwd=REPOSITORY)
+
+
+def wait_for(condition, timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def workers_of(root: Path) -> list[int]:
+    """The processes that convert something below a root."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = process.joinpath("cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "data.shard" in command and f"{root}/" in command:
+            found.append(int(process.name))
+    return found
+
+
+def test_kill_9_leaves_nothing_visible_and_the_next_run_sweeps(tmp_path):
+    process = start_ingest(tmp_path)
+    # Killed in the middle: some images are converted, and no shard is complete.
+    wait_for(lambda: any(p.stat().st_size for p in tmp_path.glob(".ingest-*/progress")))
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    assert visible(tmp_path) == []
+    assert list(tmp_path.glob(".ingest-*"))
+    wait_for(lambda: not workers_of(tmp_path))  # they end with the process that started them
+    done = ingest("synthetic:60", tmp_path)
+    assert visible(tmp_path) == ["signs-synthetic/span-1/v-1"]
+    assert verify(done.directory)
+    assert_left_clean(tmp_path)
+
+
+def test_a_killed_worker_is_one_clear_error(tmp_path):
+    def kill_one(done, total):
+        if total and done:
+            for worker in workers_of(tmp_path)[:1]:
+                os.kill(worker, signal.SIGKILL)
+
+    with pytest.raises(IngestError, match="a conversion process was ended by signal 9"):
+        ingest("synthetic:3000", tmp_path, progress=kill_one)
+    assert visible(tmp_path) == []
+    assert_left_clean(tmp_path)
+    assert not workers_of(tmp_path)
+
+
+def test_two_ingests_at_once(tmp_path):
+    results, errors = [], []
+
+    def work():
+        try:
+            results.append(ingest("synthetic:120", tmp_path))
+        except Exception as err:
+            errors.append(err)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not errors
+    assert sorted(done.reused for done in results) == [False, True, True]
+    assert visible(tmp_path) == ["signs-synthetic/span-1/v-1"]
+    assert_left_clean(tmp_path)
+
+
+def test_two_processes_and_another_content_at_once(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from data.convert import ingest;"
+        "print(ingest(sys.argv[2], Path(sys.argv[1])).span)"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path), spec],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for spec in ("synthetic:60", "synthetic:66")
+    ]
+    spans = sorted(process.communicate(timeout=120)[0].strip() for process in processes)
+    assert spans == ["1", "2"]
+    assert visible(tmp_path) == ["signs-synthetic/span-1/v-1", "signs-synthetic/span-2/v-1"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("count", [300, 900])
+def test_a_full_disk_is_one_clear_error(small_disk, count):
+    """In this process (300 images) and in processes of its own (900)."""
+    with pytest.raises(IngestError) as caught:
+        ingest(f"synthetic:{count}", small_disk)
+    assert str(caught.value) == (
+        f"the disk is full while writing to {small_disk}: nothing was added. "
+        "Make room, or choose another workspace."
+    )
+    assert visible(small_disk) == []
+    assert_left_clean(small_disk)
+    assert not ingest("synthetic:24", small_disk).reused
+
+
+def test_a_root_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(IngestError, match=r"cannot write to .*file"):
+        ingest("synthetic:60", tmp_path / "file")
+
+
+def test_a_file_that_changes_meanwhile_is_rejected(tmp_path, monkeypatch):
+    tree = class_tree(tmp_path / "x", 30)
+    from data import plan
+
+    deal = plan.Listing.deal
+
+    def change_then_deal(self, *args):
+        (tree / "cat/0.jpg").write_bytes(jpeg(12345))
+        (tree / "cat/1.jpg").unlink()
+        return deal(self, *args)
+
+    monkeypatch.setattr(plan.Listing, "deal", change_then_deal)
+    done = ingest(tree, tmp_path / "root", max_rejected=0.1)
+    assert done.manifest.rejected == {
+        "changed while it was ingested": 1,
+        "gone while it was ingested": 1,
+    }
+
+
+# --- Arrays --------------------------------------------------------------------------------------
+
+
+def test_the_courses_training_half(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), np.uint8)
+    with h5py.File(tmp_path / "train_signs.h5", "w") as file:
+        file["train_set_x"], file["list_classes"] = pixels, np.arange(6)
+        file["train_set_y"] = np.arange(60) % 6
+    done = ingest(tmp_path / "train_signs.h5", tmp_path / "root")
+    assert done.name == "signs"
+    assert done.manifest.settings["proportions"] == Proportions().as_dict()
+    assert done.manifest.examples == 60
+    sample = by_id(done)["train_set_x[7]"]
+    assert (sample.label, sample.class_name) == (1, "1")
+    assert Manifest.load(done.directory).source == "HDF5 train_signs.h5"
