@@ -22,9 +22,10 @@ CLASS_NAMES = tuple("012345")
 # Part of the fingerprint: raise it when the same (seed, index) gives another picture.
 GENERATOR_VERSION = 1
 
-_SUPERSAMPLING = 2  # `_photograph` averages pairs
+_SUPERSAMPLING = 2  # `_halve` averages pairs
 _CANVAS = IMAGE_SIZE * _SUPERSAMPLING
-_ROWS, _COLUMNS = np.mgrid[0:_CANVAS, 0:_CANVAS].astype(np.float32)
+_AXIS = np.arange(_CANVAS, dtype=np.float32)
+_NOTHING = -1e3  # the height where there is no hand
 
 # Ten blocks of one image per class: every split has its share from 18 images on.
 _BLOCKS = (TRAIN, EVAL, TEST) + (TRAIN,) * 7
@@ -80,14 +81,17 @@ def draw(seed: int, index: int) -> np.ndarray:
     rng = np.random.default_rng([seed & (2**64 - 1), index])
     height, cover = _relief(_tubes(rng, label_of(index)))
     light = _direction(rng)
-    picture = _background(rng, cover, light)
     window = _bounds(cover)
-    hand = _skin(rng, height[window], light)
-    picture[window] += (hand - picture[window]) * cover[window][..., None]
+    hand = _skin(rng, height[window], light) * cover[window][..., None]
+    # Only the hand has edges that need supersampling; all else is made at its final size.
+    cover, hand = _halve(cover), _halve(hand)
+    picture = _background(rng, cover, light)
+    picture *= 1 - cover[..., None]
+    picture[tuple(slice(part.start // 2, part.stop // 2) for part in window)] += hand
     return _photograph(rng, picture)
 
 
-def montage(seed: int = 0, columns: int = 10, size: int = 72) -> Image.Image:
+def montage(seed: int = 0, columns: int = 10, size: int = 64) -> Image.Image:
     """Returns a labelled picture with one row of `columns` hands for every class.
 
     Args:
@@ -189,7 +193,7 @@ def _place(rng: np.random.Generator, tubes: list[_Tube], top: float) -> list[_Tu
 
 def _relief(tubes: list[_Tube]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the height of the hand and how much of each pixel it covers, float32 [size, size]."""
-    relief = np.full((_CANVAS, _CANVAS), -1e3, np.float32)
+    relief = np.full((_CANVAS, _CANVAS), _NOTHING, np.float32)
     cover = np.zeros((_CANVAS, _CANVAS), np.float32)
     for start, end, radius, end_radius, height in tubes:
         reach = max(radius, end_radius) + 1
@@ -198,22 +202,37 @@ def _relief(tubes: list[_Tube]) -> tuple[np.ndarray, np.ndarray]:
         if left >= right or top >= bottom:
             continue
         window = np.s_[top:bottom, left:right]
-        x, y = _COLUMNS[window] - np.float32(start[0]), _ROWS[window] - np.float32(start[1])
+        x = _AXIS[left:right] - np.float32(start[0])
+        y = (_AXIS[top:bottom] - np.float32(start[1]))[:, None]
         axis_x, axis_y = (end - start).astype(np.float32)
-        along = np.clip((x * axis_x + y * axis_y) / (axis_x**2 + axis_y**2 + 1e-6), 0, 1)
-        radii = np.float32(radius) + along * np.float32(end_radius - radius)
-        square = (x - along * axis_x) ** 2 + (y - along * axis_y) ** 2
-        inside = np.clip(radii - np.sqrt(square) + 0.5, 0, 1)
-        bulge = np.sqrt(np.maximum(radii**2 - square, 0)) + np.float32(height)
+        length = axis_x**2 + axis_y**2 + np.float32(1e-6)
+        # How far along the axis each pixel is, from 0 to 1, and its squared distance from there.
+        dot = x * axis_x + y * axis_y
+        along = np.minimum(np.maximum(dot / length, 0), 1)
+        square = (along * length - dot - dot) * along + (x * x + y * y)
+        radii = along * np.float32(end_radius - radius) + np.float32(radius)
+        inside = radii - np.sqrt(np.maximum(square, 0)) + np.float32(0.5)
+        bulge = np.sqrt(np.maximum(radii * radii - square, 0)) + np.float32(height)
+        bulge[inside <= 0] = _NOTHING
         np.maximum(cover[window], inside, out=cover[window])
-        np.copyto(relief[window], bulge, where=(bulge > relief[window]) & (inside > 0))
+        np.maximum(relief[window], bulge, out=relief[window])
+    np.minimum(cover, 1, out=cover)
     return relief, cover
 
 
 def _bounds(cover: np.ndarray) -> tuple[slice, slice]:
-    """Returns the smallest window that holds all that is covered."""
+    """Returns the smallest window, from even to even pixels, that holds all that is covered."""
     rows, columns = np.flatnonzero(cover.any(1)), np.flatnonzero(cover.any(0))
-    return np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return (
+        slice(rows[0] // 2 * 2, rows[-1] // 2 * 2 + 2),
+        slice(columns[0] // 2 * 2, columns[-1] // 2 * 2 + 2),
+    )
+
+
+def _halve(picture: np.ndarray) -> np.ndarray:
+    """Averages squares of 2 x 2 pixels."""
+    rows = picture[0::2] + picture[1::2]
+    return (rows[:, 0::2] + rows[:, 1::2]) * np.float32(0.25)
 
 
 def _direction(rng: np.random.Generator) -> np.ndarray:
@@ -261,29 +280,25 @@ def _background(rng: np.random.Generator, cover: np.ndarray, light: np.ndarray) 
             color = tuple((rng.uniform(0.15, 0.95, 3) * 255).astype(int).tolist())
             pen.rectangle((x, y, x + width, y + height), color)
         small = small.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 3)))
-    wall_image = small.resize((_CANVAS, _CANVAS), Image.Resampling.BICUBIC)
-    picture = np.asarray(wall_image, np.float32) / 255
+    side = (IMAGE_SIZE, IMAGE_SIZE)
+    picture = np.asarray(small.resize(side, Image.Resampling.BICUBIC), np.float32)
 
-    distance = rng.uniform(4, 14) * _SUPERSAMPLING / 2
+    distance = rng.uniform(2, 7)
     dx, dy = (-light[:2] / light[2] * distance).tolist()
-    small_cover = Image.fromarray((cover[::4, ::4] * 255).astype(np.uint8))
-    soft = small_cover.filter(ImageFilter.GaussianBlur(rng.uniform(0.7, 2.0)))
-    where = (-dx / 4, -dy / 4, (_CANVAS - dx) / 4, (_CANVAS - dy) / 4)
-    moved = soft.transform(
-        (_CANVAS, _CANVAS), Image.Transform.EXTENT, where, Image.Resampling.BILINEAR
-    )
+    shape = Image.fromarray((cover[::2, ::2] * 255).astype(np.uint8))
+    soft = shape.filter(ImageFilter.GaussianBlur(rng.uniform(0.7, 2.0)))
+    where = (-dx / 2, -dy / 2, (IMAGE_SIZE - dx) / 2, (IMAGE_SIZE - dy) / 2)
+    moved = soft.transform(side, Image.Transform.EXTENT, where, Image.Resampling.BILINEAR)
     shadow = np.asarray(moved, np.float32) * np.float32(rng.uniform(0.1, 0.5) / 255)
-    return picture * (1 - shadow)[..., None]
+    return picture * ((1 - shadow) / 255)[..., None]
 
 
 def _photograph(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Takes the picture: exposure, white balance, resolution, noise; uint8 [64, 64, 3]."""
-    rows = picture[0::2] + picture[1::2]
-    picture = rows[:, 0::2] + rows[:, 1::2]
-    exposure = rng.uniform(0.75, 1.15) * rng.uniform(0.95, 1.05, 3) * 255 / _SUPERSAMPLING**2
+    """Takes the picture: exposure, white balance, noise; uint8 [64, 64, 3]."""
+    exposure = rng.uniform(0.75, 1.15) * rng.uniform(0.95, 1.05, 3) * 255
     noise = rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(1, 5))
     return (picture * exposure.astype(np.float32) + noise + 0.5).clip(0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":
-    montage().quantize(128).save(Path(sys.argv[1]), optimize=True)
+    montage().quantize(256).save(Path(sys.argv[1]), optimize=True)

@@ -1,0 +1,119 @@
+"""Ingest against a plain loop: images per second, peak memory, and where the time goes.
+
+    python benchmarks/ingest.py [COUNT ...]
+
+Prediction, before measuring: an image costs about 3 ms of one core (2.0 draw, 0.6 PNG, 0.2
+validate, 0.15 serialize and compress), so a loop makes about 330 images/s and two processes twice
+that, less about 2 s to import Beam and start; so the gain passes 1.5 at a few thousand images.
+Memory: a worker holds its part's listing (100 MB of images at most), whatever the count.
+
+Every measurement runs in a process of its own. Peak memory is the largest sum over the process and
+its children of what they hold for themselves (USS), sampled ten times a second.
+"""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+_COUNTS = (1_000, 10_000, 100_000)
+_SAMPLE_S = 0.1
+
+
+def loop(count: int, root: Path) -> dict[str, float]:
+    """Does the work of ingest in one process, as one would write it down first."""
+    from data import synthetic
+    from data.sample import Sample
+    from data.tfrecord import Writer
+    from modules.features import SPLITS
+    from modules.image_bytes import canonical_bytes, encode_png
+
+    spent = dict.fromkeys(("draw", "encode", "validate", "write"), 0.0)
+    writers = {split: Writer(root / f"{split}.tfrecord.gz") for split in SPLITS}
+    for index in range(count):
+        start = time.perf_counter()
+        pixels = synthetic.draw(0, index)
+        drawn = time.perf_counter()
+        encoded = encode_png(pixels)
+        coded = time.perf_counter()
+        image = canonical_bytes(encoded)
+        valid = time.perf_counter()
+        label, split = synthetic.label_of(index), synthetic.split_of(index)
+        sample = Sample(image, label, synthetic.CLASS_NAMES[label], f"synthetic-{index}", split)
+        writers[split].write(sample.serialize())
+        done = time.perf_counter()
+        for part, duration in zip(
+            spent, (drawn - start, coded - drawn, valid - coded, done - valid), strict=True
+        ):
+            spent[part] += duration
+    for writer in writers.values():
+        writer.close()
+    return spent
+
+
+def ingest(count: int, root: Path) -> dict[str, float]:
+    """Ingests, and tells how long the import of Beam takes."""
+    start = time.perf_counter()
+    import data.workers  # noqa: F401
+
+    imported = time.perf_counter()
+    from data.convert import ingest
+
+    ingest(f"synthetic:{count}", root)
+    return {"import Beam": imported - start, "ingest": time.perf_counter() - imported}
+
+
+def main(counts: list[int]) -> None:
+    """Prints one line per measurement."""
+    print(f"{'':8}{'images':>8}{'seconds':>9}{'images/s':>10}{'peak MB':>9}  seconds in parts")
+    for count in counts:
+        rates = {}
+        for name in ("loop", "ingest"):
+            seconds, peak, parts = _measure(name, count)
+            rates[name] = count / seconds
+            print(f"{name:8}{count:8}{seconds:9.1f}{rates[name]:10.0f}{peak:9.0f}  {parts}")
+        print(f"{'':8}{'':8}{'':9}{rates['ingest'] / rates['loop']:9.2f}x")
+
+
+def _measure(name: str, count: int) -> tuple[float, float, str]:
+    """Runs one measurement; returns seconds from start to end, peak MB, and its parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, __file__, name, str(count), folder], stdout=subprocess.PIPE, text=True
+        )
+        peak, done = [0.0], threading.Event()
+        watcher = threading.Thread(target=_watch, args=(process.pid, peak, done))
+        watcher.start()
+        output, _ = process.communicate()
+        seconds = time.perf_counter() - start
+        done.set()
+        watcher.join()
+        if process.returncode:
+            raise SystemExit(process.returncode)
+        return seconds, peak[0], output.strip()
+
+
+def _watch(pid: int, peak: list[float], done: threading.Event) -> None:
+    while not done.wait(_SAMPLE_S):
+        total = 0
+        try:
+            root = psutil.Process(pid)
+            for process in (root, *root.children(recursive=True)):
+                total += process.memory_full_info().uss
+        except psutil.Error:
+            continue
+        peak[0] = max(peak[0], total / 2**20)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in ("loop", "ingest"):
+        work = {"loop": loop, "ingest": ingest}[sys.argv[1]]
+        parts = work(int(sys.argv[2]), Path(sys.argv[3]))
+        print(", ".join(f"{name} {spent:.1f}" for name, spent in parts.items()))
+    else:
+        main([int(count) for count in sys.argv[1:]] or list(_COUNTS))
