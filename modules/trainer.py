@@ -76,9 +76,11 @@ def run_fn(fn_args: "FnArgs") -> None:
     if features.EVAL not in recipe.splits and fn_args.num_examples.get(features.EVAL):
         validation = read_prepared(fn_args.eval_files, transform, spec).cache()
     batches = training_batches(prepared, count, recipe, image_size, len(class_names))
-    history = train(
+    begun = time.monotonic()
+    by_epoch = train(
         network, batches, steps_per_epoch(count, recipe), recipe, run_dir, validation=validation
     )
+    history = {"fit_s": time.monotonic() - begun, "images": count, "by_epoch": by_epoch}
     (run_dir / HISTORY).write_text(json.dumps(history, indent=1))
     network.save(run_dir / TRAINED_MODEL)
     export(ServedModel(network, transform_output, class_names), fn_args.serving_model_dir)

@@ -34,6 +34,14 @@ class Outcome:
     seconds: float
     outputs: Mapping[str, list[Artifact]]
 
+    @property
+    def note(self) -> str | None:
+        """A few words about what came out, where there is something to say."""
+        if self.id == "Baseline":
+            models = self.outputs.get("model", [])
+            return f"model {models[0].id} to beat" if models else "no blessed model yet"
+        return None
+
 
 class ComponentFailedError(RuntimeError):
     """A component raised; its error is the cause."""
@@ -50,6 +58,7 @@ def run_pipeline(
     on_plan: Callable[[list[str]], None] = lambda ids: None,
     on_start: Callable[[str], None] = lambda id: None,
     on_end: Callable[[Outcome], None] = lambda outcome: None,
+    on_fail: Callable[[str, Exception], None] = lambda id, error: None,
 ) -> dict[str, Outcome]:
     """Runs every node of a pipeline, in topological order.
 
@@ -59,6 +68,7 @@ def run_pipeline(
         on_plan: called once, with the ids of the nodes in the order in which they will run.
         on_start: called before each node, with its id.
         on_end: called after each node that succeeded.
+        on_fail: called after the node that failed, with its id and error.
 
     Returns:
         The outcome of each node, by id.
@@ -84,6 +94,7 @@ def run_pipeline(
         try:
             outcome = _run_node(node, representation, deployment, connection)
         except Exception as err:
+            on_fail(node_id, err)
             raise ComponentFailedError(node_id, err) from err
         outcomes[node_id] = outcome
         on_end(outcome)

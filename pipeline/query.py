@@ -15,6 +15,7 @@ class Answers:
     version: int
     images: int
     accuracy: float  # in [0, 1]
+    address: str  # where it listened
 
 
 def query_served_model(base_path: Path, model_name: str, test_examples: Path) -> Answers:
@@ -42,7 +43,7 @@ def query_served_model(base_path: Path, model_name: str, test_examples: Path) ->
         version = client.metadata().version
         answers = client.predict(images)
     right = sum(answer.class_id == label for answer, label in zip(answers, labels, strict=True))
-    return Answers(version, len(images), right / len(images))
+    return Answers(version, len(images), right / len(images), server.address)
 
 
 def _read(directory: Path) -> tuple[list[bytes], list[int]]:

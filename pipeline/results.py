@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import validation_result_pb2
@@ -16,18 +15,9 @@ from tfx.types import Artifact
 
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
 from modules import evaluation
+from modules.trainer import HISTORY
+from pipeline.history import Unmet
 from pipeline.local_runner import Outcome
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A threshold that the candidate missed."""
-
-    metric: str
-    slice: str  # "all images", or the feature and its value
-    kind: Literal["absolute", "change"]
-    threshold: float  # the least that would have done
-    value: float  # what it was; for a change, candidate less baseline
 
 
 @dataclass(frozen=True)
@@ -38,11 +28,13 @@ class Results:
     metrics: dict[str, float]  # on the test split; accuracy by class as `accuracy/{class name}`
     baseline: str | None  # folder of the model that had to be matched, if there was one
     blessed: bool
-    failures: tuple[Failure, ...]
+    not_blessed_reasons: tuple[Unmet, ...]
     serving_check_passed: bool
     serving_check: str  # in words
-    pushed_version: str | None
-    pushed_to: str | None
+    pushed_version: int | None
+    pushed_to: str | None  # the base path that a model server polls
+    reused_model: bool  # nothing was trained: an earlier run's model stands
+    fit_s: float  # of the training of the model, in this run or in the one that is reused
 
 
 def collect(outcomes: Mapping[str, Outcome]) -> Results:
@@ -63,7 +55,10 @@ def collect(outcomes: Mapping[str, Outcome]) -> Results:
     blessing = output("Evaluator", "blessing")
     check = json.loads((Path(output("ServingCheck", "blessing").uri) / RESULT_FILE).read_text())
     pushed = output("Pusher", "pushed_model")
-    was_pushed = bool(pushed.get_int_custom_property("pushed"))
+    destination = None
+    if pushed.get_int_custom_property("pushed"):
+        destination = Path(pushed.get_string_custom_property("pushed_destination"))
+    history = json.loads((Path(output("Trainer", "model_run").uri) / HISTORY).read_text())
     metrics = read_metrics(evaluation_dir, compared=bool(baselines))
     return Results(
         accuracy=metrics[evaluation.ACCURACY],
@@ -72,11 +67,13 @@ def collect(outcomes: Mapping[str, Outcome]) -> Results:
         blessed=bool(
             blessing.get_int_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY)
         ),
-        failures=read_failures(tfma.load_validation_result(evaluation_dir)),
+        not_blessed_reasons=read_unmet(tfma.load_validation_result(evaluation_dir)),
         serving_check_passed=bool(check[BLESSED_PROPERTY]),
         serving_check=check["reason"],
-        pushed_version=pushed.get_string_custom_property("pushed_version") if was_pushed else None,
-        pushed_to=pushed.get_string_custom_property("pushed_destination") if was_pushed else None,
+        pushed_version=int(destination.name) if destination else None,
+        pushed_to=str(destination.parent) if destination else None,
+        reused_model=outcomes["Trainer"].reused,
+        fit_s=history["fit_s"],
     )
 
 
@@ -104,9 +101,9 @@ def read_metrics(evaluation_dir: str, *, compared: bool = False) -> dict[str, fl
     return metrics
 
 
-def read_failures(result: validation_result_pb2.ValidationResult) -> tuple[Failure, ...]:
-    """The thresholds that were missed, over all images first."""
-    failures = []
+def read_unmet(result: validation_result_pb2.ValidationResult) -> tuple[Unmet, ...]:
+    """The thresholds that the candidate missed, those over all images first."""
+    unmet = []
     for by_slice in result.metric_validations_per_slice:
         name = ", ".join(
             f"{key.column} {key.bytes_value.decode(errors='replace')}"
@@ -114,21 +111,18 @@ def read_failures(result: validation_result_pb2.ValidationResult) -> tuple[Failu
         )
         for failure in by_slice.failures:
             threshold = failure.metric_threshold
-            change = threshold.HasField("change_threshold") and failure.metric_key.is_diff
-            least = (
-                threshold.change_threshold.absolute
-                if change
-                else threshold.value_threshold.lower_bound
-            )
-            failures.append(
-                Failure(
-                    metric=failure.metric_key.name,
-                    slice=name or "all images",
-                    kind="change" if change else "absolute",
-                    threshold=least.value,
+            is_change = failure.metric_key.is_diff
+            unmet.append(
+                Unmet(
+                    metric=failure.metric_key.name.removesuffix("_diff"),
+                    threshold=(
+                        threshold.change_threshold.absolute.value
+                        if is_change
+                        else threshold.value_threshold.lower_bound.value
+                    ),
                     value=failure.metric_value.double_value.value,
+                    kind="change" if is_change else "absolute",
+                    slice=name or None,
                 )
             )
-    return tuple(
-        sorted(failures, key=lambda failure: (failure.slice != "all images", failure.slice))
-    )
+    return tuple(sorted(unmet, key=lambda one: one.slice or ""))

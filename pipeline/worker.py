@@ -1,0 +1,151 @@
+"""The process that does the heavy work of a local run: `python -m pipeline.worker RUN_DIRECTORY`.
+
+job.json -> the DAG, then a query of what it pushed -> events.jsonl (as it happens), result.json
+
+It is a process of its own so that the command line answers at once, can stop it or outlive its
+death, and so that what the libraries print goes to a file.
+"""
+
+import json
+import logging
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.config import PipelineConfig
+from pipeline.environment import Environment
+from pipeline.events import (
+    ComponentState,
+    EventWriter,
+    Phase,
+    RunFinished,
+    RunStarted,
+    State,
+    Training,
+)
+from pipeline.history import EVENTS
+
+JOB = "job.json"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, and where."""
+
+    run_id: str
+    config: PipelineConfig
+    environment: Environment
+
+    def save(self, run_directory: Path) -> None:
+        """Writes the job where the worker looks for it."""
+        path = run_directory / JOB
+        path.write_bytes(TypeAdapter(Job).dump_json(self, indent=1))
+
+    @classmethod
+    def load(cls, run_directory: Path) -> "Job":
+        """The job that `save` wrote."""
+        return TypeAdapter(cls).validate_json((run_directory / JOB).read_bytes())
+
+
+def main(argv: list[str]) -> int:
+    """Runs the job of a run's folder; 0 if every component succeeded."""
+    run_directory = Path(argv[0])
+    job = Job.load(run_directory)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    with EventWriter(run_directory / EVENTS) as events:
+        try:
+            result = _run(job, events)
+        except BaseException as err:
+            traceback.print_exc()
+            events.write(RunFinished(ok=False, message=_in_words(err)))
+            return 1
+        (run_directory / RESULT).write_text(json.dumps(result))
+        events.write(RunFinished(ok=True))
+    return 0
+
+
+def _run(job: Job, events: EventWriter) -> dict[str, Any]:
+    with _phase(events, "importing TensorFlow and TFX"):
+        from pipeline.local_runner import Outcome, run_pipeline
+        from pipeline.pipeline import create_pipeline
+        from pipeline.query import query_served_model
+        from pipeline.results import Results, collect
+
+    logging.getLogger("modules.trainer").addHandler(_TrainingEvents(events))
+
+    def ended(outcome: Outcome) -> None:
+        state: State = "reused" if outcome.reused else "done"
+        events.write(ComponentState(outcome.id, state, outcome.seconds, outcome.note))
+
+    outcomes = run_pipeline(
+        create_pipeline(job.config, job.environment),
+        job.run_id,
+        on_plan=lambda ids: events.write(RunStarted(tuple(ids))),
+        on_start=lambda node: events.write(ComponentState(node, "running")),
+        on_end=ended,
+        on_fail=lambda node, error: events.write(
+            ComponentState(node, "failed", message=_in_words(error))
+        ),
+    )
+    results = collect(outcomes)
+    result = TypeAdapter(Results).dump_python(results, mode="json")
+    if results.pushed_to:
+        examples = Path(outcomes["ImportExampleGen"].outputs["examples"][0].uri)
+        with _phase(events, "serving and querying"):
+            answers = query_served_model(
+                Path(results.pushed_to), job.config.pipeline_name, examples / "Split-test"
+            )
+        result["query"] = {
+            "version": answers.version,
+            "images": answers.images,
+            "accuracy": answers.accuracy,
+            "address": answers.address,
+        }
+    # The two never peak together: an upper bound.
+    peaks_kib = [
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
+    result["peak_rss_mib"] = sum(peaks_kib) / 1024
+    return result
+
+
+@contextmanager
+def _phase(events: EventWriter, name: str) -> Iterator[None]:
+    begun = time.monotonic()
+    events.write(Phase(name))
+    yield
+    events.write(Phase(name, time.monotonic() - begun))
+
+
+class _TrainingEvents(logging.Handler):
+    """Turns the Trainer's progress records into events."""
+
+    def __init__(self, events: EventWriter) -> None:
+        super().__init__()
+        self._events = events
+
+    def emit(self, record: logging.LogRecord) -> None:
+        progress = getattr(record, "progress", None)
+        if progress is not None:
+            self._events.write(Training(**progress))
+
+
+def _in_words(error: BaseException) -> str:
+    """An error on one line, without the traceback: that is in the log."""
+    cause = error.__cause__ or error
+    text = " ".join(str(cause).split())
+    return text[:600] if text else type(cause).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
