@@ -1,0 +1,43 @@
+"""What the serving check makes of the answers it got; the whole of it runs in the DAG's test."""
+
+import numpy as np
+import pytest
+
+from components.serving_check.executor import TOLERANCE, compare
+
+EXPECTED = np.array([[0.7, 0.3], [0.2, 0.8]], np.float32)
+
+
+def test_equal_answers_are_blessed() -> None:
+    result = compare(EXPECTED, EXPECTED.copy())
+    assert result.blessed
+    assert result.images == 2
+    assert result.largest_difference == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "blessed"), [(TOLERANCE / 2, True), (-TOLERANCE / 2, True), (TOLERANCE * 2, False)]
+)
+def test_the_largest_difference_decides(change: float, blessed: bool) -> None:
+    served = EXPECTED.copy()
+    served[1, 0] += change
+    assert compare(EXPECTED, served).blessed is blessed
+
+
+def test_a_refusal_names_the_image_and_the_difference() -> None:
+    served = EXPECTED[:, ::-1].copy()
+    assert compare(EXPECTED, served).reason == (
+        "served probabilities differ from the trained model's by 0.6, more than 1e-05 (image 1)"
+    )
+
+
+def test_nan_is_refused() -> None:
+    served = EXPECTED.copy()
+    served[0, 0] = np.nan
+    assert not compare(EXPECTED, served).blessed
+
+
+def test_missing_answers_are_refused() -> None:
+    result = compare(EXPECTED, EXPECTED[:1])
+    assert not result.blessed
+    assert result.reason == "served (1, 2) probabilities, expected (2, 2)"
