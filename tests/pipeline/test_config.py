@@ -1,0 +1,117 @@
+"""Settings: what may be said, and what is answered to what may not."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.config import (
+    ConfigError,
+    Data,
+    PipelineConfig,
+    default_config,
+    override,
+    setting_names,
+)
+
+SIGNS = Data("signs", 1, tuple("012345"), {"train": 864, "eval": 216, "test": 120})
+
+
+def test_a_configuration_survives_json() -> None:
+    config = override(default_config(SIGNS), ["train.epochs=3", "train.augmentation.mirror=false"])
+    assert PipelineConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_settings_reach_every_level() -> None:
+    config = override(
+        default_config(SIGNS),
+        [
+            "image_size=96",
+            "train.blocks=[1, 2]",
+            'train.splits=["train"]',
+            "train.augmentation.rotation_degrees=5",
+            "evaluate.min_accuracy=0.9",
+            "schema=infer",
+        ],
+    )
+    assert config.image_size == 96
+    assert config.train.blocks == (1, 2)
+    assert config.train.splits == ("train",)
+    assert config.train.augmentation.rotation_degrees == 5
+    assert config.evaluate.min_accuracy == 0.9
+    assert config.schema == "infer"
+
+
+def test_the_later_of_two_settings_counts() -> None:
+    settings = ["train.epochs=3", "train.epochs=4"]
+    assert override(default_config(SIGNS), settings).train.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.epochs", "--set takes name=value, as in train.epochs=30. Received: train.epochs"),
+        ("epochs=3", "there is no setting 'epochs'; did you mean train.epochs?"),
+        ("data.span=2", "there is no setting 'data.span'"),
+        ("train=3", "there is no setting 'train'"),
+        ("train.epochs=many", "train.epochs: Input should be a valid integer"),
+        ("train.epochs=0", "train.epochs must be in [1, 100000]. Received: 0"),
+        ("train.learning_rate=NaN", "train.learning_rate must be in [1e-09, 10]. Received: nan"),
+        ('train.splits=["test"]', "train.splits must be of train and eval, since test is for"),
+        ("train.blocks=[]", "train.blocks must be one or more counts from 1. Received: ()"),
+        ("train.sizes=[[1, 0.5]]", "train.sizes must end at the full size, 1.0."),
+        ("train.sizes=[[0.5, 1]]", "train.sizes must have shares that sum to 1."),
+        ("image_size=8", "image_size must be in [32, 1024]. Received: 8"),
+        ("evaluate.min_accuracy=95", "evaluate.min_accuracy must be in [0, 1]. Received: 95"),
+        ("evaluate.min_accuracy_change=-2", "evaluate.min_accuracy_change must be in [-1, 1]."),
+        ("schema=guess", "schema: Input should be 'curated' or 'infer'. Received: 'guess'"),
+        ("serving_check_images=0", "serving_check_images must be at least 1. Received: 0"),
+    ],
+)
+def test_a_bad_setting_is_named(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        override(default_config(SIGNS), [setting])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_name_can_be_set_to_what_it_is() -> None:
+    config = default_config(SIGNS)
+    values = config.to_dict()
+    for name in setting_names(config):
+        value = values
+        for part in name.split("."):
+            value = value[part]
+        assert override(config, [f"{name}={json.dumps(value)}"]) == config
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"test": 120}, "signs has no images in its train split"),
+        ({"train": 864, "test": 0}, "signs has no images in its test split"),
+    ],
+)
+def test_data_without_a_needed_split_are_refused(counts: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Data("signs", 1, ("0", "1"), counts)
+
+
+def test_a_single_class_is_refused() -> None:
+    with pytest.raises(ConfigError, match="signs has 1 class: a classifier needs at least two"):
+        Data("signs", 1, ("0",), {"train": 1, "test": 1})
+
+
+def test_data_without_eval_are_trained_on_what_there_is() -> None:
+    config = default_config(Data("mine", 1, ("a", "b"), {"train": 10, "test": 2}))
+    assert config.train.splits == ("train",)
+    assert config.data.splits == ("train", "test")
+
+
+def test_importing_the_configuration_imports_no_tensorflow() -> None:
+    code = "import sys, pipeline.config; print('tensorflow' in sys.modules or 'tfx' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout == "False\n"
