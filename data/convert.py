@@ -8,6 +8,7 @@
 The content is read twice: once for its fingerprint, once to convert it.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import errno
@@ -99,7 +100,8 @@ def ingest(
         with spans.workplace(root) as folder:
             opened = open_source(source, seed=seed, cache=root / ".downloads", progress=progress)
             listing = Listing(folder)
-            surveyed = opened.survey(_reporting(listing, progress))
+            with contextlib.closing(opened):
+                surveyed = opened.survey(_reporting(listing, progress))
             dataset = root / _dataset_name(name, surveyed)
             plan = Plan(
                 folder=folder,
@@ -141,7 +143,7 @@ def ingest(
     except OSError as err:
         if err.errno in _FULL:
             raise _disk_full(root) from err
-        raise IngestError(f"cannot write to {root}: {err}") from err
+        raise IngestError(f"cannot ingest to {root}: {err}") from err
     except IngestError as err:
         if any(os.strerror(number) in str(err) for number in _FULL):
             raise _disk_full(root) from err

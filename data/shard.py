@@ -31,6 +31,7 @@ _TICK = 50  # images between two signs of progress
 def write_shard(plan: Plan, shard: int) -> None:
     """Converts one part and leaves the results in the plan's folder."""
     with contextlib.ExitStack() as stack:
+        stack.callback(plan.source.close)
         attempt = uuid.uuid4().hex
         paths: dict[str, Path] = {}
         writers: dict[str, Writer] = {}

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from data.shard import write_shard
 # DirectRunner would first try to download Prism, a runner written in Go.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _FEW_IMAGES = 500  # below that, starting processes takes longer than they save
+_MOST_PROCESSES = 16
 _POLL_S = 0.2
 
 
@@ -50,11 +52,14 @@ def convert(
     beam_decides = not is_local or any(argument.startswith("--direct_") for argument in beam_args)
     processes = 1
     if not beam_decides and images >= _FEW_IMAGES:
-        processes = min(len(os.sched_getaffinity(0)), plan.shards)
+        processes = min(len(os.sched_getaffinity(0)), plan.shards, _MOST_PROCESSES)
     shards = list(range(plan.shards))
     # Own processes share the shards of one element; Beam's workers get an element per shard.
     elements = [shards] if processes > 1 else [[shard] for shard in shards]
-    pipeline = beam.Pipeline(options=options)
+    try:
+        pipeline = beam.Pipeline(options=options)
+    except ValueError as err:  # for example a runner that does not exist
+        raise IngestError(f"Beam refuses its options {' '.join(beam_args)}: {err}") from err
     _ = (
         pipeline
         | "Shards" >> beam.Create(elements)
@@ -101,20 +106,30 @@ def _in_processes(folder: str, shards: Sequence[int], count: int) -> None:
         for first in range(count)
     ]
     try:
-        for worker in workers:
-            assert worker.stderr is not None
-            errors = worker.stderr.read().decode(errors="replace").strip()
-            if status := worker.wait():
-                last = errors.splitlines()[-1] if errors else "it said nothing"
-                ended = f"was ended by signal {-status}" if status < 0 else f"failed ({status})"
-                raise IngestError(f"a conversion process {ended}: {last}")
+        # Read from all at once: a pipe that fills up stops its writer.
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                waits = [pool.submit(_wait, worker) for worker in workers]
+                for wait in as_completed(waits):
+                    wait.result()
+            finally:
+                for worker in workers:
+                    worker.kill()
     finally:
         for worker in workers:
-            worker.kill()
             worker.wait()
             for pipe in (worker.stdin, worker.stderr):
                 if pipe:
                     pipe.close()
+
+
+def _wait(worker: subprocess.Popen[bytes]) -> None:
+    assert worker.stderr is not None
+    errors = worker.stderr.read().decode(errors="replace").strip()
+    if status := worker.wait():
+        last = errors.splitlines()[-1] if errors else "it said nothing"
+        ended = f"was ended by signal {-status}" if status < 0 else f"failed ({status})"
+        raise IngestError(f"a conversion process {ended}: {last}")
 
 
 @contextmanager

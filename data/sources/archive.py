@@ -94,6 +94,10 @@ class ArchiveSource:
             )
         return raw
 
+    def close(self) -> None:
+        """Closes the archives that are open in this process."""
+        _open_unchanged.cache_clear()
+
 
 # Kept open, because reading the directory of an archive takes longer than reading an image.
 @functools.lru_cache(maxsize=4)

@@ -93,11 +93,10 @@ class Hdf5Source:
                     raise UnreadableError(f"damaged in the file: {err}") from err
         raise UnreadableError("gone while it was ingested")
 
-
-def is_hdf5(path: Path) -> bool:
-    """Whether a file starts like HDF5."""
-    with path.open("rb") as file:
-        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    def close(self) -> None:
+        """Closes the files that are open in this process: nobody can write to them before."""
+        _arrays_in.cache_clear()
+        _open_unchanged.cache_clear()
 
 
 @functools.lru_cache(maxsize=4)
@@ -145,9 +144,13 @@ def _dataset(path: Path, key: str) -> h5py.Dataset:
     return dataset
 
 
-@functools.lru_cache(maxsize=8)
 def _arrays(path: Path, key: str) -> tuple[h5py.Dataset, np.ndarray]:
     """Returns images uint8 [n, height, width(, 3)], still in the file, and labels int64 [n]."""
+    return _arrays_in(_open(path), path, key)
+
+
+@functools.lru_cache(maxsize=8)
+def _arrays_in(file: h5py.File, path: Path, key: str) -> tuple[h5py.Dataset, np.ndarray]:
     images, labels = _dataset(path, f"{key}_set_x"), _dataset(path, f"{key}_set_y")
     if images.dtype != np.uint8:
         raise IngestError(f"{key}_set_x in {path} must be uint8. Received: {images.dtype}")

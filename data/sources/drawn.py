@@ -44,3 +44,6 @@ class SyntheticSource:
     def read(self, item: Item) -> bytes:
         """Draws one image, as PNG."""
         return encode_png(synthetic.draw(self.seed, int(item.reference)))
+
+    def close(self) -> None:
+        """No file is kept open."""

@@ -29,6 +29,8 @@ from data.sources.source import (
     check_classes,
 )
 
+_DEEPEST = 50
+
 
 @dataclasses.dataclass(frozen=True)
 class FolderSource:
@@ -41,7 +43,7 @@ class FolderSource:
         layout = detect(self._list_folder, f"the folder {self.path}")
         classes = set(layout.declared)
         fingerprint = hashlib.sha256()
-        for parts, found in self._walk((), ()):
+        for parts, found in self._walk((), set()):
             if isinstance(found, Ignored):
                 emit(found)
                 continue
@@ -68,6 +70,9 @@ class FolderSource:
             raise UnreadableError("changed while it was ingested")
         return raw
 
+    def close(self) -> None:
+        """No file is kept open."""
+
     def _entry(self, layout: Layout, parts: Parts) -> Item | Rejection:
         path = self.path.joinpath(*parts)
         try:
@@ -79,9 +84,13 @@ class FolderSource:
         return Item(source_id(parts), class_name, split, "/".join(parts), len(raw), digest)
 
     def _walk(
-        self, parts: Parts, ancestors: tuple[tuple[int, int], ...]
+        self, parts: Parts, visited: set[tuple[int, int]]
     ) -> Iterator[tuple[Parts, Rejection | Ignored | None]]:
-        """Yields every file below a folder, with what is wrong with it where that shows already."""
+        """Yields every file below a folder, with what is wrong with it where that shows already.
+
+        A folder is read once, however many links lead to it: links may form circles, or multiply
+        a few folders to billions of paths.
+        """
         folder = self.path.joinpath(*parts)
         try:
             status = folder.stat()
@@ -90,15 +99,19 @@ class FolderSource:
             yield parts, Rejection(source_id(parts), f"cannot be listed: {err.strerror}")
             return
         identity = (status.st_dev, status.st_ino)
-        if identity in ancestors:
-            yield parts, Rejection(source_id(parts), "a symbolic link that leads in circles")
+        if identity in visited:
+            yield parts, Rejection(source_id(parts), "a link to a folder that is read already")
             return
+        if len(parts) > _DEEPEST:
+            yield parts, Rejection(source_id(parts), f"more than {_DEEPEST} folders deep")
+            return
+        visited.add(identity)
         for name in names:
             inner = (*parts, name)
             if kind := litter((name,)):
                 yield inner, Ignored(kind)
             elif folder.joinpath(name).is_dir():
-                yield from self._walk(inner, (*ancestors, identity))
+                yield from self._walk(inner, visited)
             else:
                 yield inner, None
 

@@ -144,7 +144,7 @@ def display_name(name: str) -> str:
 
 
 def source_id(parts: Parts) -> str:
-    """Returns a path as text, without stray bytes; different paths stay different."""
+    """Returns a path as text; stray bytes are spelled out."""
     return "/".join(parts).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

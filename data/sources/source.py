@@ -104,6 +104,10 @@ class Source(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Lets go of the files that `survey` and `read` keep open in this process."""
+        ...
+
 
 def file_sha256(path: Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal."""

@@ -198,6 +198,12 @@ def test_beams_own_processes_do_it_too(tmp_path):
     assert files_of(done.directory) == files_of(plain.directory)
 
 
+def test_a_runner_that_does_not_exist(tmp_path):
+    with pytest.raises(IngestError, match="Beam refuses its options --runner=NoSuch: Unexpected"):
+        ingest("synthetic:60", tmp_path, beam_args=["--runner=NoSuch"])
+    assert visible(tmp_path) == []
+
+
 def test_a_damaged_span_is_not_reused(tmp_path):
     done = ingest("synthetic:60", tmp_path)
     shard = done.directory / done.manifest.shards[0].path
@@ -466,7 +472,7 @@ def test_a_full_disk_is_one_clear_error(small_disk, count):
 
 def test_a_root_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(IngestError, match=r"cannot write to .*file"):
+    with pytest.raises(IngestError, match=r"cannot ingest to .*file"):
         ingest("synthetic:60", tmp_path / "file")
 
 

@@ -112,3 +112,14 @@ def test_pairs_that_do_not_fit(tmp_path):
     other = write(tmp_path / "c.h5", "test", classes=(b"x", b"y", b"z"))
     with pytest.raises(IngestError, match="`list_classes` differs between"):
         survey(one, other)
+
+
+def test_a_file_that_is_written_anew_is_read_anew(tmp_path):
+    path = write(tmp_path / "a.h5")
+    source, before, found = survey(path)
+    source.read(found[0])
+    source.close()
+    write(path, x=PIXELS[:2, :4], y=(0, 1))
+    source, after, found = survey(path)
+    assert after.fingerprint != before.fingerprint
+    assert source.read(found[1]) == encode_png(PIXELS[1, :4])

@@ -68,13 +68,36 @@ def test_a_folder_of_horrors(tmp_path, monkeypatch):
         "cat/page.html": "not an image",
         "cat/phone.heic": "a HEIC photograph, which cannot be read: export it as JPEG",
         "cat/dangling.jpg": "a symbolic link to nothing",
-        "cat/loop": "a symbolic link that leads in circles",
+        "cat/loop": "a link to a folder that is read already",
         "cat/device": "not a regular file",
         "cat/pipe.jpg": "not a regular file",
         "cat/bytes\\xff.txt": "not an image",
         "cat/new\nline.txt": "not an image",
         "cat/huge.jpg": "104,857,601 bytes are more than 104,857,600",
     }
+
+
+def test_links_that_multiply_folders(tmp_path):
+    """Thirty levels of two links each make a billion paths."""
+    tree = class_tree(tmp_path / "x", GOOD // 2)
+    for level in range(30):
+        (tmp_path / f"level-{level}").mkdir()
+        for name in "ab":
+            (tmp_path / f"level-{level}" / name).symlink_to(tmp_path / f"level-{level + 1}")
+    (tree / "cat" / "links").symlink_to(tmp_path / "level-0")
+    reasons = rejections(tree, tmp_path / "root")
+    assert len(reasons) == 31
+    assert set(reasons.values()) == {
+        "a link to a folder that is read already",
+        "a symbolic link to nothing",
+    }
+
+
+def test_folders_without_an_end(tmp_path):
+    tree = class_tree(tmp_path / "x", GOOD // 2)
+    (tree / "cat" / "/".join("d" * 100)).mkdir(parents=True)
+    (reason,) = rejections(tree, tmp_path / "root").values()
+    assert reason == "more than 50 folders deep"
 
 
 def test_links_to_folders_are_followed(tmp_path):
