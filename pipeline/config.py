@@ -16,6 +16,8 @@ from modules.errors import UserError
 from modules.evaluation import Thresholds
 from modules.recipe import Recipe
 
+SYNTHETIC = "signs-synthetic"  # the name that drawn hands have, and no photographs
+
 
 class ConfigError(UserError):
     """A value of the configuration cannot be used."""
@@ -100,11 +102,8 @@ def default_config(data: Data) -> PipelineConfig:
     config = PipelineConfig(data)
     if data.name == SYNTHETIC:
         # Drawings are learnt quickly: enough to show every step of the pipeline within minutes.
-        config = replace(config, train=replace(config.train, epochs=12))
+        config = replace(config, train=replace(config.train, epochs=16))
     return config
-
-
-SYNTHETIC = "signs-synthetic"
 
 
 def override(config: PipelineConfig, settings: Iterable[str]) -> PipelineConfig:

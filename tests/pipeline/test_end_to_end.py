@@ -1,0 +1,243 @@
+"""The real DAG, as a user starts it: `signs run` on a folder of somebody's own images.
+
+A small ResNet learns three colours from pictures of any size. The tests share one workspace and run
+in the order in which they stand: a first run, one with nothing changed, one that was killed, and
+one whose model is not good enough.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.client import Client
+from serving.server.process import ServerProcess
+
+SIGNS = Path(sys.executable).with_name("signs")
+CLASSES = {"dark blue": (20, 20, 120), "grün": (40, 180, 60), "red": (210, 40, 40)}
+SMALL = ("train.blocks=[1]", "train.width=8", "train.epochs=12", "image_size=32")
+SETTINGS = (*SMALL, "train.learning_rate=0.01", "evaluate.min_class_accuracy=0")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty pictures of each colour: noisy, of any size, and not square."""
+    root = tmp_path_factory.mktemp("colours")
+    random = np.random.default_rng(0)
+    for name, colour in CLASSES.items():
+        (root / name).mkdir()
+        for number in range(40):
+            shape = (*random.integers(24, 90, 2), 3)
+            pixels = np.clip(colour + random.normal(0, 25, shape), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.{'png' if number % 2 else 'jpg'}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+def command(images: Path, workspace: Path, *settings: str) -> list[str]:
+    options = [option for setting in settings for option in ("--set", setting)]
+    where = ["--data", str(images), "--name", "colours", "--workspace", str(workspace)]
+    return [str(SIGNS), "run", *where, "--json", *options]
+
+
+def run(images: Path, workspace: Path, *settings: str) -> dict[str, Any]:
+    done = subprocess.run(
+        command(images, workspace, *settings), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def versions(workspace: Path) -> list[str]:
+    return sorted(path.name for path in (workspace / "serving" / "colours").iterdir())
+
+
+@pytest.fixture(scope="module")
+def first(images: Path, workspace: Path) -> dict[str, Any]:
+    return run(images, workspace, *SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def server(workspace: Path, first: dict[str, Any]) -> Iterator[ServerProcess]:
+    with ServerProcess(workspace / "serving" / "colours", model_name="colours") as process:
+        yield process
+
+
+def test_a_run_ends_with_a_pushed_model_that_answered(
+    first: dict[str, Any], workspace: Path
+) -> None:
+    assert first["status"] == "finished"
+    assert first["blessed"] and first["infra_blessed"]
+    assert first["accuracy"] >= 0.8
+    assert sum(first["counts"].values()) == 120
+    assert versions(workspace) == [str(first["pushed_version"])]
+    assert first["query"]["images"] == first["counts"]["test"]
+    assert first["query"]["accuracy"] == pytest.approx(first["accuracy"], abs=1e-6)
+    assert first["query"]["version"] == first["pushed_version"]
+    assert {name for name in first["metrics"] if "/" in name} <= {
+        f"accuracy/{name}" for name in CLASSES
+    }
+    states = {name: component["state"] for name, component in first["components"].items()}
+    assert set(states.values()) == {"done"}
+    assert {"ImportExampleGen", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= set(states)
+    assert "Trainer" in Path(first["log"]).read_text()
+
+
+def test_the_model_answers_with_the_users_class_names(
+    server: ServerProcess, images: Path, first: dict[str, Any]
+) -> None:
+    samples = {name: images / name / "0.jpg" for name in CLASSES}
+    with Client(server.address, model_name="colours") as client:
+        answers = client.predict(list(samples.values()))
+    right = sum(answer.class_name == name for answer, name in zip(answers, samples, strict=True))
+    assert {answer.class_name for answer in answers} <= set(CLASSES)
+    assert right >= 2
+    assert all(sum(answer.probabilities) == pytest.approx(1, abs=1e-5) for answer in answers)
+
+
+def test_a_second_run_reuses_everything_and_pushes_nothing(
+    first: dict[str, Any], images: Path, workspace: Path
+) -> None:
+    second = run(images, workspace, *SETTINGS)
+    made = {
+        name
+        for name, component in second["components"].items()
+        if component["state"] == "done" and name[0].isupper()
+    }
+    assert made == {"Baseline", "Pusher"}  # asked each time, and quick
+    assert second["reused_model"]
+    assert second["blessed"]
+    assert second["accuracy"] == first["accuracy"]
+    assert second["pushed_version"] == first["pushed_version"]
+    assert versions(workspace) == [str(first["pushed_version"])]
+
+
+def test_a_killed_run_is_finished_by_the_next(
+    first: dict[str, Any], images: Path, workspace: Path
+) -> None:
+    changed = (*SETTINGS, "train.seed=1", "evaluate.min_accuracy_change=-1")
+    with subprocess.Popen(
+        command(images, workspace, *changed), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as victim:
+        worker = _wait_for_trainer(workspace, victim)
+        os.kill(worker, signal.SIGKILL)
+        _, errors = victim.communicate(timeout=60)
+    assert victim.returncode == 1
+    assert b"killed by SIGKILL" in errors
+    assert versions(workspace) == [str(first["pushed_version"])]
+
+    again = run(images, workspace, *changed)
+    states = {name: component["state"] for name, component in again["components"].items()}
+    assert states["Transform"] == "reused"
+    assert states["Trainer"] == "done"
+    assert again["pushed_version"] > first["pushed_version"]
+    assert versions(workspace) == [str(first["pushed_version"]), str(again["pushed_version"])]
+
+
+def _wait_for_trainer(workspace: Path, victim: subprocess.Popen[bytes]) -> int:
+    """The process id of the worker, once its Trainer is at work."""
+    import psutil
+
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert victim.poll() is None, victim.communicate()
+        newest = max((workspace / "runs" / "colours").iterdir(), key=lambda path: path.name)
+        events = newest / "events.jsonl"
+        if events.exists() and '"id":"Trainer","state":"running"' in events.read_text():
+            for child in psutil.Process(victim.pid).children():
+                if "pipeline.worker" in child.cmdline():
+                    return child.pid
+        time.sleep(0.1)
+    raise AssertionError("the Trainer did not start")
+
+
+def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
+    first: dict[str, Any], server: ServerProcess, images: Path, workspace: Path
+) -> None:
+    before = versions(workspace)
+    # It learns next to nothing, which is worse than what is served.
+    bad = run(images, workspace, *SETTINGS, "train.epochs=1", "train.learning_rate=1e-9")
+    assert bad["status"] == "finished"
+    assert bad["blessed"] is False
+    assert bad["pushed_version"] is None
+    assert bad["query"] is None
+    kinds = {reason["kind"] for reason in bad["not_blessed_reasons"]}
+    assert kinds == {"absolute", "change"}
+    absolute = next(one for one in bad["not_blessed_reasons"] if one["kind"] == "absolute")
+    assert absolute["metric"] == "accuracy"
+    assert absolute["threshold"] == 0.8
+    assert absolute["value"] == pytest.approx(bad["accuracy"])
+    assert versions(workspace) == before
+    with Client(server.address, model_name="colours") as client:
+        assert client.metadata().version == int(before[-1])
+        assert client.predict(images / "red" / "1.png")[0].class_name in CLASSES
+
+
+def test_the_runs_are_listed(first: dict[str, Any], images: Path, workspace: Path) -> None:
+    listed = subprocess.run(
+        [str(SIGNS), "runs", "--workspace", str(workspace), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    runs = json.loads(listed.stdout)
+    assert runs[-1]["run_id"] == first["run_id"]
+    assert {one["status"] for one in runs} <= {"finished", "failed"}
+
+
+def test_a_second_run_at_the_same_time_is_refused(images: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    with FileLock(workspace / ".lock"):
+        done = subprocess.run(command(images, workspace), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"signs: error: another run is using the workspace {workspace}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_anomaly_stops_the_run_in_words(images: Path, tmp_path: Path) -> None:
+    """A span whose examples break the curated schema: a split of a name that it does not know."""
+    import tensorflow as tf
+
+    ingested = subprocess.run(
+        [str(SIGNS), "ingest", str(images), "--name", "colours", "--workspace", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert ingested.returncode == 0, ingested.stderr
+    [shard] = (tmp_path / "data" / "colours" / "span-1" / "v-1" / "train").iterdir()
+    broken = shard.with_name("broken.tfrecord.gz")
+    with tf.io.TFRecordWriter(str(broken), "GZIP") as writer:
+        for record in tf.data.TFRecordDataset(str(shard), "GZIP"):
+            example = tf.train.Example.FromString(record.numpy())
+            example.features.feature["split"].bytes_list.value[0] = b"holdout"
+            writer.write(example.SerializeToString())
+    broken.replace(shard)
+
+    done = subprocess.run(
+        command(images, tmp_path, *SETTINGS), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 1
+    assert (
+        "the data do not fit the schema: feature 'split': Unexpected string values" in done.stderr
+    )
+    assert "holdout" in done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["status"] == "failed"
+    assert summary["components"]["ExampleValidator"]["state"] == "failed"
+    assert summary["components"]["Transform"]["state"] == "waiting"
