@@ -43,12 +43,6 @@ class NotFoundError(RequestError):
     code = grpc.StatusCode.NOT_FOUND
 
 
-class DeadlineExceededError(RequestError):
-    """The caller has stopped waiting."""
-
-    code = grpc.StatusCode.DEADLINE_EXCEEDED
-
-
 class ModelError(RequestError):
     """The model failed while loading or running; the status is the one TensorFlow gave."""
 

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _WAIT_STEP_S = 0.2
 _UNLIMITED = -1
+# Requests had their time: what still holds a model now, or is still loading one, will not end soon.
+_UNLOAD_TIMEOUT_S = 2.0
 
 
 class ModelServer:
@@ -102,7 +104,7 @@ class ModelServer:
             finished = self._grpc.stop(self._options.drain_seconds)
             drained = finished.wait(self._options.drain_seconds + 1)
         if self._store is not None:
-            drained = self._store.stop(timeout_s=5.0) and drained
+            drained = self._store.stop(_UNLOAD_TIMEOUT_S) and drained
         return drained
 
     def _check_port(self) -> None:

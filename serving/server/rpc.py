@@ -1,6 +1,7 @@
 """Binds plain methods to gRPC: one request message in, one response message out, errors raised.
 
-A method that is not listed is UNIMPLEMENTED to callers, which grpc answers by itself.
+A method that is not listed is UNIMPLEMENTED to callers, which grpc answers by itself; nor does it
+start a request whose caller has stopped waiting.
 """
 
 import logging
@@ -9,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from serving.server.errors import DeadlineExceededError, RequestError
+from serving.server.errors import RequestError
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +25,6 @@ def unary_handler(method: Callable[[Any], Any], request_type: Any) -> grpc.RpcMe
 
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            # A request may have waited for a thread longer than its caller waits for an answer.
-            if context.time_remaining() == 0:
-                raise DeadlineExceededError("Deadline exceeded before the request was started")
             return method(request)
         except RequestError as error:
             context.abort(error.code, error.message)

@@ -152,7 +152,7 @@ def test_request_that_does_not_end_cannot_stop_a_shutdown(server_for_one_test):
         call = protos.PredictionServiceStub(channel).Predict.future(request, timeout=WAIT_S)
         time.sleep(0.3)
         started = time.monotonic()
-        assert server.stop() != 0
+        assert server.stop() == 1  # it gave up by itself, it was not killed
         assert time.monotonic() - started < 12
         assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
