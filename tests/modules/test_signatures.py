@@ -1,0 +1,175 @@
+"""The export is loaded twice: as TensorFlow 2 does it, and in a session, as TF Serving does it."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from modules.resnet50 import build_resnet
+from modules.signatures import ServedModel, export
+from tests.modules.examples import example, noise, png
+
+CLASSES = ["nought", "eins", "δύο"]
+Answer = dict[str, np.ndarray]
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    keras.utils.set_random_seed(3)
+    model = build_resnet((16, 16, 3), len(CLASSES), blocks=(1,), width=4)
+    # Weights apart from their initial values, of which a loader could make the same by itself.
+    rng = np.random.default_rng(3)
+    model.set_weights([value + rng.uniform(0, 0.3, value.shape) for value in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(network, transform_graph, tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("exported")
+    transform_output = tft.TFTransformOutput(str(transform_graph))
+    export(ServedModel(network, transform_output, CLASSES), folder)
+    return str(folder)
+
+
+def load(folder: str) -> Ask:
+    model = tf.saved_model.load(folder)
+
+    def ask(signature: str, **inputs: list[bytes]) -> Answer:
+        tensors = {name: tf.constant(values, tf.string) for name, values in inputs.items()}
+        return {
+            name: value.numpy() for name, value in model.signatures[signature](**tensors).items()
+        }
+
+    ask.model = model  # its variables live as long as it does
+    return ask
+
+
+def load_in_session(folder: str) -> Ask:
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], folder)
+
+    def ask(signature: str, **inputs: list[bytes]) -> Answer:
+        definition = meta.signature_def[signature]
+        return session.run(
+            {name: tensor.name for name, tensor in definition.outputs.items()},
+            {definition.inputs[name].name: values for name, values in inputs.items()},
+        )
+
+    return ask
+
+
+@pytest.fixture(scope="module", params=[load, load_in_session])
+def ask(request, exported) -> Ask:
+    return request.param(exported)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    return noise(5)
+
+
+def assert_answers(answer: Answer, network: keras.Model, pictures: list[np.ndarray]) -> None:
+    """The network's probabilities for the pictures, with ids and names that agree."""
+    assert set(answer) == {"probabilities", "class_id", "class_name"}
+    expected = network.predict(np.stack(pictures).astype(np.float32) / 255, verbose=0)
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
+    np.testing.assert_array_equal(answer["class_id"], expected.argmax(axis=1))
+    names = [name.decode() for name in answer["class_name"]]
+    assert names == [CLASSES[index] for index in answer["class_id"]]
+    assert answer["probabilities"].dtype == np.float32
+    assert answer["class_id"].dtype == np.int64
+
+
+def test_images_are_answered(ask, network, pictures):
+    answer = ask("serve_images", image_bytes=[png(picture) for picture in pictures])
+    assert_answers(answer, network, pictures)
+
+
+def test_examples_are_answered(ask, network, pictures):
+    answer = ask("serving_default", examples=[example(png(picture)) for picture in pictures])
+    assert_answers(answer, network, pictures)
+
+
+def test_an_example_needs_its_image_alone(ask, network, pictures):
+    bare = tf.train.Example()
+    bare.features.feature["image"].bytes_list.value.append(png(pictures[0]))
+    answer = ask("serving_default", examples=[bare.SerializeToString()])
+    assert_answers(answer, network, pictures[:1])
+
+
+def test_every_class_can_win(network, exported):
+    """With weights that favour one class after the other, its id and its name come out."""
+    ask = load(exported)
+    (bias,) = [value for value in ask.model.weights if value.shape == [3]]
+    for index, name in enumerate(CLASSES):
+        bias.assign(1000 * tf.one_hot(index, 3))
+        answer = ask("serve_images", image_bytes=[png(noise(1)[0])])
+        assert answer["class_id"].tolist() == [index]
+        assert answer["class_name"][0].decode() == name
+
+
+def test_a_picture_of_another_size_is_prepared(ask):
+    answer = ask("serve_images", image_bytes=[png(noise(1, 40)[0]), png(noise(1, 9)[0])])
+    assert answer["probabilities"].shape == (2, 3)
+    np.testing.assert_allclose(answer["probabilities"].sum(axis=1), 1, atol=1e-5)
+
+
+def test_transform_features_gives_pixels_and_labels(ask, pictures):
+    examples = [example(png(picture), label) for label, picture in enumerate(pictures)]
+    answer = ask("transform_features", examples=examples)
+    assert set(answer) == {"pixels", "label"}
+    np.testing.assert_array_equal(np.rint(answer["pixels"] * 255), pictures)
+    assert answer["pixels"].dtype == np.float32
+    assert answer["label"].tolist() == [0, 1, 2, 3, 4]
+    assert answer["label"].dtype == np.int64
+
+
+@pytest.mark.parametrize("raw", [b"", b"not an image", png(noise(1)[0])[:60]])
+def test_bytes_that_are_no_image_are_an_invalid_argument(ask, pictures, raw):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        ask("serve_images", image_bytes=[png(pictures[0]), raw])
+
+
+@pytest.mark.parametrize("raw", [b"not an example", tf.train.Example().SerializeToString()])
+def test_bytes_that_are_no_example_are_an_invalid_argument(ask, raw):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        ask("serving_default", examples=[raw])
+
+
+def test_signatures_as_clients_see_them(exported):
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], exported)
+
+    def declared(tensors) -> dict[str, tuple[int, list[int]]]:
+        return {
+            name: (tensor.dtype, [dim.size for dim in tensor.tensor_shape.dim])
+            for name, tensor in tensors.items()
+        }
+
+    answer = {
+        "probabilities": (tf.float32.as_datatype_enum, [-1, 3]),
+        "class_id": (tf.int64.as_datatype_enum, [-1]),
+        "class_name": (tf.string.as_datatype_enum, [-1]),
+    }
+    strings = (tf.string.as_datatype_enum, [-1])
+    found = {
+        name: (declared(signature.inputs), declared(signature.outputs))
+        for name, signature in meta.signature_def.items()
+        if not name.startswith("__")
+    }
+    assert found == {
+        "serving_default": ({"examples": strings}, answer),
+        "serve_images": ({"image_bytes": strings}, answer),
+        "transform_features": (
+            {"examples": strings},
+            {
+                "pixels": (tf.float32.as_datatype_enum, [-1, 16, 16, 3]),
+                "label": (tf.int64.as_datatype_enum, [-1]),
+            },
+        ),
+    }
