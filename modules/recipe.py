@@ -1,7 +1,7 @@
 """How a model is trained: every choice in one place, checked before any work starts.
 
-Sketched in the facts of the project and measured in docs/training.md: AdamW under a one-cycle
-learning rate, small images first, label smoothing, and random affine and light changes.
+AdamW (Loshchilov and Hutter 2019) under a one-cycle learning rate (Smith and Topin 2018), small
+images first, label smoothing (He et al. 2018), and random affine and light changes.
 """
 
 from collections.abc import Mapping

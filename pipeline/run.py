@@ -4,8 +4,11 @@ source -> data.convert -> span -> Job -> pipeline.worker (its own process) -> Ru
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from data.convert import Ingested, ingest
+from modules import features
 from modules.errors import UserError
 from pipeline.config import Data, default_config, override
 from pipeline.environment import Workspace
@@ -32,6 +36,9 @@ from pipeline.history import (
 )
 from pipeline.progress import follow
 from pipeline.worker import RESULT, Job
+
+_SCRATCH_PREFIX = ".scratch-"
+_ANY_DATA = Data("any", 1, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
 
 
 class RunError(UserError):
@@ -67,6 +74,8 @@ def run(
     Raises:
         UserError: a mistake in the arguments or the data, or another run holds the workspace.
     """
+    # A mistake in the settings is told before an hour of ingestion, not after.
+    override(default_config(_ANY_DATA), settings)
     with _only_run(workspace):
         with console.status("Ingesting images"):
             ingested = ingest(
@@ -101,22 +110,29 @@ def run_ingested(
     mark_running(directory)
 
     begun = time.monotonic()
-    with log.open("wb") as output:
+    for leftover in workspace.root.glob(f"{_SCRATCH_PREFIX}*"):  # of a run that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    scratch = tempfile.TemporaryDirectory(
+        prefix=_SCRATCH_PREFIX, dir=workspace.root.resolve(), ignore_cleanup_errors=True
+    )
+    with scratch, log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.worker", str(directory)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # What Beam and TensorFlow leave behind goes with the run.
+            env={**os.environ, "TMPDIR": scratch.name},
         )
-    outcome = follow(
-        EventReader(directory / EVENTS),
-        process,
-        console,
-        title=f"{config.pipeline_name}: {sum(data.counts.values()):,} images, run {run_id}",
-        log=log,
-        resume=resume,
-    )
+        outcome = follow(
+            EventReader(directory / EVENTS),
+            process,
+            console,
+            title=f"{config.pipeline_name}: {sum(data.counts.values()):,} images, run {run_id}",
+            log=log,
+            resume=resume,
+        )
     result: dict[str, Any] = {}
     if outcome.status == "finished":
         result = json.loads((directory / RESULT).read_text())

@@ -125,9 +125,7 @@ def read_images(directory: Path, count: int) -> list[bytes]:
     files = sorted(str(path) for path in directory.iterdir())
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(count)
     spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-    return [
-        tf.io.parse_single_example(record, spec)[features.IMAGE].numpy() for record in records
-    ]
+    return [tf.io.parse_single_example(record, spec)[features.IMAGE].numpy() for record in records]
 
 
 def expected_probabilities(

@@ -19,6 +19,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.sample import Sample
+from pipeline.config import Data, default_config
+from pipeline.environment import Workspace
+from pipeline.events import EventReader
+from pipeline.history import EVENTS
+from pipeline.steps import Progress
+from pipeline.worker import Job
 from serving.client import Client
 from serving.server.process import ServerProcess
 
@@ -210,34 +217,34 @@ def test_a_second_run_at_the_same_time_is_refused(images: Path, tmp_path: Path) 
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_anomaly_stops_the_run_in_words(images: Path, tmp_path: Path) -> None:
+def test_an_anomaly_stops_the_run_in_words(tmp_path: Path) -> None:
     """A span whose examples break the curated schema: a split of a name that it does not know."""
     import tensorflow as tf
 
-    ingested = subprocess.run(
-        [str(SIGNS), "ingest", str(images), "--name", "colours", "--workspace", str(tmp_path)],
-        capture_output=True,
-        text=True,
-    )
-    assert ingested.returncode == 0, ingested.stderr
-    [shard] = (tmp_path / "data" / "colours" / "span-1" / "v-1" / "train").iterdir()
-    broken = shard.with_name("broken.tfrecord.gz")
-    with tf.io.TFRecordWriter(str(broken), "GZIP") as writer:
-        for record in tf.data.TFRecordDataset(str(shard), "GZIP"):
-            example = tf.train.Example.FromString(record.numpy())
-            example.features.feature["split"].bytes_list.value[0] = b"holdout"
-            writer.write(example.SerializeToString())
-    broken.replace(shard)
+    for split in ("train", "test"):
+        folder = tmp_path / "data" / "colours" / "span-1" / "v-1" / split
+        folder.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / "data.tfrecord.gz"), "GZIP") as writer:
+            for number in range(4):
+                sample = Sample(b"no pixels needed", number % 2, "a", str(number), "holdout")
+                writer.write(sample.serialize())
+    config = default_config(Data("colours", 1, ("a", "b"), {"train": 4, "test": 4}))
+    Job("run", config, Workspace(tmp_path).environment("colours")).save(tmp_path)
 
     done = subprocess.run(
-        command(images, tmp_path, *SETTINGS), capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "pipeline.worker", str(tmp_path)], capture_output=True, timeout=300
     )
     assert done.returncode == 1
-    assert (
-        "the data do not fit the schema: feature 'split': Unexpected string values" in done.stderr
+    progress = Progress()
+    progress.apply(EventReader(tmp_path / EVENTS).read())
+    states = {step.name: step.state for step in progress.components}
+    assert states["StatisticsGen"] == "done"
+    assert states["ExampleValidator"] == "failed"
+    assert states["Transform"] == states["Trainer"] == "waiting"
+    assert progress.finished is not None
+    message = progress.finished.message or ""
+    assert message.startswith(
+        "the data do not fit the schema: feature 'split': Unexpected string values"
     )
-    assert "holdout" in done.stderr
-    summary = json.loads(done.stdout)
-    assert summary["status"] == "failed"
-    assert summary["components"]["ExampleValidator"]["state"] == "failed"
-    assert summary["components"]["Transform"]["state"] == "waiting"
+    assert "holdout" in message
+    assert message.endswith("or change data/schema/schema.pbtxt if they are right")
