@@ -349,7 +349,7 @@ _KILLED = """
 import sys
 from pathlib import Path
 from data.convert import ingest
-ingest("synthetic:3000", Path(sys.argv[1]))
+ingest("synthetic:30000", Path(sys.argv[1]))
 """
 
 
@@ -385,7 +385,8 @@ def test_kill_9_leaves_nothing_visible_and_the_next_run_sweeps(tmp_path):
     process.wait(30)
     assert visible(tmp_path) == []
     assert list(tmp_path.glob(".ingest-*"))
-    wait_for(lambda: not workers_of(tmp_path))  # they end with the process that started them
+    # The workers end with the process that started them, long before their work is done.
+    wait_for(lambda: not workers_of(tmp_path), timeout_s=30)
     done = ingest("synthetic:60", tmp_path)
     assert visible(tmp_path) == ["signs-synthetic/span-1/v-1"]
     assert verify(done.directory)
@@ -393,13 +394,18 @@ def test_kill_9_leaves_nothing_visible_and_the_next_run_sweeps(tmp_path):
 
 
 def test_a_killed_worker_is_one_clear_error(tmp_path):
+    killed = []
+
     def kill_one(done, total):
-        if total and done:
-            for worker in workers_of(tmp_path)[:1]:
+        if total and done and not killed:
+            killed.extend(workers_of(tmp_path)[:1])
+            for worker in killed:
                 os.kill(worker, signal.SIGKILL)
 
+    start = time.monotonic()
     with pytest.raises(IngestError, match="a conversion process was ended by signal 9"):
-        ingest("synthetic:3000", tmp_path, progress=kill_one)
+        ingest("synthetic:30000", tmp_path, progress=kill_one)
+    assert time.monotonic() - start < 30  # the other one did not finish its work
     assert visible(tmp_path) == []
     assert_left_clean(tmp_path)
     assert not workers_of(tmp_path)
