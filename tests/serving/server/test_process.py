@@ -20,7 +20,7 @@ from serving.client import Client, ClientError
 from serving.server.process import ServerProcess, ServerProcessError
 from tests.serving.conftest import GREEN, RED
 
-WAIT_S = 60
+WAIT_S = 120
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -131,7 +131,7 @@ def test_kill_and_restart_on_the_same_port(tmp_path, push):
     push(tmp_path, 7)
     with ServerProcess(tmp_path) as server:
         port = int(server.address.rpartition(":")[2])
-        with Client(server.address, timeout_s=30, max_attempts=1000) as client:
+        with Client(server.address, timeout_s=WAIT_S, max_attempts=1000) as client:
             assert client.predict(RED)[0].class_name == "red"
             os.kill(server.pid, signal.SIGKILL)
             assert server.stop() == -signal.SIGKILL
