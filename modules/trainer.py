@@ -125,6 +125,7 @@ def train(
         batches,
         epochs=recipe.epochs,
         steps_per_epoch=steps_per_epoch,
+        shuffle=False,  # the batches come in their order
         validation_data=validation,
         callbacks=[
             _Progress(recipe, steps_per_epoch, network.input_shape[1]),

@@ -67,7 +67,7 @@ def training_batches(
     if count * image_size**2 * 3 * 4 <= MEMORY_LIMIT_BYTES:
         batches = _from_memory(prepared, count, steps, recipe)
     else:
-        batches = _streamed(prepared, steps, recipe)
+        batches = _streamed(prepared, count, steps, recipe)
 
     def finish(
         step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
@@ -114,12 +114,14 @@ def _from_memory(
     return tf.data.Dataset.range(recipe.epochs * steps).map(take)
 
 
-def _streamed(prepared: tf.data.Dataset, steps: int, recipe: Recipe) -> tf.data.Dataset:
+def _streamed(
+    prepared: tf.data.Dataset, count: int, steps: int, recipe: Recipe
+) -> tf.data.Dataset:
     images = (
         prepared.unbatch()
         .shuffle(_SHUFFLE_BUFFER, seed=recipe.seed)
         .repeat()
-        .batch(recipe.batch_size, drop_remainder=True)
+        .batch(_batch_size(count, recipe), drop_remainder=True)
     )
     steps_of_all = tf.data.Dataset.range(recipe.epochs * steps)
     return tf.data.Dataset.zip(steps_of_all, images).map(

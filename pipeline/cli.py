@@ -238,6 +238,8 @@ def serve(
             f"--model_base_path={base_path.resolve()}",
             f"--port={port}",
             f"--host={host}",
+            # Pushed versions are whole: one that does not load now will not load in five minutes.
+            "--max_num_load_retries=0",
             *context.args,
         ]
     )

@@ -126,11 +126,6 @@ def test_fewer_images_than_a_batch_are_one_batch():
     assert [sorted(seen(batch)) for batch in found] == [[0, 1, 2], [0, 1, 2]]
 
 
-@pytest.mark.xfail(
-    raises=ValueError,
-    strict=True,
-    reason="streamed batches have recipe.batch_size images even where there are fewer",
-)
 def test_fewer_images_than_a_batch_are_one_batch_when_streamed(monkeypatch):
     monkeypatch.setattr(training_input, "MEMORY_LIMIT_BYTES", 0)
     test_fewer_images_than_a_batch_are_one_batch()
