@@ -8,7 +8,6 @@ death, and so that what the libraries print goes to a file.
 
 import json
 import logging
-import resource
 import sys
 import time
 import traceback
@@ -32,6 +31,7 @@ from pipeline.events import (
     Training,
 )
 from pipeline.history import EVENTS
+from pipeline.memory import PeakMemory
 
 JOB = "job.json"
 RESULT = "result.json"
@@ -63,7 +63,9 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with EventWriter(run_directory / EVENTS) as events:
         try:
-            result = _run(job, events)
+            with PeakMemory() as memory:
+                result = _run(job, events)
+            result["peak_rss_mib"] = memory.mib
         except BaseException as err:
             traceback.print_exc()
             events.write(RunFinished(ok=False, message=_in_words(err)))
@@ -110,12 +112,6 @@ def _run(job: Job, events: EventWriter) -> dict[str, Any]:
             "accuracy": answers.accuracy,
             "address": answers.address,
         }
-    # The two never peak together: an upper bound.
-    peaks_kib = [
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    ]
-    result["peak_rss_mib"] = sum(peaks_kib) / 1024
     return result
 
 
