@@ -53,27 +53,32 @@ def eval_config(thresholds: Thresholds, class_names: Sequence[str]) -> "config_p
     from google.protobuf.wrappers_pb2 import DoubleValue
     from tensorflow_model_analysis.proto import config_pb2
 
+    def at_least(value: float) -> config_pb2.GenericValueThreshold:
+        return config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=value))
+
+    all_images = config_pb2.SlicingSpec()
+    each_class = config_pb2.SlicingSpec(feature_keys=[features.CLASS_NAME])
     accuracy = config_pb2.MetricConfig(
         class_name="SparseCategoricalAccuracy",
         config=f'{{"name": "{ACCURACY}"}}',
-        threshold=config_pb2.MetricThreshold(
-            value_threshold=config_pb2.GenericValueThreshold(
-                lower_bound=DoubleValue(value=thresholds.min_accuracy)
-            ),
-            change_threshold=config_pb2.GenericChangeThreshold(
-                direction=config_pb2.MetricDirection.HIGHER_IS_BETTER,
-                absolute=DoubleValue(value=thresholds.min_accuracy_change),
-            ),
-        ),
+        # Each threshold names its slices: TFMA holds a bare `threshold` against every slice.
         per_slice_thresholds=[
             config_pb2.PerSliceMetricThreshold(
-                slicing_specs=[config_pb2.SlicingSpec(feature_keys=[features.CLASS_NAME])],
+                slicing_specs=[all_images],
                 threshold=config_pb2.MetricThreshold(
-                    value_threshold=config_pb2.GenericValueThreshold(
-                        lower_bound=DoubleValue(value=thresholds.min_class_accuracy)
-                    )
+                    value_threshold=at_least(thresholds.min_accuracy),
+                    change_threshold=config_pb2.GenericChangeThreshold(
+                        direction=config_pb2.MetricDirection.HIGHER_IS_BETTER,
+                        absolute=DoubleValue(value=thresholds.min_accuracy_change),
+                    ),
                 ),
-            )
+            ),
+            config_pb2.PerSliceMetricThreshold(
+                slicing_specs=[each_class],
+                threshold=config_pb2.MetricThreshold(
+                    value_threshold=at_least(thresholds.min_class_accuracy)
+                ),
+            ),
         ],
     )
     return config_pb2.EvalConfig(
@@ -85,10 +90,7 @@ def eval_config(thresholds: Thresholds, class_names: Sequence[str]) -> "config_p
                 label_key=features.LABEL,
             )
         ],
-        slicing_specs=[
-            config_pb2.SlicingSpec(),
-            config_pb2.SlicingSpec(feature_keys=[features.CLASS_NAME]),
-        ],
+        slicing_specs=[all_images, each_class],
         metrics_specs=[
             config_pb2.MetricsSpec(
                 metrics=[

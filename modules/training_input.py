@@ -114,9 +114,7 @@ def _from_memory(
     return tf.data.Dataset.range(recipe.epochs * steps).map(take)
 
 
-def _streamed(
-    prepared: tf.data.Dataset, count: int, steps: int, recipe: Recipe
-) -> tf.data.Dataset:
+def _streamed(prepared: tf.data.Dataset, count: int, steps: int, recipe: Recipe) -> tf.data.Dataset:
     images = (
         prepared.unbatch()
         .shuffle(_SHUFFLE_BUFFER, seed=recipe.seed)

@@ -102,7 +102,7 @@ def default_config(data: Data) -> PipelineConfig:
     config = PipelineConfig(data)
     if data.name == SYNTHETIC:
         # Drawings are learnt quickly: enough to show every step of the pipeline within minutes.
-        config = replace(config, train=replace(config.train, epochs=16))
+        config = replace(config, train=replace(config.train, epochs=20))
     return config
 
 

@@ -166,7 +166,7 @@ def run_ingested(
         log=str(log),
         error=outcome.error,
         query=Query(**result["query"]) if "query" in result else None,
-        query_commands=_query_commands(workspace, config.pipeline_name) if result else (),
+        query_commands=_query_commands(workspace, config.pipeline_name),
     )
     summary.save(directory)
     return summary
@@ -219,5 +219,7 @@ def _in_words(ingested: Ingested) -> str:
 
 
 def _query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:
+    if not workspace.serving(model).is_dir():
+        return ()  # nothing was ever pushed
     where = "" if workspace.root == Path("workspace") else f" --workspace {workspace.root}"
     return (f"signs serve{where} --model {model}", f"signs predict --model {model} IMAGE...")

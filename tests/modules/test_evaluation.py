@@ -29,14 +29,18 @@ def metric(config, class_name: str):
 def test_accuracy_has_its_thresholds(config):
     accuracy = metric(config, "SparseCategoricalAccuracy")
     assert accuracy.config == '{"name": "accuracy"}'
-    assert accuracy.threshold.value_threshold.lower_bound.value == 0.9
-    assert accuracy.threshold.change_threshold.absolute.value == 0.01
+    # Held against every slice, a bare threshold would be too strict for a class.
+    assert not accuracy.HasField("threshold")
+    overall = accuracy.per_slice_thresholds[0]
+    assert [list(spec.feature_keys) for spec in overall.slicing_specs] == [[]]
+    assert overall.threshold.value_threshold.lower_bound.value == 0.9
+    assert overall.threshold.change_threshold.absolute.value == 0.01
     # HIGHER_IS_BETTER by its number: the other direction would bless what got worse.
-    assert accuracy.threshold.change_threshold.direction == 2
+    assert overall.threshold.change_threshold.direction == 2
 
 
 def test_each_class_has_one_threshold(config):
-    (sliced,) = metric(config, "SparseCategoricalAccuracy").per_slice_thresholds
+    _, sliced = metric(config, "SparseCategoricalAccuracy").per_slice_thresholds
     (spec,) = sliced.slicing_specs
     assert (list(spec.feature_keys), dict(spec.feature_values)) == (["class_name"], {})
     assert sliced.threshold.value_threshold.lower_bound.value == 0.7
@@ -53,8 +57,8 @@ def test_accuracy_alone_decides(config):
 
 def test_bounds_of_zero_are_bounds():
     accuracy = metric(eval_config(Thresholds(0, 0, 0), CLASSES), "SparseCategoricalAccuracy")
-    assert accuracy.threshold.value_threshold.HasField("lower_bound")
-    assert accuracy.threshold.change_threshold.HasField("absolute")
+    assert accuracy.per_slice_thresholds[0].threshold.value_threshold.HasField("lower_bound")
+    assert accuracy.per_slice_thresholds[0].threshold.change_threshold.HasField("absolute")
 
 
 def test_the_model_is_asked_by_its_names(config):

@@ -183,6 +183,8 @@ def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
     assert bad["query"] is None
     kinds = {reason["kind"] for reason in bad["not_blessed_reasons"]}
     assert kinds == {"absolute", "change"}
+    # The threshold for classes is 0: what is missed is missed over all images.
+    assert {reason["slice"] for reason in bad["not_blessed_reasons"]} == {None}
     absolute = next(one for one in bad["not_blessed_reasons"] if one["kind"] == "absolute")
     assert absolute["metric"] == "accuracy"
     assert absolute["threshold"] == 0.8
