@@ -7,6 +7,7 @@ one whose model is not good enough.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.serving_check.executor import check, read_images
 from data.sample import Sample
+from modules.trainer import TRAINED_MODEL
 from pipeline.config import Data, default_config
 from pipeline.environment import Workspace
 from pipeline.events import EventReader
@@ -193,6 +196,57 @@ def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
     with Client(server.address, model_name="colours") as client:
         assert client.metadata().version == int(before[-1])
         assert client.predict(images / "red" / "1.png")[0].class_name in CLASSES
+
+
+@pytest.fixture
+def candidate(first: dict[str, Any], workspace: Path) -> dict[str, Path]:
+    """Where the first run's components left what the serving check looks at."""
+    artifacts = workspace / "artifacts" / "colours"
+
+    def only(component: str, key: str) -> Path:
+        return min((artifacts / component / key).iterdir(), key=lambda path: int(path.name))
+
+    return {
+        "model": only("Trainer", "model") / "Format-Serving",
+        "model_run": only("Trainer", "model_run"),
+        "transform_graph": only("Transform", "transform_graph"),
+        "test": only("ImportExampleGen", "examples") / "Split-test",
+    }
+
+
+def test_an_export_that_is_not_what_was_trained_is_refused(
+    candidate: dict[str, Path], tmp_path: Path
+) -> None:
+    import keras
+
+    network = keras.models.load_model(candidate["model_run"] / TRAINED_MODEL, compile=False)
+    last = network.layers[-1]
+    last.bias.assign(np.asarray(last.bias) + np.array([0.5, 0.0, 0.0], np.float32))
+    network.save(tmp_path / TRAINED_MODEL)
+    result = check(
+        candidate["model"],
+        tmp_path,
+        candidate["transform_graph"],
+        read_images(candidate["test"], 4),
+    )
+    assert not result.blessed
+    assert result.images == 4
+    assert "served probabilities differ from the trained model's by" in result.reason
+
+
+def test_a_model_that_cannot_be_served_is_refused(
+    candidate: dict[str, Path], tmp_path: Path
+) -> None:
+    broken = shutil.copytree(candidate["model"], tmp_path / "broken")
+    (broken / "saved_model.pb").write_bytes(b"junk")
+    result = check(
+        broken,
+        candidate["model_run"],
+        candidate["transform_graph"],
+        read_images(candidate["test"], 4),
+    )
+    assert not result.blessed
+    assert result.reason.startswith("the model server gave no answers: ")
 
 
 def test_the_runs_are_listed(first: dict[str, Any], images: Path, workspace: Path) -> None:
