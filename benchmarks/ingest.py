@@ -7,6 +7,11 @@ validate, 0.15 serialize and compress), so a loop makes about 330 images/s and t
 that, less about 2 s to import Beam and start; so the gain passes 1.5 at a few thousand images.
 Memory: a worker holds its part's listing (100 MB of images at most), whatever the count.
 
+Measured on two virtual cores, from start of the interpreter to its end: 0.75x at 1,000 images
+(importing Beam alone takes 1.7 s), 1.45x at 10,000, 1.77x at 100,000 (462 against 261 images/s);
+260 MB at each, of which Beam's import is 200. All the time beyond that import is the workers'
+own: drawing takes two thirds of it.
+
 Every measurement runs in a process of its own. Peak memory is the largest sum over the process and
 its children of what they hold for themselves (USS), sampled ten times a second.
 """
