@@ -1,5 +1,7 @@
 """Fixtures that every test may use."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +15,17 @@ def signs_data() -> Path:
     if not (SIGNS_DATA / "64x64_SIGNS.zip").exists():
         pytest.skip("the real SIGNS images are not beside this checkout (../shared/data/signs)")
     return SIGNS_DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_are_heard() -> Iterator[None]:
+    """Ctrl-C and a closed terminal act as they do in a terminal, wherever the tests are started.
+
+    A shell starts its background jobs with SIGINT ignored, and nohup with SIGHUP: tests that send
+    them would wait for ever.
+    """
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
