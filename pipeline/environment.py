@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_LOCAL_RUNNER = "FnApiRunner"
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -47,7 +49,13 @@ class Workspace:
         return self.root / "serving" / model
 
     def environment(self, dataset: str, beam_args: tuple[str, ...] = ()) -> Environment:
-        """The environment of a run on the given data set."""
+        """The environment of a run on the given data set.
+
+        Without a runner among `beam_args` it is Beam's in-process one, by its name: what Beam
+        takes by default first tries to download a program (Prism) and run on that.
+        """
+        if not any(arg.split("=")[0] == "--runner" for arg in beam_args):
+            beam_args = (f"--runner={_LOCAL_RUNNER}", *beam_args)
         return Environment(
             data_root=str(self.data / dataset),
             pipeline_root=str(self.root / "artifacts" / dataset),

@@ -1,0 +1,43 @@
+"""Where a run happens."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.environment import Workspace
+
+
+def test_everything_lies_in_the_workspace(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    environment = workspace.environment("signs")
+    places = [
+        environment.data_root,
+        environment.pipeline_root,
+        environment.serving_root,
+        environment.metadata_path,
+        workspace.log("run"),
+        workspace.run_directory("signs", "run"),
+        workspace.lock,
+    ]
+    assert all(Path(str(place)).is_relative_to(tmp_path) for place in places)
+
+
+def test_data_sets_are_kept_apart(tmp_path: Path) -> None:
+    one, other = (Workspace(tmp_path).environment(name) for name in ("signs", "signs-synthetic"))
+    assert one.serving_root != other.serving_root
+    assert one.pipeline_root != other.pipeline_root
+    assert one.data_root != other.data_root
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ((), ("--runner=FnApiRunner",)),
+        (("--direct_num_workers=2",), ("--runner=FnApiRunner", "--direct_num_workers=2")),
+        (("--runner=FlinkRunner",), ("--runner=FlinkRunner",)),
+    ],
+)
+def test_the_runner_is_never_left_to_beam(
+    tmp_path: Path, given: tuple[str, ...], taken: tuple[str, ...]
+) -> None:
+    assert Workspace(tmp_path).environment("signs", given).beam_args == taken
