@@ -35,6 +35,14 @@ def test_data_sets_are_kept_apart(tmp_path: Path) -> None:
         ((), ("--runner=FnApiRunner",)),
         (("--direct_num_workers=2",), ("--runner=FnApiRunner", "--direct_num_workers=2")),
         (("--runner=FlinkRunner",), ("--runner=FlinkRunner",)),
+        (
+            ("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
+            (
+                "--runner=FnApiRunner",
+                "--direct_num_workers=2",
+                "--direct_running_mode=multi_threading",
+            ),
+        ),
     ],
 )
 def test_the_runner_is_never_left_to_beam(
