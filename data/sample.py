@@ -7,10 +7,13 @@ descriptor pool of its own: importing TensorFlow for it would cost every worker 
 """
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
+from data import tfrecord
 from modules import features
 
 
@@ -54,6 +57,21 @@ class Sample:
             source_id=feature[features.SOURCE_ID].bytes_list.value[0].decode(),
             split=feature[features.SPLIT].bytes_list.value[0].decode(),
         )
+
+
+def read_samples(directory: Path) -> Iterator[Sample]:
+    """Yields the samples of a split, shard after shard, in the order of the shards' names.
+
+    Args:
+        directory: Holds gzipped TFRecord files of what `Sample.serialize` wrote, and nothing else:
+            a split of a span, or of ImportExampleGen's Examples.
+
+    Raises:
+        ValueError: A file is damaged.
+    """
+    for path in sorted(directory.iterdir()):
+        for record in tfrecord.read(path):
+            yield Sample.parse(record)
 
 
 # example.proto and feature.proto of TensorFlow, as protobuf describes them. The field numbers and

@@ -41,20 +41,6 @@ def augment(
     return tf.clip_by_value(images, 0.0, 1.0)
 
 
-def resize(images: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Resizes a batch without any random change, by the same resampling as `augment`.
-
-    Args:
-        images: float32 [batch, height, width, 3].
-        size: int32 scalar, pixels a side of the result.
-
-    Returns:
-        float32 [batch, size, size, 3].
-    """
-    zero = tf.zeros([2], tf.int32)
-    return _affine(images, Augmentation(0, 0, 0, False, 0, 0), size, zero, zero)
-
-
 def _affine(
     images: tf.Tensor,
     config: Augmentation,

@@ -1,4 +1,4 @@
-"""A bar for `signs ingest`: how much of a download, a listing or a conversion is done."""
+"""A bar for ingestion: how much of a download, a listing or a conversion is done."""
 
 import contextlib
 from collections.abc import Callable, Iterator

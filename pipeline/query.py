@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import tensorflow as tf
-
-from modules import features
+from data.sample import read_samples
+from serving.client import Client
+from serving.server.process import ServerProcess
 
 
 @dataclass(frozen=True)
@@ -32,31 +32,14 @@ def query_served_model(base_path: Path, model_name: str, test_examples: Path) ->
     Raises:
         modules.errors.UserError: the server does not start, or does not answer.
     """
-    from serving.client import Client
-    from serving.server.process import ServerProcess
-
-    images, labels = _read(test_examples)
+    samples = list(read_samples(test_examples))
     with (
         ServerProcess(base_path, model_name=model_name) as server,
         Client(server.address, model_name=model_name, timeout_s=120.0) as client,
     ):
         version = client.metadata().version
-        answers = client.predict(images)
-    right = sum(answer.class_id == label for answer, label in zip(answers, labels, strict=True))
-    return Answers(version, len(images), right / len(images), server.address)
-
-
-def _read(directory: Path) -> tuple[list[bytes], list[int]]:
-    files = sorted(str(path) for path in directory.iterdir())
-    spec = {
-        features.IMAGE: tf.io.FixedLenFeature([], tf.string),
-        features.LABEL: tf.io.FixedLenFeature([], tf.int64),
-    }
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP").map(
-        lambda record: tf.io.parse_single_example(record, spec)
+        answers = client.predict([sample.image for sample in samples])
+    right = sum(
+        answer.class_id == sample.label for answer, sample in zip(answers, samples, strict=True)
     )
-    examples = list(records.as_numpy_iterator())
-    return (
-        [example[features.IMAGE] for example in examples],
-        [int(example[features.LABEL]) for example in examples],
-    )
+    return Answers(version, len(samples), right / len(samples), server.address)

@@ -34,7 +34,9 @@ from pipeline.history import (
     mark_running,
     new_run_id,
 )
+from pipeline.ingest_progress import showing
 from pipeline.progress import follow
+from pipeline.reports import render_ingested
 from pipeline.worker import RESULT, Job
 
 _SCRATCH_PREFIX = ".scratch-"
@@ -77,11 +79,16 @@ def run(
     # A mistake in the settings is told before an hour of ingestion, not after.
     override(default_config(_ANY_DATA), settings)
     with _only_run(workspace):
-        with console.status("Ingesting images"):
+        with showing(console) as progress:
             ingested = ingest(
-                source, workspace.data, name=name, max_rejected=max_rejected, beam_args=beam_args
+                source,
+                workspace.data,
+                name=name,
+                max_rejected=max_rejected,
+                beam_args=beam_args,
+                progress=progress,
             )
-        console.print(_in_words(ingested), highlight=False)
+        render_ingested(console, ingested)
         return run_ingested(
             ingested, workspace, console, settings=settings, beam_args=beam_args, resume=resume
         )
@@ -207,15 +214,6 @@ def _only_run(workspace: Workspace) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _in_words(ingested: Ingested) -> str:
-    manifest = ingested.manifest
-    counts = ", ".join(f"{sum(n.values()):,} {split}" for split, n in manifest.counts.items())
-    rejected = sum(manifest.rejected.values())
-    state = "already ingested" if ingested.reused else "ingested"
-    words = f"{ingested.name} span {ingested.span}: {counts}; {rejected} rejected ({state})"
-    return "\n".join([words, *(f"Note: {warning}" for warning in manifest.warnings)])
 
 
 def _query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from modules import features
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
 from pipeline.events import (
@@ -77,6 +78,8 @@ def main(argv: list[str]) -> int:
 
 def _run(job: Job, events: EventWriter) -> dict[str, Any]:
     with _phase(events, "importing TensorFlow and TFX"):
+        from tfx.types import artifact_utils
+
         from pipeline.local_runner import Outcome, run_pipeline
         from pipeline.pipeline import create_pipeline
         from pipeline.query import query_served_model
@@ -101,10 +104,11 @@ def _run(job: Job, events: EventWriter) -> dict[str, Any]:
     results = collect(outcomes)
     result = TypeAdapter(Results).dump_python(results, mode="json")
     if results.pushed_to:
-        examples = Path(outcomes["ImportExampleGen"].outputs["examples"][0].uri)
+        examples = outcomes["ImportExampleGen"].outputs["examples"]
+        test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
         with _phase(events, "serving and querying"):
             answers = query_served_model(
-                Path(results.pushed_to), job.config.pipeline_name, examples / "Split-test"
+                Path(results.pushed_to), job.config.pipeline_name, test_examples
             )
         result["query"] = {
             "version": answers.version,

@@ -4,6 +4,7 @@ test Examples -+-> network before export (in this process) -> expected -+
                +-> model server on loopback (its own process) -> served -+-> blessed if they agree
 """
 
+import itertools
 import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from data.sample import read_samples
 from modules import features
 from modules.errors import UserError
 
@@ -40,6 +42,10 @@ class Result:
     largest_difference: float | None = None  # between probabilities
 
 
+class ServingCheckError(RuntimeError):
+    """There is nothing to compare; the candidate is neither blessed nor refused."""
+
+
 class Executor(BaseExecutor):
     """Compares served answers with those of the trained network."""
 
@@ -59,7 +65,12 @@ class Executor(BaseExecutor):
                 model=Path(path_utils.serving_model_path(inputs["model"].uri)),
                 model_run=Path(inputs["model_run"].uri),
                 transform_graph=Path(inputs["transform_graph"].uri),
-                images=read_images(Path(test_files), exec_properties["max_images"]),
+                images=[
+                    sample.image
+                    for sample in itertools.islice(
+                        read_samples(Path(test_files)), exec_properties["max_images"]
+                    )
+                ],
             )
         else:
             result = Result(False, "not checked, since the Evaluator did not bless the model")
@@ -82,6 +93,9 @@ def check(model: Path, model_run: Path, transform_graph: Path, images: list[byte
 
     Returns:
         Blessed, if every image got an answer within TOLERANCE of what was expected.
+
+    Raises:
+        ServingCheckError: the model server did not start, or did not answer.
     """
     with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(1) as pool:
         base = Path(directory) / _MODEL_NAME
@@ -93,7 +107,8 @@ def check(model: Path, model_run: Path, transform_graph: Path, images: list[byte
         try:
             answers = served.result()
         except (UserError, RuntimeError, OSError) as err:
-            return Result(False, f"the model server gave no answers: {err}", len(images))
+            # No verdict: a refusal would be kept, and reused by every run after this one.
+            raise ServingCheckError(f"the model server gave no answers: {err}") from err
     return compare(expected, answers)
 
 
@@ -116,16 +131,6 @@ def compare(expected: np.ndarray, served: np.ndarray) -> Result:
         len(served),
         difference,
     )
-
-
-def read_images(directory: Path, count: int) -> list[bytes]:
-    """The first encoded images of a split's gzipped TFRecord files of tf.train.Examples."""
-    import tensorflow as tf
-
-    files = sorted(str(path) for path in directory.iterdir())
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(count)
-    spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-    return [tf.io.parse_single_example(record, spec)[features.IMAGE].numpy() for record in records]
 
 
 def expected_probabilities(

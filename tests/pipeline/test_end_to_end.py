@@ -5,6 +5,7 @@ in the order in which they stand: a first run, one with nothing changed, one tha
 one whose model is not good enough.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -20,8 +21,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.serving_check.executor import check, read_images
-from data.sample import Sample
+from components.serving_check.executor import ServingCheckError, check
+from data.sample import Sample, read_samples
 from modules.trainer import TRAINED_MODEL
 from pipeline.config import Data, default_config
 from pipeline.environment import Workspace
@@ -214,6 +215,10 @@ def candidate(first: dict[str, Any], workspace: Path) -> dict[str, Path]:
     }
 
 
+def images_of(candidate: dict[str, Path]) -> list[bytes]:
+    return [sample.image for sample in itertools.islice(read_samples(candidate["test"]), 4)]
+
+
 def test_an_export_that_is_not_what_was_trained_is_refused(
     candidate: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -227,26 +232,21 @@ def test_an_export_that_is_not_what_was_trained_is_refused(
         candidate["model"],
         tmp_path,
         candidate["transform_graph"],
-        read_images(candidate["test"], 4),
+        images_of(candidate),
     )
     assert not result.blessed
     assert result.images == 4
     assert "served probabilities differ from the trained model's by" in result.reason
 
 
-def test_a_model_that_cannot_be_served_is_refused(
+def test_a_model_that_cannot_be_served_stops_the_run(
     candidate: dict[str, Path], tmp_path: Path
 ) -> None:
     broken = shutil.copytree(candidate["model"], tmp_path / "broken")
     (broken / "saved_model.pb").write_bytes(b"junk")
-    result = check(
-        broken,
-        candidate["model_run"],
-        candidate["transform_graph"],
-        read_images(candidate["test"], 4),
-    )
-    assert not result.blessed
-    assert result.reason.startswith("the model server gave no answers: ")
+    images = images_of(candidate)
+    with pytest.raises(ServingCheckError, match="the model server gave no answers: "):
+        check(broken, candidate["model_run"], candidate["transform_graph"], images)
 
 
 def test_the_runs_are_listed(first: dict[str, Any], images: Path, workspace: Path) -> None:
