@@ -1,0 +1,243 @@
+"""How accurate a recipe is: trainings on the real images, one line of JSON each.
+
+    python benchmarks/recipe.py --data 64x64_SIGNS.zip --split eval --set epochs=24 --out runs.jsonl
+
+`--split` says what is trained on and what is predicted:
+
+eval        `train` -> `eval`: for choosing. 864 images -> 216, burst neighbours on both sides.
+fold-1...5  a fifth of each class of `train` and `eval` is held out, from one stretch of the
+            photographs' numbers. What shows nearly the same is left out of the training: whatever
+            was taken within ten numbers of a held-out photograph, and every copy of one.
+test        `train` and `eval` -> `test`: for reporting, never for choosing.
+
+A training that is in the file already is not repeated: a study that was stopped goes on.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.convert import ingest
+from data.sample import Sample, read_samples
+from modules import features
+from modules.recipe import Recipe
+
+FOLDS = 5
+_BURST = 10  # photographs taken within so many numbers of each other are nearly the same
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Decoded images with what is known of each.
+
+    Attributes:
+        pixels: uint8 [n, size, size, 3].
+        labels: int64 [n].
+        numbers: int64 [n], the photographs' numbers, as the camera counted them.
+        is_in: for each split, bool [n].
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    numbers: np.ndarray
+    is_in: dict[str, np.ndarray]
+
+    def twins(self) -> np.ndarray:
+        """Groups of pixel-identical images: int64 [n], equal for images that are equal."""
+        flat = self.pixels.reshape(len(self.pixels), -1)
+        return np.unique(flat, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def read_photographs(source: str, workspace: Path) -> Photographs:
+    """Ingests CS230's zip and decodes every image."""
+    import tensorflow as tf
+
+    from modules.preprocessing import prepare_images
+
+    ingested = ingest(source, workspace)
+    samples: list[Sample] = []
+    for split in features.SPLITS:
+        samples += sorted(
+            read_samples(ingested.directory / split), key=lambda sample: sample.source_id
+        )
+    pixels = prepare_images(tf.constant([one.image for one in samples]), features.IMAGE_SIZE)
+    return Photographs(
+        np.round(pixels.numpy() * 255).astype(np.uint8),
+        np.array([one.label for one in samples]),
+        # 64x64_SIGNS/train_signs/0_IMG_5864.jpg
+        np.array([int(Path(one.source_id).stem.rpartition("_")[2]) for one in samples]),
+        {split: np.array([one.split == split for one in samples]) for split in features.SPLITS},
+    )
+
+
+def split_photographs(photographs: Photographs, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses what to train on and what to predict.
+
+    Args:
+        photographs: all of them.
+        split: "eval", "test" or "fold-1" to "fold-5".
+
+    Returns:
+        Indices to train on, and to predict: int64.
+    """
+    is_in = photographs.is_in
+    if split == features.EVAL:
+        return np.flatnonzero(is_in[features.TRAIN]), np.flatnonzero(is_in[features.EVAL])
+    known = is_in[features.TRAIN] | is_in[features.EVAL]
+    if split == features.TEST:
+        return np.flatnonzero(known), np.flatnonzero(is_in[features.TEST])
+    fold = int(split.removeprefix("fold-")) - 1
+    held = np.zeros(len(known), bool)
+    for label in np.unique(photographs.labels):
+        members = np.flatnonzero(known & (photographs.labels == label))
+        members = members[np.argsort(photographs.numbers[members], kind="stable")]
+        held[np.array_split(members, FOLDS)[fold]] = True
+    twins = photographs.twins()
+    alike = np.isin(twins, twins[held])
+    distance = np.abs(photographs.numbers[:, None] - photographs.numbers[held][None]).min(axis=1)
+    return np.flatnonzero(known & ~held & ~alike & (distance > _BURST)), np.flatnonzero(held)
+
+
+def run_trial(
+    photographs: Photographs, split: str, recipe: Recipe, *, course: bool, watch: bool
+) -> dict[str, Any]:
+    """Trains once and predicts what was held out.
+
+    Args:
+        photographs: all of them.
+        split: see `split_photographs`.
+        recipe: how to train.
+        course: train as the course's notebook does instead: Adam at Keras's defaults, 32 images a
+            batch, full size, no augmentation, batch norms at Keras's momentum. Of the recipe count
+            the epochs and the seed.
+        watch: predict after each epoch too.
+
+    Returns:
+        What came of it, as JSON holds it.
+    """
+    import keras
+    import tensorflow as tf
+
+    from modules.resnet50 import build_resnet
+    from modules.trainer import train
+    from modules.training_input import steps_per_epoch, training_batches
+
+    train_on, predict = split_photographs(photographs, split)
+    pixels = photographs.pixels.astype(np.float32) / 255
+    labels = photographs.labels
+    keras.utils.set_random_seed(recipe.seed)
+    network = build_resnet(
+        pixels.shape[1:],
+        int(labels.max()) + 1,
+        blocks=recipe.blocks,
+        width=recipe.width,
+        zero_last_gamma=recipe.zero_last_gamma and not course,
+    )
+    held = tf.data.Dataset.from_tensor_slices((pixels[predict], labels[predict])).batch(60)
+    validation = held if watch else None
+    begun = time.monotonic()
+    if course:
+        by_epoch = _train_as_the_course(
+            network, pixels[train_on], labels[train_on], recipe.epochs, validation
+        )
+        images_seen = len(train_on) * recipe.epochs
+    else:
+        prepared = tf.data.Dataset.from_tensor_slices((pixels[train_on], labels[train_on]))
+        count, size = len(train_on), pixels.shape[1]
+        steps = steps_per_epoch(count, recipe)
+        batches = training_batches(
+            prepared.batch(128), count, recipe, size, network.output_shape[-1]
+        )
+        with tempfile.TemporaryDirectory() as run_dir:
+            by_epoch = train(network, batches, steps, recipe, Path(run_dir), validation=validation)
+        images_seen = recipe.epochs * steps * recipe.batch_size
+    seconds = time.monotonic() - begun
+    right = network.predict(held.map(lambda image, _: image), verbose=0).argmax(axis=1)
+    right = right == labels[predict]
+    twins = photographs.twins()
+    alone = ~np.isin(twins[predict], twins[train_on])
+    return {
+        "trained_on": len(train_on),
+        "right": int(right.sum()),
+        "of": len(right),
+        "accuracy": float(right.mean()),
+        "right_without_twin": int(right[alone].sum()),
+        "of_without_twin": int(alone.sum()),
+        "wrong": [int(number) for number in photographs.numbers[predict][~right]],
+        "images_seen": images_seen,
+        "seconds": round(seconds, 1),
+        "loss": by_epoch["loss"][-1],
+        "accuracy_by_epoch": by_epoch.get("val_accuracy"),
+    }
+
+
+def _train_as_the_course(
+    network: Any, pixels: np.ndarray, labels: np.ndarray, epochs: int, validation: Any
+) -> dict[str, list[float]]:
+    import keras
+
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.99
+    network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = network.fit(
+        pixels, labels, batch_size=32, epochs=epochs, validation_data=validation, verbose=0
+    )
+    return history.history
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses, trains what is not in the file yet, prints each line as it is written."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="CS230's zip")
+    parser.add_argument("--split", nargs="+", default=[features.EVAL])
+    parser.add_argument("--seed", nargs="+", type=int, default=[0])
+    parser.add_argument("--name", default="recipe", help="what to call the recipe in the file")
+    parser.add_argument("--set", nargs="*", default=[], help="as in epochs=24 augmentation.scale=0")
+    parser.add_argument("--course", action="store_true", help="the course's training instead")
+    parser.add_argument("--watch", action="store_true", help="predict after each epoch too")
+    parser.add_argument("--out", type=Path, required=True, help="file of results, added to")
+    args = parser.parse_args(argv)
+
+    recipe = recipe_with(args.set)
+    done = args.out.read_text().splitlines() if args.out.exists() else []
+    with tempfile.TemporaryDirectory() as workspace:
+        photographs = None
+        for split in args.split:
+            for seed in args.seed:
+                which = {"name": args.name, "split": split, "seed": seed, "set": args.set}
+                if any(which.items() <= json.loads(line).items() for line in done):
+                    continue
+                photographs = photographs or read_photographs(args.data, Path(workspace))
+                result = run_trial(
+                    photographs,
+                    split,
+                    replace(recipe, seed=seed),
+                    course=args.course,
+                    watch=args.watch,
+                )
+                line = json.dumps({**which, **result})
+                print(line, flush=True)
+                with args.out.open("a") as file:
+                    file.write(line + "\n")
+
+
+def recipe_with(settings: Sequence[str]) -> Recipe:
+    """The default recipe with `name=value` settings, their names as `signs run` has them."""
+    from pipeline.config import Data, PipelineConfig, override
+
+    any_data = Data("any", 1, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
+    return override(PipelineConfig(any_data), [f"train.{setting}" for setting in settings]).train
+
+
+if __name__ == "__main__":
+    main()
