@@ -15,6 +15,7 @@ A training that is in the file already is not repeated: a study that was stopped
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -71,10 +72,16 @@ def read_photographs(source: str, workspace: Path) -> Photographs:
     return Photographs(
         np.round(pixels.numpy() * 255).astype(np.uint8),
         np.array([one.label for one in samples]),
-        # 64x64_SIGNS/train_signs/0_IMG_5864.jpg
-        np.array([int(Path(one.source_id).stem.rpartition("_")[2]) for one in samples]),
+        np.array([_number(one.source_id) for one in samples]),
         {split: np.array([one.split == split for one in samples]) for split in features.SPLITS},
     )
+
+
+def _number(source_id: str) -> int:
+    found = re.search(r"\d_IMG_(\d+)", source_id)  # train_signs/0_IMG_5957 (1).jpg
+    if not found:
+        raise SystemExit(f"{source_id} has no number: this wants CS230's zip of the photographs")
+    return int(found[1])
 
 
 def split_photographs(photographs: Photographs, split: str) -> tuple[np.ndarray, np.ndarray]:
