@@ -1,0 +1,245 @@
+"""What a training runs on: which GPUs or the CPU, at which precision, with XLA or without.
+
+DeviceOptions (what is asked for) -> choose -> Devices (what it comes to on this machine)
+
+The network is built, and compiled, inside `Devices.building()`; `float32_copy` makes of it what is
+exported, whatever it was trained in. Importing this module does not import TensorFlow.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic import TypeAdapter
+
+from modules.errors import UserError
+from modules.gpu_diagnosis import hidden_gpu
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+LOGGER = logging.getLogger(__name__)
+
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+
+# XLA is switched on by itself only for trainings of at least this many steps. It compiles anew for
+# each of the recipe's image sizes. ASSUMED, not measured, for want of a GPU: about a minute for
+# ResNet50 at each of three sizes, against some 9 ms saved a step. The default recipe on SIGNS has
+# some 1,600 steps: XLA stays off.
+XLA_MIN_STEPS = 20_000
+
+CPU = "CPU"
+
+
+class DeviceError(UserError):
+    """The devices that are asked for cannot be had."""
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """What to train on; the defaults take what is there and what pays on it."""
+
+    gpus: int | None = None  # as many of those that TensorFlow sees; None takes all, 0 the CPU
+    precision: Precision = "auto"  # a Keras dtype policy; weights are float32 in all of them
+    xla: Literal["auto"] | bool = "auto"  # whether XLA compiles the training step
+
+    def __post_init__(self) -> None:
+        if self.gpus is not None and (isinstance(self.gpus, bool) or self.gpus < 0):
+            raise DeviceError(
+                "devices.gpus must be a count from 0 (train on the CPU), or null for all GPUs. "
+                f"Received: {self.gpus}"
+            )
+        if self.precision not in get_args(Precision):
+            raise DeviceError(
+                f"devices.precision must be one of {', '.join(get_args(Precision))}. "
+                f"Received: {self.precision}"
+            )
+        if self.xla != "auto" and not isinstance(self.xla, bool):
+            raise DeviceError(f"devices.xla must be auto, true or false. Received: {self.xla}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as JSON holds them."""
+        return TypeAdapter(DeviceOptions).dump_python(self, mode="json")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DeviceOptions":
+        """The options that `to_dict` wrote."""
+        return TypeAdapter(cls).validate_python(values)
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What a training runs on."""
+
+    strategy: "tf.distribute.Strategy"
+    precision: str  # a Keras dtype policy
+    xla: bool  # for `compile(jit_compile=...)`: left to itself, Keras switches XLA on on a GPU
+    names: tuple[str, ...]  # one per replica
+    reason: str = ""  # why it is the CPU, where it is
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Inside it, whatever is built is for these devices and of this precision.
+
+        Keras fixes all of it at construction, so that everything belongs inside: the network,
+        `any_size` of it, its optimizer, and `compile`, which under mixed_float16 wraps the
+        optimizer in a `LossScaleOptimizer` if the *model* it is called on has that policy. `fit`
+        and exports belong outside. The policy is global to Keras, and is set back at the end.
+        """
+        with _policy(self.precision), self.strategy.scope():
+            yield
+
+    def describe(self) -> str:
+        """One line for people: where a training runs, how, and why no GPU is used."""
+        line = f"training on {self._device}, {self.precision}, XLA {_on_or_off(self.xla)}"
+        return f"{line}: {self.reason}" if self.reason else line
+
+    def properties(self) -> dict[str, str | int]:
+        """What is recorded with the model."""
+        return {
+            "device": self._device,
+            "precision": self.precision,
+            "xla": _on_or_off(self.xla),
+            "replicas": self.strategy.num_replicas_in_sync,
+        }
+
+    @property
+    def _device(self) -> str:
+        counts = Counter(self.names)
+        return " + ".join(f"{n} x {name}" if n > 1 else name for name, n in counts.items())
+
+
+def choose(options: DeviceOptions, *, steps: int) -> Devices:
+    """Chooses the devices, and logs the choice as one line.
+
+    To be called before TensorFlow does anything else in the process: a GPU that it has started
+    keeps all of its memory, and GPUs that were hidden stay hidden.
+
+    Args:
+        options: what is asked for.
+        steps: training steps of the whole training, by which XLA pays or does not.
+
+    Returns:
+        The CPU under the default strategy; one GPU, under the default strategy as well; or
+        several GPUs under a `MirroredStrategy`, which splits each batch among them.
+
+    Raises:
+        DeviceError: there are fewer GPUs than asked for, or XLA is asked for on several.
+    """
+    import tensorflow as tf
+
+    found = tf.config.get_visible_devices("GPU")
+    wanted = len(found) if options.gpus is None else options.gpus
+    hidden = None
+    if not found:
+        hidden = hidden_gpu(built_with_cuda=tf.test.is_built_with_cuda())
+    if wanted > len(found):
+        there = "1 is" if len(found) == 1 else f"{len(found) or 'none'} are"
+        why = f" ({hidden.found}; {hidden.remedy})" if hidden else ""
+        raise DeviceError(
+            f"devices.gpus must be at most the GPUs that TensorFlow sees, and {there} there{why}. "
+            f"Received: {wanted}"
+        )
+    if wanted > 1 and options.xla is True:
+        # Keras hands XLA the step of all replicas at once, and XLA compiles for one device.
+        raise DeviceError(
+            "devices.xla must be auto or false on several GPUs, since XLA compiles a training step "
+            f"for one alone; or set devices.gpus=1. Received: true, with {wanted} GPUs"
+        )
+
+    used = found[:wanted]
+    _take(used)
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in used]
+    reason = ""
+    if hidden:
+        reason = f"{hidden.found}; {hidden.remedy}"
+    elif not used:
+        reason = "devices.gpus is 0" if found else "there is no GPU"
+    devices = Devices(
+        strategy=_strategy(len(used)),
+        precision=_precision(options, [each.get("compute_capability") for each in details]),
+        xla=len(used) == 1 and steps >= XLA_MIN_STEPS if options.xla == "auto" else options.xla,
+        names=tuple(each.get("device_name", "GPU") for each in details) or (CPU,),
+        reason=reason,
+    )
+    LOGGER.log(logging.WARNING if hidden else logging.INFO, "%s", devices.describe())
+    return devices
+
+
+def float32_copy(network: "keras.Model") -> "keras.Model":
+    """The same network in float32 throughout, on one device: the one to export.
+
+    Args:
+        network: what `build_resnet` returned, of any precision and under any strategy.
+
+    Returns:
+        A network with the same layer names and a copy of the weights. To be called outside
+        `Devices.building()`.
+    """
+    import keras
+
+    def in_float32(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    with _policy("float32"):
+        copy = keras.models.clone_model(network, clone_function=in_float32)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _take(gpus: Sequence["tf.config.PhysicalDevice"]) -> None:
+    """Hides the other GPUs from TensorFlow, and lets these grow their memory as needed."""
+    import tensorflow as tf
+
+    try:
+        tf.config.set_visible_devices(list(gpus), "GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        LOGGER.info("TensorFlow runs in this process already: its GPUs keep the memory they took")
+
+
+def _strategy(gpus: int) -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    if gpus > 1:
+        return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in range(gpus)])
+    if gpus == 0 and tf.config.get_visible_devices("GPU"):
+        # TensorFlow had started, so the GPUs could not be hidden: work goes to the first of them
+        # unless it is told otherwise.
+        return tf.distribute.OneDeviceStrategy("/cpu:0")
+    return tf.distribute.get_strategy()
+
+
+def _precision(options: DeviceOptions, capabilities: Sequence[tuple[int, int] | None]) -> str:
+    """The fastest policy that all GPUs have units for, by their compute capabilities.
+
+    Tensor cores take float16 from 7.0 on and bfloat16 from 8.0 on. bfloat16 has the range of
+    float32, and needs no loss scaling. On the CPU it was measured, and gave nothing.
+    """
+    if options.precision != "auto":
+        return options.precision
+    lowest = min((capability or (0, 0) for capability in capabilities), default=(0, 0))
+    if lowest >= (8, 0):
+        return "mixed_bfloat16"
+    return "mixed_float16" if lowest >= (7, 0) else "float32"
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _on_or_off(switch: bool) -> str:
+    return "on" if switch else "off"
