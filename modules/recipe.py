@@ -4,11 +4,12 @@ AdamW (Loshchilov and Hutter 2019) under a one-cycle learning rate (Smith and To
 images first, label smoothing (He et al. 2018), and random affine and light changes.
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from modules import features
 from modules.errors import UserError
@@ -93,6 +94,40 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
         """The recipe that `to_dict` wrote."""
         return TypeAdapter(cls).validate_python(values)
+
+    def with_hyperparameters(self, values: Mapping[str, Any]) -> "Recipe":
+        """The recipe with some of its values replaced, as a tuner found them.
+
+        Args:
+            values: by name, with dots: `learning_rate`, `augmentation.rotation_degrees`.
+
+        Returns:
+            A new recipe.
+
+        Raises:
+            RecipeError: there is no such name, or a value is of the wrong type or out of range.
+        """
+        recipe = self.to_dict()
+        inner = recipe["augmentation"]
+        known = [name for name in recipe if name != "augmentation"]
+        known += [f"augmentation.{name}" for name in inner]
+        for name, value in values.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=2, cutoff=0.4)
+                hint = (
+                    f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+                )
+                raise RecipeError(f"there is no hyperparameter {name!r}; {hint}")
+            place = inner if name.startswith("augmentation.") else recipe
+            place[name.removeprefix("augmentation.")] = value
+        try:
+            return Recipe.from_dict(recipe)
+        except ValidationError as err:
+            first = err.errors(include_url=False)[0]
+            if isinstance(cause := first.get("ctx", {}).get("error"), RecipeError):
+                raise cause from err
+            where = ".".join(str(part) for part in ("train", *first["loc"]))
+            raise RecipeError(f"{where}: {first['msg']}. Received: {first['input']!r}") from err
 
     def size_of_epochs(self, image_size: int) -> tuple[int, ...]:
         """Pixels a side to train at, epoch by epoch.

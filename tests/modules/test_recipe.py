@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -145,3 +146,49 @@ def test_bad_augmentation_is_named(values, text):
     with pytest.raises(RecipeError) as caught:
         Augmentation(**values)
     assert str(caught.value) == text
+
+
+def test_hyperparameters_replace_values_at_every_level():
+    recipe = Recipe(epochs=3)
+    tuned = recipe.with_hyperparameters(
+        {"learning_rate": 0.01, "augmentation.rotation_degrees": 5, "blocks": [1, 2]}
+    )
+    assert tuned == dataclasses.replace(
+        recipe,
+        learning_rate=0.01,
+        blocks=(1, 2),
+        augmentation=Augmentation(rotation_degrees=5),
+    )
+    assert recipe == Recipe(epochs=3)
+    assert recipe.with_hyperparameters({}) == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (
+            {"learning_rte": 0.1},
+            "there is no hyperparameter 'learning_rte'; did you mean learning_rate or ",
+        ),
+        (
+            {"augmentation.rotate": 1},
+            "there is no hyperparameter 'augmentation.rotate'; did you mean ",
+        ),
+        ({"augmentation": {}}, "there is no hyperparameter 'augmentation'; "),
+        ({"epochs.x": 1}, "there is no hyperparameter 'epochs.x'; did you mean epochs or "),
+        ({"?": 1}, "there is no hyperparameter '?'; known: blocks, width, "),
+        ({"": 1}, "there is no hyperparameter ''; known: blocks, width, "),
+        ({"learning_rate": 11}, "train.learning_rate must be in [1e-09, 10]. Received: 11"),
+        ({"learning_rate": math.nan}, "train.learning_rate must be in [1e-09, 10]. Received: nan"),
+        (
+            {"augmentation.scale": "wide"},
+            "train.augmentation.scale: Input should be a valid number, unable to parse string as a "
+            "number. Received: 'wide'",
+        ),
+    ],
+)
+def test_bad_hyperparameters_are_named(values, text):
+    with pytest.raises(RecipeError) as caught:
+        Recipe().with_hyperparameters(values)
+    assert str(caught.value).startswith(text)
+    assert "\n" not in str(caught.value)
