@@ -34,6 +34,8 @@ XLA_MIN_STEPS = 20_000
 
 CPU = "CPU"
 
+_SHARE = 32  # elements for each replica, in what `split_evenly` returns
+
 
 class DeviceError(UserError):
     """The devices that are asked for cannot be had."""
@@ -79,7 +81,7 @@ class Devices:
     precision: str  # a Keras dtype policy
     xla: bool  # for `compile(jit_compile=...)`: left to itself, Keras switches XLA on on a GPU
     names: tuple[str, ...]  # one per replica
-    reason: str = ""  # why it is the CPU, where it is
+    reason: str = ""  # why it is the CPU, or not all GPUs
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -93,8 +95,27 @@ class Devices:
         with _policy(self.precision), self.strategy.scope():
             yield
 
+    def split_evenly(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
+        """The same elements in batches that the replicas share without a remainder.
+
+        A batch of `fit` or `evaluate` that they cannot is an error in Keras (it adds the shares up
+        to build the model's metrics), as the last one of a validation set easily is.
+
+        Args:
+            batches: batches of any size.
+
+        Returns:
+            `batches` itself for one replica; else batches of multiples of the number of replicas,
+            without the last few elements, fewer than there are replicas, that are left over.
+        """
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return batches
+        whole = batches.unbatch().batch(replicas, drop_remainder=True).unbatch()
+        return whole.batch(replicas * _SHARE)
+
     def describe(self) -> str:
-        """One line for people: where a training runs, how, and why no GPU is used."""
+        """One line for people: where a training runs, how, and why not on more GPUs."""
         line = f"training on {self._device}, {self.precision}, XLA {_on_or_off(self.xla)}"
         return f"{line}: {self.reason}" if self.reason else line
 
@@ -113,7 +134,7 @@ class Devices:
         return " + ".join(f"{n} x {name}" if n > 1 else name for name, n in counts.items())
 
 
-def choose(options: DeviceOptions, *, steps: int) -> Devices:
+def choose(options: DeviceOptions, *, steps: int, batch_size: int | None = None) -> Devices:
     """Chooses the devices, and logs the choice as one line.
 
     To be called before TensorFlow does anything else in the process: a GPU that it has started
@@ -122,47 +143,56 @@ def choose(options: DeviceOptions, *, steps: int) -> Devices:
     Args:
         options: what is asked for.
         steps: training steps of the whole training, by which XLA pays or does not.
+        batch_size: images in each step, over all GPUs, which must share them evenly; None if the
+            caller sees to that.
 
     Returns:
         The CPU under the default strategy; one GPU, under the default strategy as well; or
-        several GPUs under a `MirroredStrategy`, which splits each batch among them.
+        several GPUs under a `MirroredStrategy`, which splits each batch among them. All GPUs are
+        taken if there is nothing else asked for, or as many as share a batch evenly.
 
     Raises:
-        DeviceError: there are fewer GPUs than asked for, or XLA is asked for on several.
+        DeviceError: there are fewer GPUs than asked for, they do not share a batch evenly, or XLA
+            is asked for on several.
     """
     import tensorflow as tf
 
     found = tf.config.get_visible_devices("GPU")
-    wanted = len(found) if options.gpus is None else options.gpus
-    hidden = None
-    if not found:
-        hidden = hidden_gpu(built_with_cuda=tf.test.is_built_with_cuda())
-    if wanted > len(found):
-        there = "1 is" if len(found) == 1 else f"{len(found) or 'none'} are"
-        why = f" ({hidden.found}; {hidden.remedy})" if hidden else ""
-        raise DeviceError(
-            f"devices.gpus must be at most the GPUs that TensorFlow sees, and {there} there{why}. "
-            f"Received: {wanted}"
-        )
-    if wanted > 1 and options.xla is True:
-        # Keras hands XLA the step of all replicas at once, and XLA compiles for one device.
-        raise DeviceError(
-            "devices.xla must be auto or false on several GPUs, since XLA compiles a training step "
-            f"for one alone; or set devices.gpus=1. Received: true, with {wanted} GPUs"
-        )
-
-    used = found[:wanted]
-    _take(used)
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in used]
+    hidden = None if found else hidden_gpu(built_with_cuda=tf.test.is_built_with_cuda())
+    count = len(found) if options.gpus is None else options.gpus
     reason = ""
     if hidden:
         reason = f"{hidden.found}; {hidden.remedy}"
-    elif not used:
+    elif not count:
         reason = "devices.gpus is 0" if found else "there is no GPU"
+
+    if count > len(found):
+        raise DeviceError(
+            f"devices.gpus must be at most {len(found)}, the number of GPUs that TensorFlow sees"
+            f"{f' ({reason})' if hidden else ''}. Received: {count}"
+        )
+    if count > 1 and batch_size and batch_size % count:
+        if options.gpus is not None:
+            raise DeviceError(
+                "devices.gpus must divide the batch, since each GPU gets as many images. "
+                f"Received: {count}, with batches of {batch_size}"
+            )
+        count = max(number for number in range(1, count) if batch_size % number == 0)
+        reason = f"a batch of {batch_size} does not split evenly over all {len(found)} GPUs"
+    if count > 1 and options.xla is True:
+        # Keras hands XLA the step of all replicas as one function, and XLA compiles for one device.
+        raise DeviceError(
+            "devices.xla must be auto or false on several GPUs, since XLA compiles a training step "
+            f"for one; or set devices.gpus=1. Received: true, with {count} GPUs"
+        )
+
+    used = found[:count]
+    _take(used)
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in used]
     devices = Devices(
-        strategy=_strategy(len(used)),
+        strategy=_strategy(count),
         precision=_precision(options, [each.get("compute_capability") for each in details]),
-        xla=len(used) == 1 and steps >= XLA_MIN_STEPS if options.xla == "auto" else options.xla,
+        xla=count == 1 and steps >= XLA_MIN_STEPS if options.xla == "auto" else options.xla,
         names=tuple(each.get("device_name", "GPU") for each in details) or (CPU,),
         reason=reason,
     )

@@ -29,6 +29,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from modules.gpu_diagnosis import hidden_gpu
+
 Level = Literal["ok", "warn", "fail"]
 
 LOCK = Path(__file__).resolve().parent.parent / "requirements.txt"  # in a checkout
@@ -243,26 +245,10 @@ def _tensorflow(gpus: list[str]) -> Finding:
 def _gpu(seen: Sequence[str]) -> Finding:
     if seen:
         return Finding("GPU", "ok", f"TensorFlow sees {', '.join(seen)}")
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return Finding("GPU", "ok", "none: models train on the processor")
-    query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    asking = _run(query, timeout_s=30)
-    if asking.returncode or not asking.stdout.strip():
-        found = f"nvidia-smi fails: {_reason(asking)}"
-        return Finding("GPU", "warn", found, "mend the NVIDIA driver, or train on the processor")
-    name, _, driver = asking.stdout.splitlines()[0].partition(", ")
-    found = f"{name} (driver {driver}), but TensorFlow does not see it: "
-    try:
-        metadata.version("nvidia-cudnn-cu12")
-    except metadata.PackageNotFoundError:
-        found += "the CUDA libraries are not installed"
-        return Finding("GPU", "warn", found, "run `make setup-gpu`")
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        found += "CUDA_VISIBLE_DEVICES hides it"
-        return Finding("GPU", "warn", found, "unset CUDA_VISIBLE_DEVICES")
-    found += "the driver and the CUDA libraries do not fit"
-    return Finding("GPU", "warn", found, "CUDA 12 needs the driver 525.60.13 or newer")
+    hidden = hidden_gpu()
+    if hidden:
+        return Finding("GPU", "warn", hidden.found, hidden.remedy)
+    return Finding("GPU", "ok", "none: models train on the processor")
 
 
 def _java() -> Finding:
