@@ -1,0 +1,5 @@
+"""Trainer that records with the model what it was trained on, and how."""
+
+from components.trainer.component import Trainer
+
+__all__ = ["Trainer"]
