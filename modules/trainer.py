@@ -1,13 +1,13 @@
 """What TFX's Trainer calls: examples and Transform's graph in, a trained and exported model out.
 
-Progress is logged to this module's logger, once a second at most, as records that carry a
-`progress` dictionary: a runner that wants to draw it attaches a handler.
+FnArgs -> training input, network (on the chosen devices) -> modules.training -> model, model_run
 """
 
+import hashlib
 import json
 import logging
-import math
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,15 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from modules import features
+from modules.devices import DeviceOptions, choose, float32_copy
 from modules.recipe import Recipe
-from modules.resnet50 import any_size, build_resnet
+from modules.resnet50 import build_resnet
 from modules.signatures import ServedModel, export
+from modules.training import train
+from modules.training_errors import TrainingError
 from modules.training_input import read_prepared, steps_per_epoch, training_batches
+from modules.training_log import log_confusion
+from modules.warm_start import start_from
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -29,13 +34,9 @@ LOGGER = logging.getLogger(__name__)
 # In the model_run artifact.
 TRAINED_MODEL = "trained.keras"  # the network as it left training, before any export
 HISTORY = "history.json"
-TENSORBOARD = "tensorboard"
+PROPERTIES = "properties.json"  # what is recorded with the Model artifact: see components.trainer
 
-_PROGRESS_INTERVAL_S = 1.0
-
-
-class TrainingError(RuntimeError):
-    """The training cannot go on, or its result is of no use."""
+_CONFUSION_IMAGES = 2000  # at most so many are predicted for the picture
 
 
 def run_fn(fn_args: "FnArgs") -> None:
@@ -43,176 +44,97 @@ def run_fn(fn_args: "FnArgs") -> None:
 
     Args:
         fn_args: TFX's. Read are `train_files`, `eval_files`, `num_examples`,
-            `transform_graph_path`, `serving_model_dir`, `model_run_dir` and `custom_config`:
-            `recipe` (see modules.recipe), `class_names` and `image_size`.
+            `transform_graph_path`, `serving_model_dir`, `model_run_dir`, `base_model` (None: the
+            weights are random), `hyperparameters` (KerasTuner's configuration; None: the recipe's
+            own) and `custom_config`: `recipe` (see modules.recipe), `class_names`, `image_size`,
+            `devices` (see modules.devices; optional) and `checkpoints`, a folder or address under
+            which unfinished trainings are kept (optional).
 
     Raises:
-        TrainingError: there are no images, or the loss is not a number.
+        TrainingError: there are no images, the loss is not a number, or the memory does not
+            suffice.
+        UserError: what is asked for cannot be had: devices, hyperparameters, weights to start from.
     """
     config = fn_args.custom_config
     recipe = Recipe.from_dict(config["recipe"])
+    if fn_args.hyperparameters:
+        recipe = recipe.with_hyperparameters(fn_args.hyperparameters["values"])
     class_names, image_size = config["class_names"], config["image_size"]
-    keras.utils.set_random_seed(recipe.seed)
+    count = sum(fn_args.num_examples[split] for split in recipe.splits)
+    if count == 0:
+        raise TrainingError(f"there are no images in {' and '.join(recipe.splits)} to train on")
+    steps = steps_per_epoch(count, recipe)
+    # First of all: what TensorFlow has begun to use keeps the memory it took.
+    devices = choose(
+        DeviceOptions.from_dict(config.get("devices", {})), steps=recipe.epochs * steps
+    )
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     transform = transform_output.transform_features_layer()
     spec = transform_output.raw_feature_spec()
     prepared = read_prepared(fn_args.train_files, transform, spec)
-    count = sum(fn_args.num_examples[split] for split in recipe.splits)
-    if count == 0:
-        raise TrainingError(f"there are no images in {' and '.join(recipe.splits)} to train on")
+    eval_count = fn_args.num_examples.get(features.EVAL)
+    eval_images = read_prepared(fn_args.eval_files, transform, spec, eval_count)
+    # A data set without such a split has the training images there.
+    eval_is_new = features.EVAL not in recipe.splits and eval_count is not None
 
-    network = build_resnet(
-        (image_size, image_size, 3),
-        len(class_names),
-        blocks=recipe.blocks,
-        width=recipe.width,
-        zero_last_gamma=recipe.zero_last_gamma,
-        name="ResNet",
-    )
+    keras.utils.set_random_seed(recipe.seed)
+    with devices.building():
+        network = build_resnet(
+            (image_size, image_size, 3),
+            len(class_names),
+            blocks=recipe.blocks,
+            width=recipe.width,
+            zero_last_gamma=recipe.zero_last_gamma,
+            name="ResNet",
+        )
+    if fn_args.base_model:
+        LOGGER.info("warm start: %s", start_from(network, fn_args.base_model))
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    validation = None
-    if features.EVAL not in recipe.splits and fn_args.num_examples.get(features.EVAL):
-        validation = read_prepared(fn_args.eval_files, transform, spec).cache()
-    batches = training_batches(prepared, count, recipe, image_size, len(class_names))
+    checkpoints = None
+    if config.get("checkpoints"):
+        name = _training_name(recipe, config, fn_args.train_files, fn_args.base_model)
+        checkpoints = f"{config['checkpoints']}/{name}"
+
     begun = time.monotonic()
     by_epoch = train(
-        network, batches, steps_per_epoch(count, recipe), recipe, run_dir, validation=validation
+        network,
+        training_batches(prepared, count, recipe, image_size, len(class_names)),
+        steps,
+        recipe,
+        run_dir,
+        validation=eval_images.cache() if eval_is_new else None,
+        devices=devices,
+        checkpoints=checkpoints,
     )
     history = {"fit_s": time.monotonic() - begun, "images": count, "by_epoch": by_epoch}
+    network = float32_copy(network)
+    log_confusion(
+        run_dir,
+        network,
+        eval_images.unbatch().take(_CONFUSION_IMAGES).batch(recipe.batch_size),
+        class_names,
+        f"Images {'not ' if eval_is_new else ''}trained on",
+    )
+    properties = {**devices.properties(), "batch_size": recipe.batch_size}
+    (run_dir / PROPERTIES).write_text(json.dumps(properties, indent=1))
     (run_dir / HISTORY).write_text(json.dumps(history, indent=1))
     network.save(run_dir / TRAINED_MODEL)
     export(ServedModel(network, transform_output, class_names), fn_args.serving_model_dir)
+    if checkpoints:
+        tf.io.gfile.rmtree(checkpoints)
 
 
-def train(
-    network: keras.Model,
-    batches: tf.data.Dataset,
-    steps_per_epoch: int,
-    recipe: Recipe,
-    run_dir: Path,
-    validation: tf.data.Dataset | None = None,
-) -> dict[str, list[float]]:
-    """Fits the network to the batches; its weights change in place.
+def _training_name(
+    recipe: Recipe, config: Mapping[str, Any], train_files: Sequence[str], base_model: str | None
+) -> str:
+    """Names a training by all that its result depends on, so that only the same one goes on.
 
-    Args:
-        network: what `build_resnet` returned.
-        batches: what `training_batches` returned.
-        steps_per_epoch: batches in an epoch.
-        recipe: epochs, optimizer, schedule and loss.
-        run_dir: where TensorBoard's logs go.
-        validation: batches of (float32 [batch, size, size, 3], int64 [batch]) to evaluate after
-            each epoch at full size.
-
-    Returns:
-        Values of each metric by epoch.
-
-    Raises:
-        TrainingError: the loss is not a number.
+    TFX gives each attempt new folders, so that those cannot.
     """
-    steps = recipe.epochs * steps_per_epoch
-    trained = any_size(network)
-    trained.compile(
-        optimizer=_optimizer(recipe, steps),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=["accuracy"],
-    )
-    classes = network.output_shape[-1]
-    if validation is not None:
-        validation = validation.map(lambda pixels, label: (pixels, tf.one_hot(label, classes)))
-    history = trained.fit(
-        batches,
-        epochs=recipe.epochs,
-        steps_per_epoch=steps_per_epoch,
-        shuffle=False,  # the batches come in their order
-        validation_data=validation,
-        callbacks=[
-            _Progress(recipe, steps_per_epoch, network.input_shape[1]),
-            keras.callbacks.TensorBoard(run_dir / TENSORBOARD, write_graph=False),
-        ],
-        verbose=0,
-    )
-    return {name: [float(value) for value in values] for name, values in history.history.items()}
-
-
-def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    warmup = max(1, round(recipe.warmup * steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=recipe.learning_rate / 25,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warmup,
-        decay_steps=max(1, steps - warmup),
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
-    # Decay shrinks what a batch norm undoes or a bias cannot use (He et al. 2018, section 3.1).
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-class _Progress(keras.callbacks.Callback):
-    """Logs how far the training is, and stops one whose loss is not a number."""
-
-    def __init__(self, recipe: Recipe, steps_per_epoch: int, image_size: int) -> None:
-        super().__init__()
-        self._steps_per_epoch = steps_per_epoch
-        self._batch_size = recipe.batch_size
-        # A step's time goes with its pixels: small images early make for an honest time left.
-        self._work = [size**2 for size in recipe.size_of_epochs(image_size)]
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._step = 0
-        self._epoch = 0
-        self._eval_accuracy: float | None = None
-        # The first step traces the graph: rates are measured from its end.
-        self._begun: float | None = None
-        self._told = (0.0, 0)  # when, at which step
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs or {}
-        self._step += 1
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"the loss is {logs['loss']} at step {self._step} (epoch {self._epoch + 1}): "
-                "a smaller train.learning_rate may help"
-            )
-        if self._begun is None:
-            self._begun = time.monotonic()
-            self._told = (self._begun, self._step)
-        elif time.monotonic() - self._told[0] >= _PROGRESS_INTERVAL_S:
-            self._tell(logs)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs or {}
-        self._eval_accuracy = logs.get("val_accuracy", self._eval_accuracy)
-        self._tell(logs)
-
-    def _tell(self, logs: dict[str, Any]) -> None:
-        now = time.monotonic()
-        seconds, steps = now - self._told[0], self._step - self._told[1]
-        self._told = (now, self._step)
-        progress = {
-            "epoch": self._epoch + 1,
-            "epochs": len(self._work),
-            "step": (self._step - 1) % self._steps_per_epoch + 1,
-            "steps": self._steps_per_epoch,
-            "loss": float(logs["loss"]),
-            "accuracy": float(logs["accuracy"]),
-            "eval_accuracy": self._eval_accuracy,
-            "images_per_s": steps * self._batch_size / seconds if steps else None,
-            "eta_s": self._time_left(now),
-        }
-        LOGGER.info(
-            "epoch %(epoch)d/%(epochs)d step %(step)d/%(steps)d loss %(loss).4f "
-            "accuracy %(accuracy).4f",
-            progress,
-            extra={"progress": progress},
-        )
-
-    def _time_left(self, now: float) -> float | None:
-        done = sum(self._work[step // self._steps_per_epoch] for step in range(1, self._step))
-        left = sum(self._work) * self._steps_per_epoch - done - self._work[0]
-        return left * (now - self._begun) / done if done and self._begun else None
+    paths = sorted(path for pattern in train_files for path in tf.io.gfile.glob(pattern))
+    files = [(path.rsplit("/", 1)[-1], tf.io.gfile.stat(path).length) for path in paths]
+    kept = {name: config[name] for name in config if name not in ("recipe", "checkpoints")}
+    what = [recipe.to_dict(), kept, files, base_model]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,11 +2,11 @@
 
 TFRecord files -> parse -> Transform's graph -> (in memory) -> shuffle -> batch -> augment
 
-In memory a batch is a pure function of the seed and the step: which images, in which order,
-changed how. So a training can be repeated, and taken up again at any step.
+What an epoch holds is a function of the seed and the epoch's number: which images, in which order,
+changed how. So a training can be repeated, and taken up again at any epoch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -21,9 +21,14 @@ MEMORY_LIMIT_BYTES = 1 << 30
 _DECODE_BATCH = 128  # images
 _SHUFFLE_BUFFER = 4096  # images, where they are streamed
 
+Batches = Callable[[int], tf.data.Dataset]
+
 
 def read_prepared(
-    file_patterns: Sequence[str], transform: keras.Layer, feature_spec: dict
+    file_patterns: Sequence[str],
+    transform: keras.Layer,
+    feature_spec: dict,
+    count: int | None = None,
 ) -> tf.data.Dataset:
     """Reads examples and applies Transform's graph.
 
@@ -31,6 +36,7 @@ def read_prepared(
         file_patterns: patterns of gzipped TFRecord files of tf.train.Examples.
         transform: what `TFTransformOutput.transform_features_layer()` returned.
         feature_spec: what `TFTransformOutput.raw_feature_spec()` returned.
+        count: number of examples, where it is known: Keras warns of data that end unannounced.
 
     Returns:
         Batches of (float32 [batch, size, size, 3] in [0, 1], int64 [batch]).
@@ -42,12 +48,16 @@ def read_prepared(
         prepared = transform(tf.io.parse_example(batch, feature_spec))
         return prepared[features.PIXELS], prepared[features.LABEL]
 
-    return records.batch(_DECODE_BATCH).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = records.batch(_DECODE_BATCH).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    if count is not None:
+        cardinality = tf.data.experimental.assert_cardinality(-(-count // _DECODE_BATCH))
+        batches = batches.apply(cardinality)
+    return batches
 
 
 def training_batches(
     prepared: tf.data.Dataset, count: int, recipe: Recipe, image_size: int, classes: int
-) -> tf.data.Dataset:
+) -> Batches:
     """All batches of a training, epoch after epoch.
 
     Args:
@@ -58,16 +68,15 @@ def training_batches(
         classes: number of classes.
 
     Returns:
-        `recipe.epochs * steps_per_epoch(count, recipe)` batches of (float32
+        A function from the number of an epoch, in [0, `recipe.epochs`], to the batches from its
+        start to the training's end, `steps_per_epoch(count, recipe)` an epoch: (float32
         [batch_size, size, size, 3] in [0, 1], with the size of the epoch; one-hot float32
         [batch_size, classes]).
     """
     steps = steps_per_epoch(count, recipe)
     sizes = tf.constant(recipe.size_of_epochs(image_size), tf.int32)
-    if count * image_size**2 * 3 * 4 <= MEMORY_LIMIT_BYTES:
-        batches = _from_memory(prepared, count, steps, recipe)
-    else:
-        batches = _streamed(prepared, count, steps, recipe)
+    in_memory = count * image_size**2 * 3 * 4 <= MEMORY_LIMIT_BYTES
+    chosen = (_from_memory if in_memory else _streamed)(prepared, count, recipe)
 
     def finish(
         step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
@@ -83,7 +92,7 @@ def training_batches(
         images = tf.ensure_shape(images, [_batch_size(count, recipe), None, None, 3])
         return images, tf.one_hot(labels, classes)
 
-    return batches.map(finish, num_parallel_calls=2).prefetch(2)
+    return lambda epoch: chosen(epoch).map(finish, num_parallel_calls=2).prefetch(2)
 
 
 def steps_per_epoch(count: int, recipe: Recipe) -> int:
@@ -95,10 +104,8 @@ def _batch_size(count: int, recipe: Recipe) -> int:
     return min(recipe.batch_size, count)
 
 
-def _from_memory(
-    prepared: tf.data.Dataset, count: int, steps: int, recipe: Recipe
-) -> tf.data.Dataset:
-    batch = _batch_size(count, recipe)
+def _from_memory(prepared: tf.data.Dataset, count: int, recipe: Recipe) -> Batches:
+    batch, steps = _batch_size(count, recipe), steps_per_epoch(count, recipe)
     parts = list(prepared.as_numpy_iterator())
     pixels = tf.constant(np.concatenate([pixels for pixels, _ in parts]))
     labels = tf.constant(np.concatenate([labels for _, labels in parts]))
@@ -111,17 +118,23 @@ def _from_memory(
         chosen = tf.gather(order, place * batch + tf.range(batch, dtype=tf.int64))
         return step, tf.gather(pixels, chosen), tf.gather(labels, chosen)
 
-    return tf.data.Dataset.range(recipe.epochs * steps).map(take)
+    return lambda epoch: tf.data.Dataset.range(epoch * steps, recipe.epochs * steps).map(take)
 
 
-def _streamed(prepared: tf.data.Dataset, count: int, steps: int, recipe: Recipe) -> tf.data.Dataset:
-    images = (
-        prepared.unbatch()
-        .shuffle(_SHUFFLE_BUFFER, seed=recipe.seed)
-        .repeat()
-        .batch(_batch_size(count, recipe), drop_remainder=True)
-    )
-    steps_of_all = tf.data.Dataset.range(recipe.epochs * steps)
-    return tf.data.Dataset.zip(steps_of_all, images).map(
-        lambda step, batch: (step, batch[0], batch[1])
-    )
+def _streamed(prepared: tf.data.Dataset, count: int, recipe: Recipe) -> Batches:
+    batch, steps = _batch_size(count, recipe), steps_per_epoch(count, recipe)
+
+    def from_epoch(epoch: int) -> tf.data.Dataset:
+        # A new data set each time: the shuffle of one that was read before goes on from there.
+        images = (
+            prepared.unbatch()
+            .shuffle(_SHUFFLE_BUFFER, seed=recipe.seed)
+            .repeat()
+            .batch(batch, drop_remainder=True)
+        )
+        batches = tf.data.Dataset.zip(tf.data.Dataset.range(recipe.epochs * steps), images)
+        # The epochs before are read once more: that takes a small part of the time that they took,
+        # and the order is what it would have been.
+        return batches.skip(epoch * steps).map(lambda step, chosen: (step, *chosen))
+
+    return from_epoch

@@ -85,7 +85,7 @@ def _run(job: Job, events: EventWriter) -> dict[str, Any]:
         from pipeline.query import query_served_model
         from pipeline.results import Results, collect
 
-    logging.getLogger("modules.trainer").addHandler(_TrainingEvents(events))
+    logging.getLogger("modules").addHandler(_TrainingEvents(events))
 
     def ended(outcome: Outcome) -> None:
         state: State = "reused" if outcome.reused else "done"

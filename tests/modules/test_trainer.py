@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from modules.recipe import Augmentation, Recipe
 from modules.resnet50 import build_resnet
-from modules.trainer import TrainingError, run_fn, train
+from modules.trainer import run_fn
+from modules.training import train
+from modules.training_errors import TrainingError
 from modules.training_input import training_batches
 from tests.modules.examples import example, png, write_examples
 
@@ -57,7 +59,7 @@ def fit(run_dir: Path, recipe: Recipe, batches=None, validation=None):
 def fitted(tmp_path_factory):
     recipe = Recipe(**SMALL, epochs=8, learning_rate=0.01, augmentation=Augmentation(scale=0.1))
     run_dir = tmp_path_factory.mktemp("run")
-    logger, records = logging.getLogger("modules.trainer"), []
+    logger, records = logging.getLogger("modules"), []
     handler = logging.Handler()
     handler.emit = records.append
     logger.addHandler(handler)
@@ -84,7 +86,7 @@ def test_training_changes_the_network_it_was_given(fitted):
 
 
 def test_history_is_plain_numbers_by_epoch(fitted):
-    assert set(fitted.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert set(fitted.history) == {"loss", "accuracy", "learning_rate", "val_loss", "val_accuracy"}
     assert json.loads(json.dumps(fitted.history)) == fitted.history
 
 
@@ -107,7 +109,7 @@ def test_progress_is_told_at_the_end_of_each_epoch(fitted):
 
 def test_progress_reads_as_a_line(fitted):
     last = fitted.records[-1]
-    assert last.name == "modules.trainer"
+    assert last.name == "modules.training_progress"
     assert last.levelno == logging.INFO
     assert last.getMessage().startswith("epoch 8/8 step 4/4 loss 0.")
 
@@ -115,7 +117,7 @@ def test_progress_reads_as_a_line(fitted):
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
     pixels = np.full((8, SIDE, SIDE, 3), np.nan, np.float32)
     labels = np.eye(2, dtype=np.float32)[[0, 1] * 4]
-    batches = tf.data.Dataset.from_tensors((pixels, labels)).repeat(8)
+    batches = tf.data.Dataset.from_tensors((pixels, labels)).repeat(8).skip
     with pytest.raises(TrainingError) as caught:
         fit(tmp_path, Recipe(**SMALL, epochs=2), batches)
     assert str(caught.value) == (
@@ -137,6 +139,8 @@ def fn_args(root: Path, transform_graph: Path, recipe: Recipe, train_count: int 
         eval_files=[str(root / "Split-eval" / "*")],
         num_examples={"train": train_count, "eval": 8},
         transform_graph_path=str(transform_graph),
+        base_model=None,
+        hyperparameters=None,
         serving_model_dir=str(root / "model" / "Format-Serving"),
         model_run_dir=str(root / "run"),
         custom_config={
@@ -150,15 +154,20 @@ def fn_args(root: Path, transform_graph: Path, recipe: Recipe, train_count: int 
 @pytest.mark.parametrize(
     ("splits", "sizes", "images", "metrics"),
     [
-        (("train", "eval"), ((0.5, 0.5), (0.5, 1.0)), 32, {"loss", "accuracy"}),
-        (("train",), ((1.0, 1.0),), 24, {"loss", "accuracy", "val_loss", "val_accuracy"}),
+        (("train", "eval"), ((0.5, 0.5), (0.5, 1.0)), 32, {"loss", "accuracy", "learning_rate"}),
+        (
+            ("train",),
+            ((1.0, 1.0),),
+            24,
+            {"loss", "accuracy", "learning_rate", "val_loss", "val_accuracy"},
+        ),
     ],
 )
 def test_run_fn_trains_and_exports(
     tmp_path, transform_graph, caplog, splits, sizes, images, metrics
 ):
     recipe = Recipe(**{**SMALL, "sizes": sizes}, epochs=2, learning_rate=0.01, splits=splits)
-    with caplog.at_level(logging.INFO, "modules.trainer"):
+    with caplog.at_level(logging.INFO, "modules"):
         run_fn(fn_args(tmp_path, transform_graph, recipe))
 
     # Without images to validate on there is no such accuracy.

@@ -1,0 +1,83 @@
+"""An unfinished training on disk: what it needs to go on after a kill, epoch by epoch.
+
+network, optimizer (its step and moments), metrics so far -> checkpoint -> the same, restored
+
+A batch is a function of the seed and the step (modules.training_input), so a training that goes on
+at an epoch's start ends with the weights of one that was never stopped.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+LOGGER = logging.getLogger(__name__)
+
+_KEPT = 2  # a checkpoint that turns out to be damaged has one before it
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder of their own."""
+
+    def __init__(self, directory: str, model: keras.Model) -> None:
+        """Constructs, and reads nothing.
+
+        Args:
+            directory: where they are: a folder, or an address that tf.io.gfile takes.
+            model: compiled, its optimizer built.
+        """
+        self._directory = directory
+        self._metrics = _Json()
+        self._checkpoint = tf.train.Checkpoint(
+            model=model, optimizer=model.optimizer, metrics=self._metrics
+        )
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, directory, max_to_keep=_KEPT, checkpoint_name="epoch"
+        )
+
+    def restore(self) -> dict[str, list[float]]:
+        """Takes up the newest checkpoint that can be read: weights and optimizer change in place.
+
+        Returns:
+            Values of each metric by epoch, as `save` got them; empty where there is no checkpoint.
+        """
+        for path in reversed(self._manager.checkpoints):
+            try:
+                self._checkpoint.restore(path).assert_existing_objects_matched()
+            except (tf.errors.OpError, AssertionError, ValueError) as err:
+                LOGGER.warning("a damaged checkpoint is passed over: %s (%s)", path, err)
+            else:
+                return self._metrics.value
+        return {}
+
+    def save(self, epoch: int, by_epoch: Mapping[str, list[float]]) -> None:
+        """Keeps the state after an epoch; a kill meanwhile leaves the checkpoint before it.
+
+        Args:
+            epoch: number of epochs that have ended.
+            by_epoch: values of each metric by epoch.
+        """
+        self._metrics.value = dict(by_epoch)
+        self._manager.save(checkpoint_number=epoch)
+
+    def delete(self) -> None:
+        """Removes them all: the training has ended, and its result is elsewhere."""
+        if tf.io.gfile.exists(self._directory):
+            tf.io.gfile.rmtree(self._directory)
+
+
+class _Json(tf.train.experimental.PythonState):
+    """A value that travels in a checkpoint as JSON."""
+
+    value: dict[str, list[float]]
+
+    def __init__(self) -> None:
+        self.value = {}
+
+    def serialize(self) -> str:
+        return json.dumps(self.value)
+
+    def deserialize(self, string_value: bytes) -> None:
+        self.value = json.loads(string_value)

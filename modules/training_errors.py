@@ -1,0 +1,19 @@
+"""What can go wrong in a training, in words for who started it."""
+
+
+class TrainingError(RuntimeError):
+    """The training cannot go on, or its result is of no use."""
+
+
+class OutOfMemoryError(TrainingError):
+    """A training step needs more memory than there is."""
+
+    def __init__(self, batch_size: int, image_size: int) -> None:
+        super().__init__(
+            f"out of memory with train.batch_size={batch_size} at {image_size} pixels a side: try "
+            + (
+                f"--set train.batch_size={batch_size // 2}"
+                if batch_size > 1
+                else "a smaller image_size or train.width"
+            )
+        )
