@@ -1,0 +1,1 @@
+"""Notebooks, and the figures in them."""
