@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 LOGGER = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Checkpoints:
             model: compiled, its optimizer built.
         """
         self._directory = directory
+        self._model = model
         self._metrics = _Json()
         self._checkpoint = tf.train.Checkpoint(
             model=model, optimizer=model.optimizer, metrics=self._metrics
@@ -41,15 +43,29 @@ class Checkpoints:
         """Takes up the newest checkpoint that can be read: weights and optimizer change in place.
 
         Returns:
-            Values of each metric by epoch, as `save` got them; empty where there is no checkpoint.
+            Values of each metric by epoch, as `save` got them; empty where there is no checkpoint
+            that can be read: the model is as it was then.
         """
+        before: list[np.ndarray] | None = None
+        variables = [*self._model.weights, *self._model.optimizer.variables]
         for path in reversed(self._manager.checkpoints):
+            before = before or [variable.numpy() for variable in variables]
             try:
                 self._checkpoint.restore(path).assert_existing_objects_matched()
-            except (tf.errors.OpError, AssertionError, ValueError) as err:
-                LOGGER.warning("a damaged checkpoint is passed over: %s (%s)", path, err)
+            # What TensorFlow raises depends on where the damage is.
+            except (
+                tf.errors.OpError,
+                AssertionError,
+                LookupError,
+                RuntimeError,
+                ValueError,
+            ) as err:
+                why = str(err).strip().partition("\n")[0]
+                LOGGER.warning("a damaged checkpoint is passed over: %s (%s)", path, why)
             else:
                 return self._metrics.value
+        for variable, value in zip(variables, before or (), strict=False):
+            variable.assign(value)  # some were read before the damage was met
         return {}
 
     def save(self, epoch: int, by_epoch: Mapping[str, list[float]]) -> None:
