@@ -66,7 +66,9 @@ def run_fn(fn_args: "FnArgs") -> None:
     steps = steps_per_epoch(count, recipe)
     # First of all: what TensorFlow has begun to use keeps the memory it took.
     devices = choose(
-        DeviceOptions.from_dict(config.get("devices", {})), steps=recipe.epochs * steps
+        DeviceOptions.from_dict(config.get("devices", {})),
+        steps=recipe.epochs * steps,
+        batch_size=min(recipe.batch_size, count),
     )
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)

@@ -82,6 +82,7 @@ def train(
         return by_epoch
     if validation is not None:
         validation = validation.map(lambda pixels, label: (pixels, tf.one_hot(label, classes)))
+        validation = devices.split_evenly(validation) if devices else validation
     size = network.input_shape[1]
     try:
         trained.fit(
