@@ -153,7 +153,7 @@ def choose(options: DeviceOptions, *, steps: int, batch_size: int | None = None)
 
     Raises:
         DeviceError: there are fewer GPUs than asked for, they do not share a batch evenly, or XLA
-            is asked for on several.
+            or mixed_float16 is asked for on several.
     """
     import tensorflow as tf
 
@@ -184,6 +184,12 @@ def choose(options: DeviceOptions, *, steps: int, batch_size: int | None = None)
         raise DeviceError(
             "devices.xla must be auto or false on several GPUs, since XLA compiles a training step "
             f"for one; or set devices.gpus=1. Received: true, with {count} GPUs"
+        )
+
+    if count > 1 and options.precision == "mixed_float16":
+        raise DeviceError(
+            "devices.precision must not be mixed_float16 on several GPUs, since Keras scales the "
+            f"loss of each apart; or set devices.gpus=1. Received: mixed_float16, with {count} GPUs"
         )
 
     used = found[:count]
@@ -250,13 +256,17 @@ def _precision(options: DeviceOptions, capabilities: Sequence[tuple[int, int] | 
 
     Tensor cores take float16 from 7.0 on and bfloat16 from 8.0 on. bfloat16 has the range of
     float32, and needs no loss scaling. On the CPU it was measured, and gave nothing.
+
+    Several GPUs without bfloat16 train in float32: Keras's LossScaleOptimizer looks for overflow in
+    each replica's own gradients, before they are summed. When one alone overflows it skips the
+    step that the others wait for, and their weights part: seen to end in NaN.
     """
     if options.precision != "auto":
         return options.precision
     lowest = min((capability or (0, 0) for capability in capabilities), default=(0, 0))
     if lowest >= (8, 0):
         return "mixed_bfloat16"
-    return "mixed_float16" if lowest >= (7, 0) else "float32"
+    return "mixed_float16" if lowest >= (7, 0) and len(capabilities) == 1 else "float32"
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import keras
@@ -32,19 +31,17 @@ def main(out: Path, *counts: str) -> None:
     parts = [tf.config.LogicalDeviceConfiguration() for _ in range(GPUS)]
     tf.config.set_logical_device_configuration(cpu, parts)
     for count in counts:
-        devices = _choose(gpus=int(count))
+        devices = _choose(int(count))
         weights, history = _train(devices)
         np.save(out / f"{count}.npy", weights)
         told = {**devices.properties(), "history": history}
         (out / f"{count}.json").write_text(json.dumps(told))
-    if str(GPUS) in counts:  # a second strategy, as a tuner makes one for each of its trials
-        (out / "optimizer").write_text(_optimizer(_choose(gpus=GPUS, precision="mixed_float16")))
 
 
-def _choose(**options: Any) -> Devices:
+def _choose(gpus: int) -> Devices:
     with _gpus():
-        options = {"precision": "float32", **options}
-        return choose(DeviceOptions(**options), steps=STEPS, batch_size=BATCH)
+        options = DeviceOptions(gpus=gpus, precision="float32")
+        return choose(options, steps=STEPS, batch_size=BATCH)
 
 
 @contextlib.contextmanager
@@ -89,14 +86,6 @@ def _train(devices: Devices) -> tuple[np.ndarray, dict[str, list[float]]]:
         verbose=0,
     )
     return np.concatenate([w.ravel() for w in network.get_weights()]), history.history
-
-
-def _optimizer(devices: Devices) -> str:
-    with devices.building():
-        trained = any_size(build_resnet((16, 16, 3), CLASSES, blocks=(1,), width=4))
-        trained.compile("sgd", "categorical_crossentropy", jit_compile=devices.xla)
-    trained.fit(_batches().take(1), verbose=0)
-    return type(trained.optimizer).__name__
 
 
 def _batches() -> tf.data.Dataset:
