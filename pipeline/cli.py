@@ -166,6 +166,7 @@ def ingest(
     epilog=_examples(
         "signs run",
         "signs run --data 64x64_SIGNS.zip --set train.epochs=60",
+        "signs run --data signs --tune 8",
         "signs run --data photos/ --workspace /big/disk --json",
     ),
 )
@@ -181,6 +182,22 @@ def run(
         Literal["curated", "infer"],
         typer.Option(help="curated: the repository's; infer: from the data, to explore it."),
     ] = "curated",
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start",
+            help="Start from the weights of the last blessed model. Each one that is blessed since "
+            "is a new start: then the model is trained again though nothing else has changed.",
+        ),
+    ] = False,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TRIALS",
+            help="First search learning rate, weight decay and augmentation in so many short "
+            "trainings (of tune.epochs), and train with the best.",
+        ),
+    ] = None,
     max_rejected: RejectedOption = 0.01,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
@@ -194,6 +211,8 @@ def run(
     from pipeline.run import run as run_pipeline
 
     chosen = [] if schema == "curated" else [f"schema={schema}"]
+    chosen += ["warm_start=true"] if warm_start else []
+    chosen += [] if tune is None else [f"tune.trials={tune}"]
     summary = run_pipeline(
         data,
         Workspace(workspace),

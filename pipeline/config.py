@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from modules import features
+from modules.devices import DeviceOptions
 from modules.errors import UserError
 from modules.evaluation import Thresholds
 from modules.recipe import Recipe
@@ -52,6 +53,20 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """The search for better values of the recipe, on `train` and judged on `eval`."""
+
+    trials: int = 0  # trainings, the first of them by the recipe as it stands; 0: no search
+    epochs: int = 12  # of each trial: enough to tell good values from bad ones
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.trials <= 1000:
+            raise ConfigError(f"tune.trials must be in [0, 1000]. Received: {self.trials}")
+        if not 1 <= self.epochs <= 100_000:
+            raise ConfigError(f"tune.epochs must be in [1, 100000]. Received: {self.epochs}")
+
+
+@dataclass(frozen=True)
 class PipelineConfig:
     """Everything that a run's results depend on."""
 
@@ -60,6 +75,10 @@ class PipelineConfig:
     # "curated": the schema in the repository; "infer": SchemaGen's guess, for exploration.
     schema: Literal["curated", "infer"] = "curated"
     train: Recipe = field(default_factory=Recipe)
+    devices: DeviceOptions = field(default_factory=DeviceOptions)
+    # Start from the weights of the latest blessed model, where there is one.
+    warm_start: bool = False
+    tune: Tune = field(default_factory=Tune)
     evaluate: Thresholds = field(default_factory=Thresholds)
     serving_check_images: int = 32  # test images that the candidate answers before it is pushed
 
@@ -74,6 +93,11 @@ class PipelineConfig:
         if splits != self.train.splits:
             # A data set without an `eval` split is trained on what it has.
             object.__setattr__(self, "train", replace(self.train, splits=splits))
+        if self.tune.trials and not self.data.counts.get(features.EVAL):
+            raise ConfigError(
+                f"tune.trials needs images in an {features.EVAL} split, by which trials are judged,"
+                f" and {self.data.name} has none. Received: tune.trials={self.tune.trials}"
+            )
 
     @property
     def pipeline_name(self) -> str:

@@ -73,7 +73,9 @@ class Training(_Timed):
     accuracy: float | None  # on the training images of this epoch, in [0, 1]
     eval_accuracy: float | None = None  # after the last whole epoch, in [0, 1]
     images_per_s: float | None = None
-    eta_s: float | None = None  # seconds until training is over
+    eta_s: float | None = None  # seconds until training is over, all trials included
+    trial: int | None = None  # of a search for hyperparameters, counted from 1
+    trials: int | None = None
     event: Literal["training"] = field(default="training", init=False)
 
 

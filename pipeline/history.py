@@ -68,6 +68,15 @@ class Query:
     version: int | None = None
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """The best hyperparameters that the Tuner found: the model was trained with them."""
+
+    hyperparameters: dict[str, float]  # by their names in the recipe
+    accuracy: float  # of that trial, on the eval split, in [0, 1]
+    trials: int  # that succeeded
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """One run. What is not known, or did not happen, is None or empty."""
@@ -90,6 +99,8 @@ class RunSummary:
     pushed_version: int | None = None
     pushed_to: Text | None = None  # the base path that a model server polls
     reused_model: bool = False  # nothing was trained: an earlier run's model stands
+    tuned: Tuned | None = None
+    base_model: Text | None = None  # whose weights the training started from
     training_s: float | None = None  # the Trainer
     fit_s: float | None = None  # of it, fitting the model
     peak_rss_mib: float | None = None
@@ -222,6 +233,10 @@ def render_summary(console: Console, run: RunSummary) -> None:
                 f"{_images(run.query.images)} over gRPC, accuracy {percent(run.query.accuracy)}",
             )
         )
+    if run.tuned is not None:
+        lines.append(("tuned", _best(run.tuned)))
+    if "WarmStart" in run.components and run.status == "finished":
+        lines.append(("started", _start(run.base_model)))
     if run.error is not None:
         lines.append(("error", run.error))
     lines += [("query it" if not i else "", words) for i, words in enumerate(run.query_commands)]
@@ -301,6 +316,18 @@ def _data(run: RunSummary) -> str:
 
 def _images(count: int | None) -> str:
     return "the test images" if count is None else f"{count:,} test images"
+
+
+def _best(tuned: Tuned) -> str:
+    values = ", ".join(f"{name} {value:.3g}" for name, value in tuned.hyperparameters.items())
+    of = "the only trial" if tuned.trials == 1 else f"the best of {tuned.trials} trials"
+    return f"{values} ({of}: {percent(tuned.accuracy)} on the eval images)"
+
+
+def _start(base_model: str | None) -> str:
+    if base_model is None:
+        return "from random weights: no model was blessed before"
+    return f"from the weights of {base_model}"
 
 
 def _in_words(unmet: Unmet) -> str:

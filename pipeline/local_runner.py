@@ -20,6 +20,9 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import local_deployment_config_pb2, pipeline_pb2
 from tfx.types import Artifact
 
+from pipeline.tuning import read_tuned
+from pipeline.wording import percent
+
 # Pushing is cheap and does nothing where the model is already the newest version: run each time,
 # it also mends a serving folder that was deleted.
 _NEVER_REUSED = ("Pusher",)
@@ -40,6 +43,12 @@ class Outcome:
         if self.id == "Baseline":
             models = self.outputs.get("model", [])
             return f"model {models[0].id} to beat" if models else "no blessed model yet"
+        if self.id == "WarmStart":
+            models = self.outputs.get("model", [])
+            return f"from model {models[0].id}" if models else "no blessed model yet: from scratch"
+        if self.id == "Tuner":
+            tuned = read_tuned(self.outputs)
+            return f"best of {tuned.trials}: {percent(tuned.accuracy)} on eval"
         return None
 
 

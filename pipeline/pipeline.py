@@ -3,6 +3,8 @@
 ImportExampleGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer -> Evaluator
                                      (schema)                         (baseline)    |
                                                        Pusher <- ServingCheck <-----+
+
+On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model it starts from.
 """
 
 import hashlib
@@ -13,12 +15,15 @@ from tfx.components import (
     ImportExampleGen,
     SchemaGen,
     StatisticsGen,
-    Trainer,
     Transform,
+    Tuner,
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import (
@@ -36,6 +41,7 @@ from components.baseline import LatestBlessedOther
 from components.example_validator import ExampleValidator
 from components.pusher import Pusher
 from components.serving_check import ServingCheck
+from components.trainer import Trainer
 from data.schema import schema_path
 from modules import features
 from modules.evaluation import eval_config
@@ -87,18 +93,47 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         splits_config=transform_pb2.SplitsConfig(analyze=[features.TRAIN]),
     )
     transform.add_upstream_node(validator)
+    training = {
+        "recipe": config.train.to_dict(),
+        "class_names": list(config.data.class_names),
+        "image_size": config.image_size,
+        "devices": config.devices.to_dict(),
+        "code": code,
+    }
+    tuner = None
+    if config.tune.trials:
+        tuner = Tuner(
+            tuner_fn="modules.tuner.tuner_fn",
+            examples=examples,
+            transform_graph=transform.outputs["transform_graph"],
+            train_args=trainer_pb2.TrainArgs(splits=[features.TRAIN]),
+            eval_args=trainer_pb2.EvalArgs(splits=[features.EVAL]),
+            custom_config={
+                **training,
+                "counts": config.data.counts,
+                "trials": config.tune.trials,
+                "epochs": config.tune.epochs,
+            },
+        )
+    warm_start = None
+    if config.warm_start:
+        warm_start = Resolver(
+            strategy_class=LatestBlessedModelStrategy,
+            model=Channel(type=Model),
+            model_blessing=Channel(type=ModelBlessing),
+        ).with_id("WarmStart")
     trainer = Trainer(
         run_fn="modules.trainer.run_fn",
         examples=examples,
         transform_graph=transform.outputs["transform_graph"],
         statistics=statistics,
+        base_model=warm_start.outputs["model"] if warm_start else None,
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         train_args=trainer_pb2.TrainArgs(splits=config.train.splits),
         eval_args=trainer_pb2.EvalArgs(splits=_eval_splits(config)),
         custom_config={
-            "recipe": config.train.to_dict(),
-            "class_names": list(config.data.class_names),
-            "image_size": config.image_size,
-            "code": code,
+            **training,
+            "checkpoints": f"{environment.pipeline_root}/checkpoints",
         },
     )
     model = trainer.outputs["model"]
@@ -134,7 +169,8 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
             )
         ),
     )
-    components += [validator, transform, trainer, baseline, evaluator, serving_check, pusher]
+    components += [validator, transform, *filter(None, [tuner, warm_start]), trainer]
+    components += [baseline, evaluator, serving_check, pusher]
     connection = None
     if environment.metadata_path:
         connection = metadata.sqlite_metadata_connection_config(environment.metadata_path)

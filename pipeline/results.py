@@ -16,8 +16,9 @@ from tfx.types import Artifact
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
 from modules import evaluation
 from modules.trainer import HISTORY
-from pipeline.history import Unmet
+from pipeline.history import Tuned, Unmet
 from pipeline.local_runner import Outcome
+from pipeline.tuning import read_tuned
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Results:
     pushed_to: str | None  # the base path that a model server polls
     reused_model: bool  # nothing was trained: an earlier run's model stands
     fit_s: float  # of the training of the model, in this run or in the one that is reused
+    tuned: Tuned | None  # what the Tuner found, if there was one
+    base_model: str | None  # folder of the model whose weights the training started from
 
 
 def collect(outcomes: Mapping[str, Outcome]) -> Results:
@@ -52,6 +55,7 @@ def collect(outcomes: Mapping[str, Outcome]) -> Results:
 
     evaluation_dir = output("Evaluator", "evaluation").uri
     baselines = outcomes["Baseline"].outputs.get("model", [])
+    starts = outcomes["WarmStart"].outputs.get("model", []) if "WarmStart" in outcomes else []
     blessing = output("Evaluator", "blessing")
     check = json.loads((Path(output("ServingCheck", "blessing").uri) / RESULT_FILE).read_text())
     pushed = output("Pusher", "pushed_model")
@@ -74,6 +78,8 @@ def collect(outcomes: Mapping[str, Outcome]) -> Results:
         pushed_to=str(destination.parent) if destination else None,
         reused_model=outcomes["Trainer"].reused,
         fit_s=history["fit_s"],
+        tuned=read_tuned(outcomes["Tuner"].outputs) if "Tuner" in outcomes else None,
+        base_model=starts[0].uri if starts else None,
     )
 
 

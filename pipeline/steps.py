@@ -103,6 +103,8 @@ def _move(step: Step, state: State, event: Phase | ComponentState) -> None:
 def numbers(training: Training) -> list[str]:
     """The numbers of `training` in words, such as `loss 0.431`; those not known are left out."""
     words = [f"epoch {training.epoch} of {training.epochs}", f"loss {_loss(training)}"]
+    if training.trial is not None:
+        words[0] = f"trial {training.trial} of {training.trials}, {words[0]}"
     if training.accuracy is not None:
         words.append(f"accuracy {percent(training.accuracy)}")
     if training.eval_accuracy is not None:

@@ -143,8 +143,10 @@ class LiveView:
     def _training(self, training: Training | None) -> list[RenderableType]:
         if training is None:
             return []
-        total = max(1, training.epochs * training.steps)
-        done = min(total, max(0, training.epoch - 1) * training.steps + training.step)
+        each = training.epochs * training.steps
+        total = max(1, each * (training.trials or 1))
+        before = each * ((training.trial or 1) - 1) + max(0, training.epoch - 1) * training.steps
+        done = min(total, before + training.step)
         bar = _line()
         bar.add_row(
             ProgressBar(total=total, completed=done), Text(f"{100 * done // total:3} %", "bold")

@@ -98,6 +98,10 @@ def test_without_a_command_help_is_shown(signs: Callable[..., tuple[int, str, st
         (["runs", "--jsn"], "No such option: --jsn"),
         (["predict"], "Missing argument 'images'.\nTry: signs predict --help"),
         (["run", "--schema", "mine"], "Invalid value for '--schema'"),
+        (["run", "--tune", "some"], "Invalid value for '--tune'"),
+        (["run", "--tune", "-1"], "tune.trials must be in [0, 1000]. Received: -1"),
+        (["run", "--set", "warm_start=perhaps"], "warm_start: Input should be a valid boolean"),
+        (["run", "--set", "devices.gpus=-1"], "devices.gpus must be a count from 0"),
         (["run", "--max-rejected", "x"], "Invalid value for '--max-rejected'"),
         (["run", "my.zip"], "'my.zip' belongs to no option. Did you mean --data my.zip?"),
         (["run", "--max-reject=1"], "There is no option --max-reject, and Beam has none."),
@@ -262,6 +266,7 @@ def test_run_hands_everything_on(
         "run",
         *("--data", "my photos", "--name", "mine", "--workspace", "w"),
         *("--set", "train.epochs=3", "--set", "image_size=32", "--schema", "infer"),
+        *("--tune", "8", "--warm-start"),
         *("--max-rejected", "0.5", "--direct_num_workers", "2", "--temp_location", "t", "--json"),
     )
     assert (code, err) == (expected, "on the way\n")
@@ -270,7 +275,13 @@ def test_run_hands_everything_on(
         "source": "my photos",
         "workspace": Path("w"),
         "name": "mine",
-        "settings": ["schema=infer", "train.epochs=3", "image_size=32"],
+        "settings": [
+            "schema=infer",
+            "warm_start=true",
+            "tune.trials=8",
+            "train.epochs=3",
+            "image_size=32",
+        ],
         "max_rejected": 0.5,
         "beam_args": [
             "--temp_location",

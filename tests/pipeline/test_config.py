@@ -6,10 +6,12 @@ import sys
 
 import pytest
 
+from modules.devices import DeviceOptions
 from pipeline.config import (
     ConfigError,
     Data,
     PipelineConfig,
+    Tune,
     default_config,
     override,
     setting_names,
@@ -33,6 +35,10 @@ def test_settings_reach_every_level() -> None:
             "train.augmentation.rotation_degrees=5",
             "evaluate.min_accuracy=0.9",
             "schema=infer",
+            "devices.precision=float32",
+            "devices.gpus=0",
+            "warm_start=true",
+            "tune.trials=4",
         ],
     )
     assert config.image_size == 96
@@ -41,6 +47,9 @@ def test_settings_reach_every_level() -> None:
     assert config.train.augmentation.rotation_degrees == 5
     assert config.evaluate.min_accuracy == 0.9
     assert config.schema == "infer"
+    assert config.devices == DeviceOptions(gpus=0, precision="float32")
+    assert config.warm_start is True
+    assert config.tune == Tune(trials=4)
 
 
 def test_the_later_of_two_settings_counts() -> None:
@@ -52,7 +61,7 @@ def test_the_later_of_two_settings_counts() -> None:
     ("setting", "message"),
     [
         ("train.epochs", "--set takes name=value, as in train.epochs=30. Received: train.epochs"),
-        ("epochs=3", "there is no setting 'epochs'; did you mean train.epochs?"),
+        ("epochs=3", "there is no setting 'epochs'; did you mean tune.epochs or train.epochs?"),
         ("data.span=2", "there is no setting 'data.span'"),
         ("train=3", "there is no setting 'train'"),
         ("train.epochs=many", "train.epochs: Input should be a valid integer"),
@@ -66,6 +75,13 @@ def test_the_later_of_two_settings_counts() -> None:
         ("evaluate.min_accuracy=95", "evaluate.min_accuracy must be in [0, 1]. Received: 95"),
         ("evaluate.min_accuracy_change=-2", "evaluate.min_accuracy_change must be in [-1, 1]."),
         ("schema=guess", "schema: Input should be 'curated' or 'infer'. Received: 'guess'"),
+        ("tune.trials=-1", "tune.trials must be in [0, 1000]. Received: -1"),
+        ("tune.trials=1.5", "tune.trials: Input should be a valid integer"),
+        ("tune.epochs=0", "tune.epochs must be in [1, 100000]. Received: 0"),
+        ("tune=3", "there is no setting 'tune'"),
+        ("warm_start=maybe", "warm_start: Input should be a valid boolean"),
+        ("devices.precision=int8", "devices.precision: Input should be 'auto', 'float32'"),
+        ("devices.gpus=-1", "devices.gpus must be a count from 0"),
         ("serving_check_images=0", "serving_check_images must be at least 1. Received: 0"),
     ],
 )
@@ -107,6 +123,17 @@ def test_data_without_eval_are_trained_on_what_there_is() -> None:
     config = default_config(Data("mine", 1, ("a", "b"), {"train": 10, "test": 2}))
     assert config.train.splits == ("train",)
     assert config.data.splits == ("train", "test")
+
+
+def test_there_is_no_tuning_without_an_eval_split() -> None:
+    config = default_config(Data("mine", 1, ("a", "b"), {"train": 10, "test": 2}))
+    with pytest.raises(ConfigError) as error:
+        override(config, ["tune.trials=3"])
+    assert str(error.value) == (
+        "tune.trials needs images in an eval split, by which trials are judged, and mine has none. "
+        "Received: tune.trials=3"
+    )
+    assert override(config, ["warm_start=true"]).warm_start
 
 
 def test_importing_the_configuration_imports_no_tensorflow() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pipeline.history import (
     ComponentSummary,
     Query,
     RunSummary,
+    Tuned,
     Unmet,
     load_run,
     load_runs,
@@ -54,6 +56,7 @@ FULL = RunSummary(
     query=Query(120, 0.93333, "127.0.0.1:8500", 3),
     query_commands=("signs serve", "signs predict my.jpg"),
 )
+TUNED = replace(FULL, tuned=Tuned({"learning_rate": 0.01}, 0.9, 2), base_model="model/4")
 UNBLESSED = RunSummary(
     run_id="20261123-080000-cd34",
     pipeline="signs",
@@ -101,7 +104,7 @@ def shown(render: Any, *arguments: Any, width: int = 80) -> list[str]:
 # --- summary.json ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("summary", [FULL, UNBLESSED])
+@pytest.mark.parametrize("summary", [FULL, TUNED, UNBLESSED])
 def test_a_summary_comes_back_as_it_was_saved(run_directory: Path, summary: RunSummary) -> None:
     summary.save(run_directory)
     assert load_run(run_directory) == summary
@@ -325,6 +328,31 @@ def test_the_summary_of_a_run_that_is_not_blessed_says_why() -> None:
         "  pushed    no: what was served before still is",
         "  log       a.log",
     ]
+
+
+def test_the_summary_of_a_tuned_and_a_warm_started_run() -> None:
+    found = {"learning_rate": 0.0012345, "augmentation.scale": 0.25}
+    run = RunSummary(
+        run_id="a",
+        pipeline="signs",
+        status="finished",
+        started=STARTED,
+        components={"WarmStart": ComponentSummary("done", 0.1)},
+        tuned=Tuned(found, 0.9167, 8),
+        base_model="artifacts/Trainer/model/4",
+        log="a.log",
+    )
+    assert shown(render_summary, run)[2:] == [
+        "  tuned     learning_rate 0.00123, augmentation.scale 0.25 "
+        "(the best of 8 trials: 91.7 % on the eval images)",
+        "  started   from the weights of artifacts/Trainer/model/4",
+        "  log       a.log",
+    ]
+    cold = replace(run, tuned=Tuned(found, 0.9167, 1), base_model=None)
+    assert "(the only trial: 91.7 % on the eval images)" in shown(render_summary, cold)[2]
+    assert shown(render_summary, cold)[3] == (
+        "  started   from random weights: no model was blessed before"
+    )
 
 
 def test_the_summary_of_a_run_whose_model_does_not_serve() -> None:

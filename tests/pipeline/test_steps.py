@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from pipeline.events import ComponentState, Phase, RunFinished, RunStarted, Training
 from pipeline.steps import Progress, numbers
 
@@ -112,4 +114,6 @@ def test_the_end_is_known() -> None:
 
 def test_numbers() -> None:
     assert numbers(TRAINING) == ["epoch 2 of 6", "loss 0.512", "accuracy 87.5 %", "eval 75.0 %"]
+    trial = replace(TRAINING, trial=3, trials=8)
+    assert numbers(trial)[:2] == ["trial 3 of 8, epoch 2 of 6", "loss 0.512"]
     assert numbers(Training(1, 6, 1, 34, None, None)) == ["epoch 1 of 6", "loss not finite"]

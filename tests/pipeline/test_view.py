@@ -2,6 +2,7 @@
 
 import io
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -98,6 +99,15 @@ def test_numbers_that_are_unknown_or_beyond_the_end() -> None:
     assert lines[4].endswith("100 %")
     assert lines[5:] == [" epoch 9 of 4, step 99 of 34", " loss not finite", ""]
     assert drawn(progress_of(ComponentState("T", "running"), Training(0, 0, 0, 0, 0.1, 0.1)))
+
+
+def test_trials_are_parts_of_one_bar() -> None:
+    training = Training(2, 4, 17, 34, 0.5, 0.875, None, None, 83.0, trial=2, trials=4)
+    lines = drawn(progress_of(ComponentState("Tuner", "running"), training))
+    assert lines[4].endswith("34 %")  # one of four, and 37 % of the second
+    assert lines[5].startswith(" trial 2 of 4, epoch 2 of 4, step 17 of 34 ")
+    last = replace(training, trial=4, epoch=4, step=34)
+    assert drawn(progress_of(ComponentState("Tuner", "running"), last))[4].endswith("100 %")
 
 
 def test_nothing_has_happened_yet() -> None:

@@ -1,0 +1,255 @@
+"""What TFX's Tuner calls: short trainings find the values of the recipe that the Trainer then uses.
+
+train split -> a trial of each set of values -> accuracy on the eval split -> the best set
+
+Random search (Bergstra and Bengio 2012). The first trial is the recipe as it stands, and of equal
+trials the first wins: the search changes the recipe only for something better. The test split is
+never looked at.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import keras_tuner
+import tensorflow as tf
+import tensorflow_transform as tft
+from keras_tuner.engine import base_tuner
+from tfx.components.tuner.component import TunerFnResult
+
+from modules import features
+from modules.devices import DeviceOptions, Devices, choose
+from modules.recipe import Recipe
+from modules.resnet50 import build_resnet
+from modules.training import train
+from modules.training_errors import TrainingError
+from modules.training_input import read_prepared, steps_per_epoch, training_batches
+from modules.training_progress import LOGGER as PROGRESS
+
+if TYPE_CHECKING:
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+LOGGER = logging.getLogger(__name__)
+
+ACCURACY = "accuracy"  # on the eval split, in [0, 1]: what the trials are judged by
+
+
+def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
+    """Prepares the search.
+
+    Args:
+        fn_args: TFX's. Read are `train_files`, `eval_files`, `transform_graph_path`, `working_dir`
+            and `custom_config`: `recipe`, `class_names`, `image_size` and `devices` as the Trainer
+            has them; `counts`, images by split; `trials` and `epochs`, of each trial.
+
+    Returns:
+        A tuner whose `search` takes no arguments.
+
+    Raises:
+        UserError: what is asked for cannot be had, such as devices.
+    """
+    config = fn_args.custom_config
+    recipe = dataclasses.replace(
+        Recipe.from_dict(config["recipe"]), epochs=config["epochs"], splits=(features.TRAIN,)
+    )
+    count, eval_count = (config["counts"][split] for split in (features.TRAIN, features.EVAL))
+    steps = steps_per_epoch(count, recipe)
+    # First of all: what TensorFlow has begun to use keeps the memory it took.
+    devices = choose(
+        DeviceOptions.from_dict(config.get("devices", {})),
+        steps=recipe.epochs * steps,
+        batch_size=min(recipe.batch_size, count),
+    )
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    transform = transform_output.transform_features_layer()
+    spec = transform_output.raw_feature_spec()
+    tuner = RecipeTuner(
+        recipe,
+        read_prepared(fn_args.train_files, transform, spec, count),
+        count,
+        read_prepared(fn_args.eval_files, transform, spec, eval_count),
+        image_size=config["image_size"],
+        classes=len(config["class_names"]),
+        trials=config["trials"],
+        directory=Path(fn_args.working_dir),
+        devices=devices,
+    )
+    return TunerFnResult(tuner=tuner, fit_kwargs={})
+
+
+def search_space(recipe: Recipe) -> keras_tuner.HyperParameters:
+    """The values that are searched, by their names in the recipe; its own are the defaults.
+
+    They reach a few times below and above the recipe's, which is a good start: a trial in the
+    middle of nowhere teaches nothing.
+    """
+    space = keras_tuner.HyperParameters()
+    for name, factor, most in (("learning_rate", 4, 10.0), ("weight_decay", 5, 1.0)):
+        value = getattr(recipe, name)
+        if value:  # zero is left alone: there is no logarithm of it
+            space.Float(
+                name, value / factor, min(value * factor, most), sampling="log", default=value
+            )
+    space.Float("label_smoothing", 0.0, 0.2, default=recipe.label_smoothing)
+    augmentation = recipe.augmentation
+    space.Float("augmentation.rotation_degrees", 0.0, 40.0, default=augmentation.rotation_degrees)
+    space.Float("augmentation.scale", 0.0, 0.4, default=augmentation.scale)
+    return space
+
+
+class RecipeTuner(base_tuner.BaseTuner):
+    """Trains a network for each set of values, and judges it on images that it has not seen."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train_images: tf.data.Dataset,
+        count: int,
+        eval_images: tf.data.Dataset,
+        *,
+        image_size: int,
+        classes: int,
+        trials: int,
+        directory: Path,
+        devices: Devices | None = None,
+    ) -> None:
+        """Constructs the tuner.
+
+        Args:
+            recipe: of each trial, but for the values that are searched.
+            train_images: batches of (float32 [batch, size, size, 3] in [0, 1], int64 [batch]).
+            count: number of images in them.
+            eval_images: as `train_images`.
+            image_size: pixels a side.
+            classes: number of classes.
+            trials: how many.
+            directory: for KerasTuner's files and the trials' logs.
+            devices: as `modules.training.train` takes them.
+        """
+        super().__init__(
+            oracle=_FromTheRecipeOn(
+                objective=keras_tuner.Objective(ACCURACY, "max"),
+                max_trials=trials,
+                hyperparameters=search_space(recipe),
+                seed=recipe.seed + 1,  # KerasTuner takes 0 for none, and draws one
+                max_consecutive_failed_trials=trials + 1,  # the others may still succeed
+            ),
+            directory=str(directory),
+            project_name="trials",
+            overwrite=True,
+        )
+        self._recipe = recipe
+        self._train_images = train_images
+        self._count = count
+        self._eval_images = eval_images
+        self._image_size = image_size
+        self._classes = classes
+        self._trials = trials
+        self._devices = devices
+        self._failure = ""
+
+    def run_trial(self, trial: Any) -> dict[str, float]:
+        """Trains by the trial's values.
+
+        Returns:
+            ACCURACY of the trained network.
+
+        Raises:
+            keras_tuner.FailedTrialError: the training came to nothing; the search goes on.
+            keras_tuner.errors.FatalError: anything else, which would end other trials as well.
+        """
+        number = len(self.oracle.trials)
+        recipe = self._recipe.with_hyperparameters(trial.hyperparameters.values)
+        try:
+            with _told_as_trial(number, self._trials):
+                accuracy = self._accuracy(recipe, Path(self.get_trial_dir(trial.trial_id)))
+        except TrainingError as err:
+            LOGGER.warning("trial %d of %d failed: %s", number, self._trials, err)
+            self._failure = str(err)
+            raise keras_tuner.errors.FailedTrialError(str(err)) from err
+        except Exception as err:
+            raise keras_tuner.errors.FatalError(str(err)) from err
+        finally:
+            gc.collect()  # a network and its functions refer to each other
+        LOGGER.info("trial %d of %d: accuracy %.4f on eval", number, self._trials, accuracy)
+        return {ACCURACY: accuracy}
+
+    def on_search_end(self) -> None:
+        """Looks whether there is anything to choose from.
+
+        Raises:
+            TrainingError: no trial has succeeded.
+        """
+        trials = list(self.oracle.trials.values())
+        if not any(trial.status == "COMPLETED" for trial in trials):
+            raise TrainingError(
+                f"none of the tuner's trials succeeded, of {len(trials)}. The last: {self._failure}"
+            )
+
+    def _accuracy(self, recipe: Recipe, directory: Path) -> float:
+        # The same first weights and the same order in every trial: what differs are the values.
+        keras.utils.set_random_seed(recipe.seed)
+        shape = (self._image_size, self._image_size, 3)
+        with self._devices.building() if self._devices else contextlib.nullcontext():
+            network = build_resnet(
+                shape,
+                self._classes,
+                blocks=recipe.blocks,
+                width=recipe.width,
+                zero_last_gamma=recipe.zero_last_gamma,
+            )
+        train(
+            network,
+            training_batches(
+                self._train_images, self._count, recipe, self._image_size, self._classes
+            ),
+            steps_per_epoch(self._count, recipe),
+            recipe,
+            directory,
+            devices=self._devices,
+        )
+        # Keras's `predict_on_batch` would answer once for each GPU.
+        answer = tf.function(
+            lambda pixels: tf.argmax(network(pixels, training=False), axis=1),
+            input_signature=[tf.TensorSpec([None, *shape])],
+        )
+        right = [answer(pixels) == labels for pixels, labels in self._eval_images]
+        return float(tf.reduce_mean(tf.cast(tf.concat(right, axis=0), tf.float32)))
+
+
+class _FromTheRecipeOn(keras_tuner.oracles.RandomSearchOracle):
+    """Random search whose first trial has the defaults."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        if not self.trials:
+            defaults = {value.name: value.default for value in self.hyperparameters.space}
+            return {"status": "RUNNING", "values": defaults}
+        return super().populate_space(trial_id)
+
+
+@contextmanager
+def _told_as_trial(number: int, trials: int) -> Iterator[None]:
+    """Adds to the training's progress which trial it is, and the time that the others will take."""
+    begun = time.monotonic()
+
+    def add(record: logging.LogRecord) -> bool:
+        progress = getattr(record, "progress", None)
+        if progress is not None:
+            progress |= {"trial": number, "trials": trials}
+            if progress["eta_s"] is not None:
+                whole = time.monotonic() - begun + progress["eta_s"]
+                progress["eta_s"] += (trials - number) * whole
+        return True
+
+    PROGRESS.addFilter(add)
+    try:
+        yield
+    finally:
+        PROGRESS.removeFilter(add)
