@@ -72,7 +72,7 @@ def plot_gradients(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figur
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="y", color=PALE, linewidth=0.5)
     axes[0][0].set_ylabel(r"$\|\,\partial\mathcal{L}/\partial W\,\|_2$")
-    axes[0][0].legend(loc="center")
+    axes[0][-1].legend(loc="best")
     return figure
 
 
@@ -81,7 +81,7 @@ def plot_curves(
     *,
     chance: Mapping[str, float] | None = None,
     sizes: Sequence[int] = (),
-    same_scale: bool = False,
+    quantity: str | None = None,
 ) -> Figure:
     """Draws training curves, one panel for each quantity.
 
@@ -89,24 +89,25 @@ def plot_curves(
         panels: what is on the vertical axis -> name of the curve -> its value after each epoch.
         chance: for some of the panels, the value that guessing gives.
         sizes: pixels a side that each epoch was trained at; where they change, a line is drawn.
-        same_scale: whether the panels share their vertical axis.
+        quantity: what is on the vertical axis of all panels, which then share it; the keys of
+            `panels` become their titles.
     """
     figure, axes = plt.subplots(
         1,
         len(panels),
         figsize=(_WIDTH, 2.7),
-        sharey=same_scale,
+        sharey=quantity is not None,
         layout="constrained",
         squeeze=False,
     )
-    for axis, (quantity, curves) in zip(axes[0], panels.items(), strict=True):
+    for axis, (panel, curves) in zip(axes[0], panels.items(), strict=True):
         for (name, values), line in zip(curves.items(), _LINES, strict=False):
             axis.plot(range(1, len(values) + 1), values, label=name, **line)
-        if chance and quantity in chance:
-            axis.axhline(chance[quantity], color=GREY, linewidth=0.7, linestyle=(0, (1, 3)))
+        if chance and panel in chance:
+            axis.axhline(chance[panel], color=GREY, linewidth=0.7, linestyle=(0, (1, 3)))
             axis.annotate(
                 "guessing",
-                (1, chance[quantity]),
+                (1, chance[panel]),
                 xycoords=("axes fraction", "data"),
                 xytext=(0, 2),
                 textcoords="offset points",
@@ -116,10 +117,15 @@ def plot_curves(
             )
         _mark_sizes(axis, sizes)
         axis.set_xlabel("epoch")
-        axis.set_ylabel(quantity)
+        if quantity is None:
+            axis.set_ylabel(panel)
+        else:
+            axis.set_title(panel)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if list(curves) != list(next(iter(panels.values()))) or axis is axes[0][0]:
             axis.legend()
+    if quantity is not None:
+        axes[0][0].set_ylabel(quantity)
     return figure
 
 
@@ -244,7 +250,8 @@ def draw_stages(stages: Sequence[tuple[str, str, Sequence[int]]]) -> Figure:
     """Draws a network as a row of solids, one for the output of each stage.
 
     The height of a solid grows with the square root of the map's side, its width with the square
-    root of the channels: true proportions would not fit on a page.
+    root of the channels: true proportions would not fit on a page. What is called a stage is
+    tinted.
 
     Args:
         stages: name, what it consists of, and the shape of its output: height, width and
@@ -253,11 +260,12 @@ def draw_stages(stages: Sequence[tuple[str, str, Sequence[int]]]) -> Figure:
     figure, axis = plt.subplots(figsize=(_WIDTH, 2.5), layout="constrained")
     axis.axis("off")
     axis.set_aspect("equal")
+    largest = max(shape[0] for *_, shape in stages if len(shape) == 3)
     x = 0.0
-    for index, (name, consists, shape) in enumerate(stages):
+    for name, consists, shape in stages:
         side, channels = (shape[0], shape[-1]) if len(shape) == 3 else (1, shape[0])
-        height, width = 0.30 * side**0.5, 0.022 * channels**0.5
-        fill = np.array([0.86, 0.92, 0.96]) if 1 < index < len(stages) - 1 else np.full(3, 0.93)
+        height, width = 2.4 * (side / largest) ** 0.5, 0.022 * channels**0.5
+        fill = np.array([0.86, 0.92, 0.96]) if name.startswith("stage") else np.full(3, 0.93)
         cell = max(width + 0.36 * height, 1.02)
         left = x + (cell - width - 0.3 * height) / 2
         _solid(axis, left, width, height, fill)
@@ -266,7 +274,7 @@ def draw_stages(stages: Sequence[tuple[str, str, Sequence[int]]]) -> Figure:
         axis.text(centre, -1.78, consists, ha="center", va="top", fontsize=8, color="#555555")
         axis.text(centre, -2.04, _map(shape), ha="center", va="top", fontsize=7.5)
         x += cell + 0.12
-    axis.set(xlim=(-0.05, x), ylim=(-2.25, 1.25))
+    axis.set(xlim=(-0.05, x), ylim=(-2.25, 1.5))
     return figure
 
 
@@ -283,7 +291,7 @@ def _solid(axis: Axes, left: float, width: float, height: float, fill: np.ndarra
 
 
 def show_classes(
-    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], columns: int = 6
+    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], columns: int = 5
 ) -> Figure:
     """Shows the first images of every class, a row for each.
 

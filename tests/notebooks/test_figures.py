@@ -46,14 +46,17 @@ def test_the_style_needs_no_font_of_the_machine():
 
 
 def test_gradients_are_told_apart_without_colour():
-    panels = {"left": {"plain": [1e-9, 1e-3], "residual": [1.0, 2.0]}, "right": {"plain": [1.0]}}
+    panels = {
+        "left": {"plain": [1e-9, 1e-3], "residual": [1.0, 2.0]},
+        "right": {"plain": [1.0], "residual": [1.0]},
+    }
     left, right = drawn(figures.plot_gradients(panels)).axes
     assert [axis.get_title() for axis in (left, right)] == ["left", "right"]
     assert left.get_yscale() == "log"
     assert left.get_ylim() == right.get_ylim()
     np.testing.assert_array_equal(left.lines[0].get_data(), [[1, 2], [1e-9, 1e-3]])
     assert len({(line.get_linestyle(), line.get_marker()) for line in left.lines}) == 2
-    assert [text.get_text() for text in left.get_legend().texts] == ["plain", "residual"]
+    assert [text.get_text() for text in right.get_legend().texts] == ["plain", "residual"]
 
 
 def test_curves_mark_guessing_and_the_sizes_trained_at():
@@ -73,9 +76,11 @@ def test_curves_at_one_size_have_no_marks():
 
 def test_curves_share_an_axis_on_demand():
     panels = {"a": {"one": [1, 2]}, "b": {"two": [10, 20]}}
-    for same_scale in (True, False):
-        left, right = drawn(figures.plot_curves(panels, same_scale=same_scale)).axes
-        assert (left.get_ylim() == right.get_ylim()) is same_scale
+    for quantity in ("loss", None):
+        left, right = drawn(figures.plot_curves(panels, quantity=quantity)).axes
+        assert (left.get_ylim() == right.get_ylim()) is (quantity == "loss")
+        assert left.get_ylabel() == (quantity or "a")
+        assert left.get_title() == ("a" if quantity else "")
         assert right.get_legend() is not None
 
 
