@@ -55,7 +55,6 @@ def collect(outcomes: Mapping[str, Outcome]) -> Results:
 
     evaluation_dir = output("Evaluator", "evaluation").uri
     baselines = outcomes["Baseline"].outputs.get("model", [])
-    starts = outcomes["WarmStart"].outputs.get("model", []) if "WarmStart" in outcomes else []
     blessing = output("Evaluator", "blessing")
     check = json.loads((Path(output("ServingCheck", "blessing").uri) / RESULT_FILE).read_text())
     pushed = output("Pusher", "pushed_model")
@@ -79,8 +78,14 @@ def collect(outcomes: Mapping[str, Outcome]) -> Results:
         reused_model=outcomes["Trainer"].reused,
         fit_s=history["fit_s"],
         tuned=read_tuned(outcomes["Tuner"].outputs) if "Tuner" in outcomes else None,
-        base_model=starts[0].uri if starts else None,
+        base_model=read_start(outcomes),
     )
+
+
+def read_start(outcomes: Mapping[str, Outcome]) -> str | None:
+    """The folder of the model whose weights the training started from; None for random weights."""
+    models = outcomes["WarmStart"].outputs.get("model") if "WarmStart" in outcomes else None
+    return models[0].uri if models else None
 
 
 def read_metrics(evaluation_dir: str, *, compared: bool = False) -> dict[str, float]:
