@@ -110,7 +110,12 @@ def run_fn(fn_args: "FnArgs") -> None:
         devices=devices,
         checkpoints=checkpoints,
     )
-    history = {"fit_s": time.monotonic() - begun, "images": count, "by_epoch": by_epoch}
+    history = {
+        "fit_s": time.monotonic() - begun,
+        "images": count,
+        "recipe": recipe.to_dict(),  # with the hyperparameters that were found
+        "by_epoch": by_epoch,
+    }
     network = float32_copy(network)
     log_confusion(
         run_dir,
