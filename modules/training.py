@@ -67,7 +67,7 @@ def train(
     with devices.building() if devices else contextlib.nullcontext():
         trained = any_size(network)
         trained.compile(
-            optimizer=_optimizer(recipe, steps),
+            optimizer=make_optimizer(recipe, steps),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
             metrics=["accuracy"],
             jit_compile=devices.xla if devices else "auto",
@@ -109,7 +109,8 @@ def train(
     return by_epoch
 
 
-def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer with its schedule over so many steps in all."""
     warmup = max(1, round(recipe.warmup * steps))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=recipe.learning_rate / 25,
