@@ -1,0 +1,231 @@
+"""The notebook is run in a kernel of its own, over few images and small networks."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "resnet_blocks.ipynb"
+
+# Takes the place of the notebook's own settings.
+SMALL_SETTING = """
+DATA = "synthetic:120"
+RECIPE = Recipe(blocks=(1, 1), width=4, epochs=3, splits=("train",))
+TRAINED = None
+SHALLOW, DEEP = (1,), (2, 2)
+WIDTH, EPOCHS, SMALL = 4, 2, 16
+"""
+
+# What the tests look at, as JSON in the last output. The network ends in an average and a head, so
+# that Grad-CAM of its last map must be the class activation map (Zhou et al. 2016).
+REPORT = """
+last = [layer.name for layer in network.layers if layer.name.endswith("_out")][-1]
+some = images[TEST][:4]
+found = grad_cam(network, some, predicted[:4], last)
+head = network.layers[-1].kernel.value
+activations = keras.Model(network.input, network.get_layer(last).output)(some, training=False)
+cams = tf.einsum("nhwk,kn->nhw", activations, tf.gather(head, predicted[:4], axis=1))
+cams = np.maximum(cams, 0)
+cams = cams / (cams.max(axis=(1, 2), keepdims=True) + 1e-9)
+same_weights = all(
+    np.array_equal(kept, weight)
+    for layer in without(residual, Add).layers
+    for kept, weight in zip(layer.get_weights(), residual.get_layer(layer.name).get_weights())
+)
+print(json.dumps({
+    "norms": norms,
+    "curves": curves,
+    "parameters": total,
+    "shapes": [list(stage[2]) for stage in stages],
+    "identity": bool(np.array_equal(block(signal), signal)),
+    "history": {name: len(values) for name, values in history.items()},
+    "confused": int(matrix.sum()),
+    "images": {split: len(labels[split]) for split in labels},
+    "maps": list(maps.shape),
+    "cam_error": float(np.abs(found - cams).max()),
+    "cam_peak": float(found.max()),
+    "same_weights": same_weights,
+    "adds_left": sum(isinstance(layer, Add) for layer in without(residual, Add).layers),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def notebook() -> nbformat.NotebookNode:
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def pictures(notebook: nbformat.NotebookNode) -> list[bytes]:
+    return [
+        base64.b64decode(output.data["image/png"])
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+
+
+def run(notebook: nbformat.NotebookNode, settings: str, report: str) -> nbformat.NotebookNode:
+    """Runs all cells, as they are committed, after other settings and before a report."""
+    copy = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    place = next(
+        index
+        for index, cell in enumerate(copy.cells)
+        if "parameters" in cell.metadata.get("tags", ())
+    )
+    copy.cells.insert(place + 1, nbformat.v4.new_code_cell(settings))
+    copy.cells.append(nbformat.v4.new_code_cell("import json\n" + report))
+    client = nbclient.NotebookClient(
+        copy,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+    )
+    return client.execute()
+
+
+@pytest.fixture(scope="module")
+def executed(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    return run(notebook, SMALL_SETTING, REPORT)
+
+
+@pytest.fixture(scope="module")
+def report(executed: nbformat.NotebookNode) -> dict:
+    return json.loads(executed.cells[-1].outputs[-1]["text"])
+
+
+def test_gradients_vanish_without_shortcuts_and_batch_norm(report):
+    norms = report["norms"]["without batch norm"]
+    assert len(norms["plain"]) == len(norms["residual"]) == 1 + 3 * 4
+    assert norms["plain"][0] < 0.1 * norms["residual"][0]
+
+
+def test_gradients_grow_towards_the_input_without_shortcuts(report):
+    norms = report["norms"]["with batch norm"]
+    growth = {name: values[0] / values[-1] for name, values in norms.items()}
+    assert growth["plain"] > 1.5 * growth["residual"] > 1
+
+
+def test_the_plain_network_is_the_residual_one_without_additions(report):
+    assert report["same_weights"]
+    assert report["adds_left"] == 0
+
+
+def test_curves_of_every_network(report):
+    assert {kind: list(curves) for kind, curves in report["curves"].items()} == {
+        "plain": ["5 layers", "14 layers"],
+        "residual": ["5 layers", "14 layers", "14 layers, see part 2"],
+    }
+    lengths = {len(values) for curves in report["curves"].values() for values in curves.values()}
+    assert lengths == {2}
+
+
+def test_resnet50_is_the_course_s(report):
+    assert report["parameters"] == 23_600_006
+    assert report["shapes"] == [
+        [64, 64, 3],
+        [15, 15, 64],
+        [15, 15, 256],
+        [8, 8, 512],
+        [4, 4, 1024],
+        [2, 2, 2048],
+        [1, 1, 2048],
+        [6],
+    ]
+
+
+def test_a_block_can_start_as_the_identity(report):
+    assert report["identity"]
+
+
+def test_training_and_predictions(report):
+    assert report["images"] == {"train": 96, "eval": 12, "test": 12}
+    assert {
+        report["history"][name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+    } == {3}
+    assert report["confused"] == 12
+    count, *cells = report["maps"]
+    assert 4 <= count <= 8  # up to four wrong ones, and right ones as far as there are any
+    assert cells == [8, 8]
+
+
+def test_grad_cam_of_the_last_map_is_the_class_activation_map(report):
+    assert report["cam_peak"] == pytest.approx(1, abs=1e-3)
+    assert report["cam_error"] < 1e-3
+
+
+def test_drawings_are_said_to_be_drawings(executed):
+    shown = [
+        output.data["text/markdown"]
+        for cell in code_cells(executed)
+        for output in cell.outputs
+        if "text/markdown" in output.get("data", {})
+    ]
+    assert any("drawn hands, not photographs" in text for text in shown)
+
+
+def test_nothing_but_results_is_printed(executed):
+    noise = [
+        output
+        for cell in code_cells(executed)
+        for output in cell.outputs
+        if output.get("name") == "stderr"
+    ]
+    assert noise == []
+
+
+FIGURES = 9
+
+
+def test_all_figures_are_drawn(executed):
+    assert len(pictures(executed)) == FIGURES
+
+
+def test_the_committed_notebook_was_run_from_top_to_bottom(notebook):
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert len(pictures(notebook)) == FIGURES
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert all(
+        output.output_type in ("display_data", "execute_result", "stream") for output in outputs
+    )
+    assert all(output.get("name") != "stderr" for output in outputs)
+
+
+def test_the_committed_notebook_is_light_and_tells_nothing_of_a_machine(notebook):
+    assert sum(len(picture) for picture in pictures(notebook)) < 700_000
+    without_pictures = json.loads(json.dumps(notebook))
+    for cell in without_pictures["cells"]:
+        for output in cell.get("outputs", ()):
+            output.get("data", {}).pop("image/png", None)
+    assert not re.search(
+        r"(?<![\w:/.])/(home|root|tmp|work|Users|usr|opt|var)\b", json.dumps(without_pictures)
+    )
+
+
+def test_the_committed_notebook_shows_drawings(notebook):
+    assert any("drawn hands, not photographs" in str(cell.outputs) for cell in code_cells(notebook))
+
+
+@pytest.mark.real_data
+def test_photographs_are_read(notebook, signs_data):
+    """Of the notebook only the cells up to the images are run."""
+    head = json.loads(json.dumps(notebook))
+    last = next(i for i, cell in enumerate(head["cells"]) if "show_classes" in cell["source"])
+    head["cells"] = head["cells"][: last + 1]
+    done = run(
+        nbformat.from_dict(head),
+        f"DATA = {str(signs_data / '64x64_SIGNS.zip')!r}",
+        "print(json.dumps([drawn, {split: len(labels[split]) for split in labels}]))",
+    )
+    assert json.loads(done.cells[-1].outputs[-1]["text"]) == [
+        "",
+        {"train": 864, "eval": 216, "test": 120},
+    ]
