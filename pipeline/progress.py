@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -36,6 +36,8 @@ _SIGNAL_HINTS: dict[int, str] = {
     signal.SIGILL: "this processor lacks an instruction that TensorFlow needs: see `signs doctor`",
     signal.SIGTERM: "somebody else ended it",
 }
+# The kernel kills; oneDNN's kernels go on without the memory that they did not get.
+_OUT_OF_MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def follow(
     title: str,
     log: Path,
     resume: str,
+    advice: Mapping[str, str] | None = None,
     grace_s: float = 5.0,
 ) -> Outcome:
     """Shows the run of `process` on `console` until it ends, and then says how, if not well.
@@ -68,6 +71,7 @@ def follow(
         title: What runs, for the first line.
         log: The file that has the output of `process`; named, and searched for the last error.
         resume: The command line that starts the run again.
+        advice: By component, what to try where a signal that want of memory ends in has killed it.
         grace_s: Seconds between asking the run to end and ending it by force.
 
     Returns:
@@ -86,6 +90,7 @@ def follow(
         # Here too, so that the last picture shows how it ended.
         _end(process, has_group, grace_s)
         progress.apply(reader.read())
+        cut_off = [step.name for step in progress.running]
         progress.stop(time.time())
     match progress.finished:
         case RunFinished(ok=True):
@@ -97,6 +102,8 @@ def follow(
             return Outcome("interrupted", "stopped by the user", progress)
         case None:
             error = _death(process.returncode)
+            if -(process.returncode or 0) in _OUT_OF_MEMORY_SIGNALS:
+                error += "".join((advice or {}).get(name, "") for name in cut_off)
             last = last_error(log)
             error += f" Last error in the log: {last}" if last else ""
         case RunFinished(message=message):

@@ -22,7 +22,7 @@ from rich.console import Console
 from data.convert import Ingested, ingest
 from modules import features
 from modules.errors import UserError
-from pipeline.config import Data, default_config, override
+from pipeline.config import Data, PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.events import EventReader
 from pipeline.history import (
@@ -140,6 +140,7 @@ def run_ingested(
             title=f"{config.pipeline_name}: {sum(data.counts.values()):,} images, run {run_id}",
             log=log,
             resume=resume,
+            advice=dict.fromkeys(("Trainer", "Tuner"), _memory_advice(config)),
         )
     result: dict[str, Any] = {}
     if outcome.status == "finished":
@@ -217,6 +218,11 @@ def _only_run(workspace: Workspace) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _memory_advice(config: PipelineConfig) -> str:
+    smaller = max(1, config.train.batch_size // 2)
+    return f" If memory ran out: --set train.batch_size={smaller} needs less."
 
 
 def _query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:

@@ -196,7 +196,7 @@ def uninterrupted(tmp_path_factory):
 def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path, uninterrupted, caplog, step):
     done = subprocess.run(
         [sys.executable, "-m", "tests.modules.test_training", tmp_path, str(step)],
-        timeout=120,
+        timeout=400,
         check=False,
         capture_output=True,
         text=True,
@@ -241,7 +241,7 @@ def test_too_large_a_batch_names_one_to_try(tmp_path):
         [sys.executable, "-m", "tests.modules.test_training", tmp_path, "memory"],
         # oneDNN's kernels end the process instead: see pipeline.progress.
         env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
-        timeout=120,
+        timeout=400,
         check=False,
         capture_output=True,
         text=True,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -51,7 +51,7 @@ class Run:
             )
         self.console = Console(file=io.StringIO(), width=80)
 
-    def follow(self, *, grace_s: float = 5.0) -> Outcome:
+    def follow(self, *, grace_s: float = 5.0, advice: Mapping[str, str] | None = None) -> Outcome:
         return follow(
             EventReader(self.events),
             self.process,
@@ -59,6 +59,7 @@ class Run:
             title="signs run-1",
             log=self.log,
             resume="signs run --data my.zip",
+            advice=advice,
             grace_s=grace_s,
         )
 
@@ -171,6 +172,18 @@ def test_a_run_that_is_killed(start: Callable[..., Run], number: str, words: str
     outcome = run.follow()
     assert (outcome.status, outcome.error) == ("failed", f"The run was {words}")
     assert outcome.progress.steps["Trainer"].state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("number", "is_told"), [("SIGKILL", True), ("SIGSEGV", True), ("SIGTERM", False)]
+)
+def test_a_component_that_may_have_run_out_of_memory_gets_advice(
+    start: Callable[..., Run], number: str, is_told: bool
+) -> None:
+    run = start(BEGIN + f"os.kill(os.getpid(), signal.{number}); time.sleep(60)")
+    outcome = run.follow(advice={"Trainer": " Try less.", "Evaluator": " Not this."})
+    assert outcome.error is not None
+    assert outcome.error.endswith(". Try less." if is_told else ").")
 
 
 def test_a_run_that_ends_without_a_word(start: Callable[..., Run]) -> None:
