@@ -130,8 +130,14 @@ def run_ingested(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # What Beam and TensorFlow leave behind goes with the run.
-            env={**os.environ, "TMPDIR": scratch.name},
+            env={
+                # By the time that the Trainer could ask for it, other components have started
+                # TensorFlow; without it they take a GPU's whole memory, the model servers' too.
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                **os.environ,
+                # What Beam and TensorFlow leave behind goes with the run.
+                "TMPDIR": scratch.name,
+            },
         )
         outcome = follow(
             EventReader(directory / EVENTS),
