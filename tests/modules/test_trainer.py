@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,3 +89,62 @@ def test_no_images_are_an_error(tmp_path, transform_graph):
     with pytest.raises(TrainingError) as caught:
         run_fn(arguments)
     assert str(caught.value) == "there are no images in train to train on"
+
+
+def told_epochs(caplog) -> list[int]:
+    """The epochs that were trained since the last call."""
+    epochs = {r.progress["epoch"] for r in caplog.records if hasattr(r, "progress")}
+    caplog.clear()
+    return sorted(epochs)
+
+
+def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_graph, caplog):
+    recipe = Recipe(**SMALL, epochs=2, learning_rate=0.01)
+    first = fn_args(tmp_path / "data", transform_graph, recipe)
+    first.custom_config["checkpoints"] = str(tmp_path / "checkpoints")
+    first.model_run_dir = str(tmp_path / "first")
+    (tmp_path / "file").touch()
+    first.serving_model_dir = str(tmp_path / "file" / "model")  # cannot be made
+    with caplog.at_level(logging.INFO, "modules"):
+        with pytest.raises((tf.errors.OpError, OSError)):
+            run_fn(first)
+        assert told_epochs(caplog) == [1, 2]
+        assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+        # Another recipe is another training.
+        other = fn_args(tmp_path / "data", transform_graph, replace(recipe, seed=1))
+        other.custom_config["checkpoints"] = first.custom_config["checkpoints"]
+        run_fn(other)
+        assert told_epochs(caplog) == [1, 2]
+
+        # TFX gives the next attempt new folders.
+        second = fn_args(tmp_path / "data", transform_graph, recipe)
+        second.custom_config["checkpoints"] = first.custom_config["checkpoints"]
+        second.model_run_dir = str(tmp_path / "second")
+        second.serving_model_dir = str(tmp_path / "model")
+        run_fn(second)
+        assert told_epochs(caplog) == []
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    history = json.loads((tmp_path / "second" / "history.json").read_text())
+    assert len(history["by_epoch"]["loss"]) == 2
+    first_weights = keras.models.load_model(tmp_path / "first" / "trained.keras").get_weights()
+    second_weights = keras.models.load_model(tmp_path / "second" / "trained.keras").get_weights()
+    for one, other in zip(first_weights, second_weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_it_was_trained_on_is_told(tmp_path, transform_graph):
+    recipe = Recipe(**SMALL, epochs=1, learning_rate=0.01)
+    arguments = fn_args(tmp_path, transform_graph, recipe)
+    arguments.custom_config["devices"] = {"gpus": 0, "precision": "mixed_bfloat16", "xla": False}
+    run_fn(arguments)
+    assert json.loads((tmp_path / "run" / "properties.json").read_text()) == {
+        "device": "CPU",
+        "precision": "mixed_bfloat16",
+        "xla": "off",
+        "replicas": 1,
+        "batch_size": 8,
+    }
+    # Trained in bfloat16, kept and exported in float32.
+    trained = keras.models.load_model(tmp_path / "run" / "trained.keras")
+    assert {layer.compute_dtype for layer in trained.layers} == {"float32"}
