@@ -207,7 +207,7 @@ def choose(options: DeviceOptions, *, steps: int, batch_size: int | None = None)
 
 
 def float32_copy(network: "keras.Model") -> "keras.Model":
-    """The same network in float32 throughout, on one device: the one to export.
+    """The same network in float32 throughout, of Keras's own layers, on one device: to export.
 
     Args:
         network: what `build_resnet` returned, of any precision and under any strategy.
@@ -219,7 +219,10 @@ def float32_copy(network: "keras.Model") -> "keras.Model":
     import keras
 
     def in_float32(layer: keras.Layer) -> keras.Layer:
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+        kind = type(layer)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            kind = keras.layers.BatchNormalization  # whoever loads it need not have ours
+        return kind.from_config({**layer.get_config(), "dtype": "float32"})
 
     with _policy("float32"):
         copy = keras.models.clone_model(network, clone_function=in_float32)

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from modules.batch_norm import FusedBatchNormalization
+
 # Bottleneck blocks per stage, stages 2 to 5 (He et al. 2015, table 1, 50-layer).
 RESNET50_BLOCKS = (3, 4, 6, 3)
 RESNET50_WIDTH = 64
@@ -252,7 +254,7 @@ def _convolution(
 
 
 def _batch_norm(x: keras.KerasTensor, name: str, zero: bool = False) -> keras.KerasTensor:
-    return layers.BatchNormalization(
+    return FusedBatchNormalization(
         axis=3,
         momentum=_BATCH_NORM_MOMENTUM,
         gamma_initializer="zeros" if zero else "ones",
