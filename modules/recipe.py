@@ -83,7 +83,8 @@ class Recipe:
             raise RecipeError(f"train.sizes must end at the full size, 1.0. Received: {self.sizes}")
         if abs(sum(share for share, _ in self.sizes) - 1) > 1e-6:
             raise RecipeError(f"train.sizes must have shares that sum to 1. Received: {self.sizes}")
-        for _, relative in self.sizes:
+        for share, relative in self.sizes:
+            _check("a share in train.sizes", share, 0, 1)
             _check("a size in train.sizes", relative, 0.25, 1.0)
 
     def to_dict(self) -> dict[str, Any]:

@@ -113,6 +113,10 @@ def test_the_defaults_are_the_resnet50_of_the_course():
             "train.sizes must have shares that sum to 1. Received: ((0.5, 0.5), (0.4, 1.0))",
         ),
         (
+            {"sizes": ((-0.5, 0.5), (1.5, 1.0))},
+            "a share in train.sizes must be in [0, 1]. Received: -0.5",
+        ),
+        (
             {"sizes": ((0.5, 0.2), (0.5, 1.0))},
             "a size in train.sizes must be in [0.25, 1]. Received: 0.2",
         ),
