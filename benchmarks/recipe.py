@@ -129,24 +129,17 @@ def run_trial(
     Returns:
         What came of it, as JSON holds it.
     """
-    import keras
     import tensorflow as tf
 
-    from modules.resnet50 import build_resnet
-    from modules.trainer import train
+    from modules.training import build_network, train
     from modules.training_input import steps_per_epoch, training_batches
 
     train_on, predict = split_photographs(photographs, split)
     pixels = photographs.pixels.astype(np.float32) / 255
     labels = photographs.labels
-    keras.utils.set_random_seed(recipe.seed)
-    network = build_resnet(
-        pixels.shape[1:],
-        int(labels.max()) + 1,
-        blocks=recipe.blocks,
-        width=recipe.width,
-        zero_last_gamma=recipe.zero_last_gamma and not course,
-    )
+    if course:
+        recipe = replace(recipe, zero_last_gamma=False)
+    network = build_network(recipe, pixels.shape[1], int(labels.max()) + 1)
     held = tf.data.Dataset.from_tensor_slices((pixels[predict], labels[predict])).batch(60)
     validation = held if watch else None
     begun = time.monotonic()

@@ -21,8 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules.recipe import Recipe
-from modules.resnet50 import build_resnet
-from modules.training import make_optimizer, train
+from modules.training import build_network, make_optimizer, train
 from modules.training_input import training_batches
 
 CLASSES = 6
@@ -98,14 +97,7 @@ def ours(recipe: Recipe, pixels: np.ndarray, labels: np.ndarray) -> Timing:
 
 def _network(recipe: Recipe) -> keras.Model:
     keras.backend.clear_session()
-    keras.utils.set_random_seed(0)
-    return build_resnet(
-        (SIZE, SIZE, 3),
-        CLASSES,
-        blocks=recipe.blocks,
-        width=recipe.width,
-        zero_last_gamma=recipe.zero_last_gamma,
-    )
+    return build_network(recipe, SIZE, CLASSES)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,16 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from modules import features
 from modules.devices import DeviceOptions, choose, float32_copy
 from modules.recipe import Recipe
-from modules.resnet50 import build_resnet
 from modules.signatures import ServedModel, export
-from modules.training import train
+from modules.training import build_network, train
 from modules.training_errors import TrainingError
 from modules.training_input import read_prepared, steps_per_epoch, training_batches
 from modules.training_log import log_confusion
@@ -80,16 +78,8 @@ def run_fn(fn_args: "FnArgs") -> None:
     # A data set without such a split has the training images there.
     eval_is_new = features.EVAL not in recipe.splits and eval_count is not None
 
-    keras.utils.set_random_seed(recipe.seed)
     with devices.building():
-        network = build_resnet(
-            (image_size, image_size, 3),
-            len(class_names),
-            blocks=recipe.blocks,
-            width=recipe.width,
-            zero_last_gamma=recipe.zero_last_gamma,
-            name="ResNet",
-        )
+        network = build_network(recipe, image_size, len(class_names))
     if fn_args.base_model:
         LOGGER.info("warm start: %s", start_from(network, fn_args.base_model))
     run_dir = Path(fn_args.model_run_dir)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from modules.checkpoints import Checkpoints
 from modules.devices import Devices
 from modules.recipe import Recipe
-from modules.resnet50 import any_size
+from modules.resnet50 import any_size, build_resnet
 from modules.training_errors import OutOfMemoryError
 from modules.training_input import Batches
 from modules.training_log import TrainingLog
@@ -43,7 +43,7 @@ def train(
     """Fits the network to the batches; its weights change in place.
 
     Args:
-        network: what `build_resnet` returned, inside `devices.building()` if there are `devices`.
+        network: what `build_network` returned, inside `devices.building()` if there are `devices`.
         batches: what `training_batches` returned.
         steps_per_epoch: batches in an epoch.
         recipe: epochs, optimizer, schedule and loss.
@@ -107,6 +107,28 @@ def train(
             raise OutOfMemoryError(recipe.batch_size, size) from err
         raise
     return by_epoch
+
+
+def build_network(recipe: Recipe, image_size: int, classes: int) -> keras.Model:
+    """The recipe's network with its first weights, drawn from its seed.
+
+    Args:
+        recipe: architecture and seed; it also seeds Keras's and TensorFlow's global generators.
+        image_size: pixels a side.
+        classes: number of classes.
+
+    Returns:
+        What `build_resnet` returned, for `train`. To be called inside `devices.building()`.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    return build_resnet(
+        (image_size, image_size, 3),
+        classes,
+        blocks=recipe.blocks,
+        width=recipe.width,
+        zero_last_gamma=recipe.zero_last_gamma,
+        name="ResNet",
+    )
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import keras_tuner
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -27,8 +26,7 @@ from tfx.components.tuner.component import TunerFnResult
 from modules import features
 from modules.devices import DeviceOptions, Devices, choose
 from modules.recipe import Recipe
-from modules.resnet50 import build_resnet
-from modules.training import train
+from modules.training import build_network, train
 from modules.training_errors import TrainingError
 from modules.training_input import read_prepared, steps_per_epoch, training_batches
 from modules.training_progress import LOGGER as PROGRESS
@@ -195,16 +193,8 @@ class RecipeTuner(base_tuner.BaseTuner):
 
     def _accuracy(self, recipe: Recipe, directory: Path) -> float:
         # The same first weights and the same order in every trial: what differs are the values.
-        keras.utils.set_random_seed(recipe.seed)
-        shape = (self._image_size, self._image_size, 3)
         with self._devices.building() if self._devices else contextlib.nullcontext():
-            network = build_resnet(
-                shape,
-                self._classes,
-                blocks=recipe.blocks,
-                width=recipe.width,
-                zero_last_gamma=recipe.zero_last_gamma,
-            )
+            network = build_network(recipe, self._image_size, self._classes)
         train(
             network,
             training_batches(
@@ -218,7 +208,7 @@ class RecipeTuner(base_tuner.BaseTuner):
         # Keras's `predict_on_batch` would answer once for each GPU.
         answer = tf.function(
             lambda pixels: tf.argmax(network(pixels, training=False), axis=1),
-            input_signature=[tf.TensorSpec([None, *shape])],
+            input_signature=[tf.TensorSpec([None, *network.input_shape[1:]])],
         )
         right = [answer(pixels) == labels for pixels, labels in self._eval_images]
         return float(tf.reduce_mean(tf.cast(tf.concat(right, axis=0), tf.float32)))
