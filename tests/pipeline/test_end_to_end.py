@@ -8,6 +8,7 @@ one whose model is not good enough.
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -139,11 +140,11 @@ def test_a_second_run_reuses_everything_and_pushes_nothing(
 def test_a_killed_run_is_finished_by_the_next(
     first: dict[str, Any], images: Path, workspace: Path
 ) -> None:
-    changed = (*SETTINGS, "train.seed=1", "evaluate.min_accuracy_change=-1")
+    changed = (*SETTINGS, "train.seed=1", "train.epochs=60", "evaluate.min_accuracy_change=-1")
     with subprocess.Popen(
         command(images, workspace, *changed), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as victim:
-        worker = _wait_for_trainer(workspace, victim)
+        worker = _wait_for_an_epoch(workspace, victim)
         os.kill(worker, signal.SIGKILL)
         _, errors = victim.communicate(timeout=60)
     assert victim.returncode == 1
@@ -154,25 +155,29 @@ def test_a_killed_run_is_finished_by_the_next(
     states = {name: component["state"] for name, component in again["components"].items()}
     assert states["Transform"] == "reused"
     assert states["Trainer"] == "done"
+    assert re.search(r"going on after epoch \d+ of 60", Path(again["log"]).read_text())
+    assert list(_checkpoints(workspace).iterdir()) == []
     assert again["pushed_version"] > first["pushed_version"]
     assert versions(workspace) == [str(first["pushed_version"]), str(again["pushed_version"])]
 
 
-def _wait_for_trainer(workspace: Path, victim: subprocess.Popen[bytes]) -> int:
-    """The process id of the worker, once its Trainer is at work."""
+def _checkpoints(workspace: Path) -> Path:
+    return workspace / "artifacts" / "colours" / "checkpoints"
+
+
+def _wait_for_an_epoch(workspace: Path, victim: subprocess.Popen[bytes]) -> int:
+    """The process id of the worker, once its Trainer has kept an epoch."""
     import psutil
 
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert victim.poll() is None, victim.communicate()
-        newest = max((workspace / "runs" / "colours").iterdir(), key=lambda path: path.name)
-        events = newest / "events.jsonl"
-        if events.exists() and '"id":"Trainer","state":"running"' in events.read_text():
+        if list(_checkpoints(workspace).glob("*/checkpoint")):
             for child in psutil.Process(victim.pid).children():
                 if "pipeline.worker" in child.cmdline():
                     return child.pid
-        time.sleep(0.1)
-    raise AssertionError("the Trainer did not start")
+        time.sleep(0.02)
+    raise AssertionError("no epoch was kept")
 
 
 def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
