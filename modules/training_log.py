@@ -121,7 +121,8 @@ def _draw(counts: np.ndarray, class_names: Sequence[str], title: str) -> bytes:
     axes = figure.add_subplot()
     # Each row by its own images, so that a small class is seen as well as a large one.
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmax=1)
-    axes.set_xticks(range(classes), class_names, rotation=90 if classes > 8 else 0)
+    is_crowded = classes > 8 or max(map(len, class_names)) > 6
+    axes.set_xticks(range(classes), class_names, rotation=90 if is_crowded else 0)
     axes.set_yticks(range(classes), class_names)
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
     if classes <= 30:
