@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from modules.adamw import FusedAdamW
 from modules.checkpoints import Checkpoints
 from modules.devices import Devices
 from modules.recipe import Recipe
@@ -140,10 +141,7 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         warmup_steps=warmup,
         decay_steps=max(1, steps - warmup),
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
-    # Decay shrinks what a batch norm undoes or a bias cannot use (He et al. 2018, section 3.1).
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+    return FusedAdamW(schedule, recipe.weight_decay)
 
 
 def _build(model: keras.Model, classes: int) -> None:
