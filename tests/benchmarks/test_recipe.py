@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import recipe
 from benchmarks.recipe import Photographs, main, read_photographs, recipe_with, split_photographs
+from benchmarks.recipe_table import table
 from modules.recipe import Recipe
 
 FOLDS = [f"fold-{number}" for number in range(1, 6)]
@@ -94,3 +95,18 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, monkeypatch, course):
     main([*arguments, "--split", "eval", "test"])
     assert len(calls) == 2
     assert len((tmp_path / "out").read_text().splitlines()) == 2
+
+
+def test_the_table_pools_seeds_and_folds():
+    result = {"right_without_twin": 8, "of_without_twin": 8, "images_seen": 1234}
+    rows = table(
+        [
+            {**result, "name": "a", "split": "test", "right": 9, "of": 10, "accuracy": 0.9},
+            {**result, "name": "a", "split": "test", "right": 7, "of": 10, "accuracy": 0.7},
+            {**result, "name": "a", "split": "fold-1", "right": 10, "of": 10, "accuracy": 1.0},
+        ]
+    ).splitlines()
+    assert rows[2:] == [
+        "| a | test | 2 | 0.8000 (16 of 20) | 0.584-0.919 | 0.7000 | 1.0000 | 1,234 |",
+        "| a | fold | 1 | 1.0000 (10 of 10) | 0.722-1.000 | 1.0000 | 1.0000 | 1,234 |",
+    ]
