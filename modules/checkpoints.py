@@ -78,11 +78,6 @@ class Checkpoints:
         self._metrics.value = dict(by_epoch)
         self._manager.save(checkpoint_number=epoch)
 
-    def delete(self) -> None:
-        """Removes them all: the training has ended, and its result is elsewhere."""
-        if tf.io.gfile.exists(self._directory):
-            tf.io.gfile.rmtree(self._directory)
-
 
 class _Json(tf.train.experimental.PythonState):
     """A value that travels in a checkpoint as JSON."""

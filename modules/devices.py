@@ -158,13 +158,15 @@ def choose(options: DeviceOptions, *, steps: int, batch_size: int | None = None)
     import tensorflow as tf
 
     found = tf.config.get_visible_devices("GPU")
-    hidden = None if found else hidden_gpu(built_with_cuda=tf.test.is_built_with_cuda())
+    hidden = None
+    if not found and options.gpus != 0:
+        hidden = hidden_gpu(built_with_cuda=tf.test.is_built_with_cuda())
     count = len(found) if options.gpus is None else options.gpus
     reason = ""
     if hidden:
         reason = f"{hidden.found}; {hidden.remedy}"
     elif not count:
-        reason = "devices.gpus is 0" if found else "there is no GPU"
+        reason = "there is no GPU" if options.gpus is None else "devices.gpus is 0"
 
     if count > len(found):
         raise DeviceError(

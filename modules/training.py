@@ -17,7 +17,7 @@ from modules.checkpoints import Checkpoints
 from modules.devices import Devices
 from modules.recipe import Recipe
 from modules.resnet50 import any_size, build_resnet
-from modules.training_errors import OutOfMemoryError
+from modules.training_errors import DiskFullError, OutOfMemoryError
 from modules.training_input import Batches
 from modules.training_log import TrainingLog
 from modules.training_progress import Progress
@@ -26,6 +26,7 @@ LOGGER = logging.getLogger(__name__)
 
 LEARNING_RATE = "learning_rate"  # among the metrics by epoch: after the epoch's last step
 # What TensorFlow raises for want of memory; on a GPU also as an internal error of CUDA's.
+_DISK_FULL = "no space left on device"
 _OUT_OF_MEMORY = ("out of memory", "out_of_memory", "oom when allocating")
 
 
@@ -61,7 +62,7 @@ def train(
         them.
 
     Raises:
-        TrainingError: the loss is not a number, or the memory does not suffice.
+        TrainingError: the loss is not a number, or memory or disk do not suffice.
     """
     steps = recipe.epochs * steps_per_epoch
     classes = network.output_shape[-1]
@@ -102,9 +103,12 @@ def train(
             verbose=0,
         )
     except (tf.errors.OpError, MemoryError) as err:
-        if isinstance(err, tf.errors.ResourceExhaustedError | MemoryError) or any(
-            words in str(err).lower() for words in _OUT_OF_MEMORY
-        ):
+        text = str(err).lower()
+        # To TensorFlow a full disk is an exhausted resource as well.
+        if _DISK_FULL in text:
+            raise DiskFullError(checkpoints or str(run_dir)) from err
+        exhausted = isinstance(err, tf.errors.ResourceExhaustedError | MemoryError)
+        if exhausted or any(words in text for words in _OUT_OF_MEMORY):
             raise OutOfMemoryError(recipe.batch_size, size) from err
         raise
     return by_epoch

@@ -17,3 +17,13 @@ class OutOfMemoryError(TrainingError):
                 else "a smaller image_size or train.width"
             )
         )
+
+
+class DiskFullError(TrainingError):
+    """What a training keeps or logs does not fit on the disk."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"the disk of {directory} is full: make room and give the same command again. The "
+            "training goes on after the last epoch that was kept"
+        )

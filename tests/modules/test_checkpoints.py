@@ -5,7 +5,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from modules.checkpoints import Checkpoints
 from modules.resnet50 import build_resnet
@@ -86,14 +85,6 @@ def test_another_network_takes_nothing_up(tmp_path, caplog):
     assert Checkpoints(str(tmp_path), other).restore() == {}
     assert_same_state(other, before)
     assert "passed over" in caplog.text
-
-
-def test_deleting_leaves_nothing(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path / "one"), compiled(0))
-    checkpoints.save(1, {})
-    checkpoints.delete()
-    assert not tf.io.gfile.exists(str(tmp_path / "one"))
-    checkpoints.delete()  # nothing to do
 
 
 def test_without_one_that_can_be_read_the_model_is_as_it_was(tmp_path):

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from modules import devices as devices_module
+from modules.batch_norm import FusedBatchNormalization
 from modules.devices import (
     XLA_MIN_STEPS,
     DeviceError,
@@ -511,3 +512,10 @@ def test_a_float32_copy_is_one_of_its_own():
     np.testing.assert_array_equal(copy(images), network(images))
     copy.get_layer("conv1").kernel.assign_add(tf.ones_like(copy.get_layer("conv1").kernel))
     assert not np.array_equal(copy.get_layer("conv1").kernel, network.get_layer("conv1").kernel)
+
+
+def test_a_float32_copy_has_keras_s_own_layers_alone():
+    network = build_resnet((32, 32, 3), 2, blocks=(1,), width=4)
+    assert any(type(layer) is FusedBatchNormalization for layer in network.layers)
+    copied = float32_copy(network)
+    assert all(type(layer).__module__.startswith("keras.") for layer in copied.layers)

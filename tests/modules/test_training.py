@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
+from modules.adamw import FusedAdamW
 from modules.recipe import Augmentation, Recipe
 from modules.resnet50 import build_resnet
 from modules.training import train
@@ -233,6 +234,44 @@ def test_progress_goes_on_counting(tmp_path, caplog):
     told = [record.progress for record in caplog.records if hasattr(record, "progress")]
     assert {one["epoch"] for one in told} == {3}
     assert told[-1]["eta_s"] == 0
+
+
+def test_a_full_disk_is_told_as_one_and_loses_nothing(tmp_path, uninterrupted):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a disk to fill can be mounted by root alone")
+    try:
+        (disk / "filling").write_bytes(b"-" * 250_000)
+        with pytest.raises(TrainingError) as caught:
+            kept(disk)
+        assert str(caught.value) == (
+            f"the disk of {disk}/checkpoints is full: make room and give the same command again. "
+            "The training goes on after the last epoch that was kept"
+        )
+        (disk / "filling").unlink()
+        weights, history, _ = kept(disk)
+    finally:
+        # Lazily: the failed training's log is still open.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    assert history == uninterrupted[1]
+    for one, other in zip(weights, uninterrupted[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_step_is_traced_once(tmp_path, monkeypatch):
+    updated = []
+    update_step = FusedAdamW.update_step
+
+    def counted(self, gradient, variable, learning_rate):
+        updated.append(variable.name)
+        return update_step(self, gradient, variable, learning_rate)
+
+    monkeypatch.setattr(FusedAdamW, "update_step", counted)
+    sizes = ((0.5, 0.5), (0.5, 1.0))
+    network, _ = fit(tmp_path, Recipe(**{**SMALL, "sizes": sizes}, epochs=2))
+    assert len(updated) == len(network.trainable_weights)
 
 
 def test_too_large_a_batch_names_one_to_try(tmp_path):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -145,10 +146,13 @@ def test_a_killed_run_is_finished_by_the_next(
         command(images, workspace, *changed), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as victim:
         worker = _wait_for_an_epoch(workspace, victim)
+        # What TensorFlow reads before anything can be asked of it.
+        assert psutil.Process(worker).environ()["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
         os.kill(worker, signal.SIGKILL)
         _, errors = victim.communicate(timeout=60)
     assert victim.returncode == 1
     assert b"killed by SIGKILL" in errors
+    assert b"If memory ran out: --set train.batch_size=16 needs less." in errors
     assert versions(workspace) == [str(first["pushed_version"])]
 
     again = run(images, workspace, *changed)
@@ -167,8 +171,6 @@ def _checkpoints(workspace: Path) -> Path:
 
 def _wait_for_an_epoch(workspace: Path, victim: subprocess.Popen[bytes]) -> int:
     """The process id of the worker, once its Trainer has kept an epoch."""
-    import psutil
-
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert victim.poll() is None, victim.communicate()
