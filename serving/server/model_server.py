@@ -58,6 +58,7 @@ class ModelServer:
         """
         self._check_port()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
+        from serving.server.inference.options import InferenceOptions
         from serving.server.model_service import ModelService
         from serving.server.models import Models
         from serving.server.prediction_service import PredictionService
@@ -92,7 +93,7 @@ class ModelServer:
             return None
         models = Models({options.model_name: store})
         prediction = PredictionService(
-            models, as_content=options.enable_serialization_as_tensor_content
+            models, InferenceOptions(as_content=options.enable_serialization_as_tensor_content)
         )
         self._listen([prediction.handler(), ModelService(models).handler()])
         return version

@@ -31,11 +31,12 @@ class ModelService:
             NAME, {"GetModelStatus": (self.get_model_status, protos.GetModelStatusRequest)}
         )
 
-    def get_model_status(self, request: Any) -> Any:
+    def get_model_status(self, request: Any, deadline: float | None = None) -> Any:
         """Tells the states of a model's versions, newest first.
 
         Args:
             request: a GetModelStatusRequest; with a version number, only that version is told.
+            deadline: is not needed: nothing here takes time.
 
         Returns:
             A GetModelStatusResponse. A version that failed carries its status and message.

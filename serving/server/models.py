@@ -22,16 +22,13 @@ class Models(Generic[T]):
         return self._stores.get(name)
 
     @contextmanager
-    def lease(self, request: Any) -> Iterator[Lease[T]]:
-        """Holds the version that `request.model_spec` asks for.
+    def lease(self, spec: Any) -> Iterator[Lease[T]]:
+        """Holds the version that a ModelSpec asks for.
 
         Raises:
-            InvalidArgumentError: no spec, no name, or a label (none are assigned yet).
+            InvalidArgumentError: no name, or a label (none are assigned yet).
             NotFoundError: the model or the version is not loaded.
         """
-        if not request.HasField("model_spec"):
-            raise InvalidArgumentError("Missing ModelSpec")
-        spec = request.model_spec
         if not spec.name:
             raise InvalidArgumentError("ModelSpec has no name specified.")
         if spec.version_label:

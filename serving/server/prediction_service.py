@@ -1,39 +1,39 @@
-"""tensorflow.serving.PredictionService: Predict and GetModelMetadata.
+"""tensorflow.serving.PredictionService: each RPC leases the version asked for, and answers.
 
-    PredictRequest -> ModelSpec -> lease -> signature -> arrays -> run -> arrays -> PredictResponse
+    request -> model_spec -> lease -> inference.<rpc>.answer -> response
 
-The checks, their order and their words are those of TF Serving's `predict_util.cc` and
-`get_model_metadata_impl.cc`.
+gRPC and REST both come through here.
 """
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc
-import numpy as np
 
-from serving import protos, tensors
+from serving import protos
 from serving.server import rpc
-from serving.server.errors import FailedPreconditionError, InvalidArgumentError
+from serving.server.errors import InvalidArgumentError
+from serving.server.inference import metadata, predict
+from serving.server.inference.options import InferenceOptions
 from serving.server.models import Models
-from serving.server.saved_model import SavedModel
 
 NAME = "tensorflow.serving.PredictionService"
-_DEFAULT_SIGNATURE = "serving_default"
-_SIGNATURE_DEF = "signature_def"
 
 
 class PredictionService:
     """Answers the RPCs of PredictionService.
 
+    Every method takes the request message and, where the model runs, the `deadline` at which the
+    caller stops waiting (seconds of `time.monotonic`, None for none); it returns the response
+    message and raises RequestError with TF Serving's status and text.
+
     Args:
         models: what is served.
-        as_content: answer with `tensor_content` instead of the typed fields.
+        options: how requests are answered.
     """
 
-    def __init__(self, models: Models[SavedModel], *, as_content: bool = False) -> None:
+    def __init__(self, models: Models[Any], options: InferenceOptions | None = None) -> None:
         self._models = models
-        self._as_content = as_content
+        self._options = options or InferenceOptions()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a grpc server needs to answer this service."""
@@ -45,113 +45,19 @@ class PredictionService:
             },
         )
 
-    def predict(self, request: Any) -> Any:
-        """Runs a signature on the request's tensors.
+    def predict(self, request: Any, deadline: float | None = None) -> Any:
+        """PredictRequest -> PredictResponse."""
+        _check_spec(request)
+        with self._models.lease(request.model_spec) as lease:
+            return predict.answer(request, lease, self._options, deadline)
 
-        Args:
-            request: a PredictRequest.
-
-        Returns:
-            A PredictResponse: the outputs asked for (all, if the filter is empty), and the spec of
-            the version and the signature that answered.
-
-        Raises:
-            RequestError: with TF Serving's status and text.
-        """
-        with self._models.lease(request) as lease:
-            key = request.model_spec.signature_name or _DEFAULT_SIGNATURE
-            signature = lease.servable.signature_defs.get(key)
-            if signature is None:
-                raise FailedPreconditionError(f'Serving signature key "{key}" not found.')
-            arrays = _read_inputs(request.inputs, signature)
-            outputs = _chosen_outputs(request.output_filter, signature)
-            results = lease.servable.run(key, arrays, outputs)
-            response = protos.PredictResponse()
-            response.model_spec.name = request.model_spec.name
-            response.model_spec.signature_name = key
-            response.model_spec.version.value = lease.version
-        for name, array in zip(outputs, results, strict=True):
-            tensors.encode(array, response.outputs[name], as_content=self._as_content)
-        return response
-
-    def get_model_metadata(self, request: Any) -> Any:
-        """Tells the signatures of a model.
-
-        Args:
-            request: a GetModelMetadataRequest; "signature_def" is the one field there is.
-
-        Returns:
-            A GetModelMetadataResponse with a SignatureDefMap in its Any.
-
-        Raises:
-            RequestError: with TF Serving's status and text.
-        """
-        if not request.HasField("model_spec"):
-            raise InvalidArgumentError("Missing ModelSpec")
-        if not request.metadata_field:
-            raise InvalidArgumentError(
-                "GetModelMetadataRequest must specify at least one metadata_field"
-            )
-        for field in request.metadata_field:
-            if field != _SIGNATURE_DEF:
-                raise InvalidArgumentError(f"Metadata field {field} is not supported")
-        response = protos.GetModelMetadataResponse()
-        with self._models.lease(request) as lease:
-            response.model_spec.name = request.model_spec.name
-            response.model_spec.version.value = lease.version
-            signatures = protos.SignatureDefMap(signature_def=lease.servable.signature_defs)
-        response.metadata[_SIGNATURE_DEF].Pack(signatures)
-        return response
+    def get_model_metadata(self, request: Any, deadline: float | None = None) -> Any:
+        """GetModelMetadataRequest -> GetModelMetadataResponse."""
+        metadata.check(request)
+        with self._models.lease(request.model_spec) as lease:
+            return metadata.answer(request, lease)
 
 
-def _read_inputs(sent: Mapping[str, Any], signature: Any) -> dict[str, np.ndarray]:
-    wanted = signature.inputs
-    # An input that is left out may have a default in the signature.
-    if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
-        raise InvalidArgumentError(
-            f"input size does not match signature: {len(sent)}!={len(wanted)} "
-            f"len({_names(sent)}) != len({_names(wanted)}). "
-            f"Sent extra: {_names(set(sent) - set(wanted))}. "
-            f"Missing but required: {_names(set(wanted) - set(sent))}."
-        )
-    arrays = {}
-    for name in sorted(wanted):
-        if name in sent:
-            proto = sent[name]
-        elif name in signature.defaults:
-            proto = signature.defaults[name]
-        else:
-            defaults = ",".join(sorted(signature.defaults))
-            raise InvalidArgumentError(
-                f"Signature input alias: {name}(feed name: {wanted[name].name}) not found in "
-                "request and no default value provided. Inputs expected to be in the request "
-                f"{_names(sent)}, or default input alias set: {defaults}"
-            )
-        try:
-            arrays[name] = tensors.decode(proto)
-        except (tensors.TensorError, MemoryError) as error:
-            raise InvalidArgumentError(f"tensor parsing error: {name}") from error
-    if unused := set(sent) - set(wanted):
-        raise InvalidArgumentError(
-            f"Inputs contains invalid name. Used request inputs: "
-            f"{','.join(sorted(set(sent) - unused))}, request input: {','.join(sorted(sent))}"
-        )
-    return arrays
-
-
-def _chosen_outputs(output_filter: Iterable[str], signature: Any) -> list[str]:
-    chosen: list[str] = []
-    for name in output_filter:
-        if name not in signature.outputs:
-            raise InvalidArgumentError(
-                f"output tensor alias not found in signature: {name} Outputs expected to be in the "
-                f"set {_names(signature.outputs)}."
-            )
-        if name in chosen:
-            raise InvalidArgumentError(f"duplicate output tensor alias: {name}")
-        chosen.append(name)
-    return chosen or sorted(signature.outputs)
-
-
-def _names(names: Iterable[str]) -> str:
-    return "{" + ",".join(sorted(names)) + "}"
+def _check_spec(request: Any) -> None:
+    if not request.HasField("model_spec"):
+        raise InvalidArgumentError("Missing ModelSpec")

@@ -5,6 +5,7 @@ start a request whose caller has stopped waiting.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,17 +16,21 @@ from serving.server.errors import RequestError
 log = logging.getLogger(__name__)
 
 
-def unary_handler(method: Callable[[Any], Any], request_type: Any) -> grpc.RpcMethodHandler:
+def unary_handler(
+    method: Callable[[Any, float | None], Any], request_type: Any
+) -> grpc.RpcMethodHandler:
     """The handler of one RPC.
 
     Args:
-        method: takes a `request_type`, returns the response message, raises `RequestError`.
+        method: takes a `request_type` and the deadline (seconds of `time.monotonic`; None if the
+            caller waits for ever), returns the response message, raises `RequestError`.
         request_type: the message class of its requests.
     """
 
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            return method(request)
+            remaining_s = context.time_remaining()
+            return method(request, None if remaining_s is None else time.monotonic() + remaining_s)
         except RequestError as error:
             context.abort(error.code, error.message)
         except Exception:
@@ -40,7 +45,7 @@ def unary_handler(method: Callable[[Any], Any], request_type: Any) -> grpc.RpcMe
 
 
 def service(
-    name: str, methods: Mapping[str, tuple[Callable[[Any], Any], Any]]
+    name: str, methods: Mapping[str, tuple[Callable[[Any, float | None], Any], Any]]
 ) -> grpc.GenericRpcHandler:
     """The handler of a service.
 

@@ -1,4 +1,4 @@
-"""One loaded SavedModel: signatures by name, run on numpy arrays.
+"""One loaded SavedModel: its signatures, and a graph to run on numpy arrays.
 
 A TF 1 session runs the graph, as in TF Serving: inputs are fed by tensor name and only the outputs
 asked for are computed; declared shapes are not checked, kernels check what they need. One call
@@ -22,7 +22,7 @@ from tensorflow.core.protobuf import config_pb2
 from serving import tensors
 from serving.server.errors import InvalidArgumentError, ModelError, status_code
 
-# Every set of outputs that is asked for has a pruned graph of its own; these many are kept.
+# Every pair of what is fed and what is fetched has a pruned graph of its own; these many are kept.
 _PLANS_KEPT = 64
 
 
@@ -59,9 +59,8 @@ class SessionOptions:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A signature pruned to some outputs: inputs in the order of feeding, and the compiled call."""
+    """The graph between some tensors: the types to feed, in order, and the compiled call."""
 
-    inputs: tuple[str, ...]
     dtypes: tuple[tf.DType, ...]
     call: Callable[..., list[Any]]
 
@@ -91,33 +90,39 @@ class SavedModel:
                 )
             self.signature_defs: dict[str, Any] = dict(meta_graph.signature_def)
             # Pruned and optimised now: a new version takes over when its answers are cheap.
-            for name, signature in self.signature_defs.items():
-                if all(info.name for info in signature.inputs.values()) and signature.inputs:
-                    self._plan(name, tuple(signature.outputs))
+            for signature in self.signature_defs.values():
+                feeds = [info.name for info in signature.inputs.values()]
+                if feeds and all(feeds):
+                    fetches = (signature.outputs[name].name for name in sorted(signature.outputs))
+                    self._plan(tuple(sorted(feeds)), tuple(fetches))
         except Exception as error:
             self.close()
             raise _load_error(error, options.tags) from error
 
     def run(
-        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+        self,
+        feeds: Mapping[str, np.ndarray],
+        fetches: Sequence[str],
+        deadline: float | None = None,
     ) -> list[np.ndarray]:
-        """Computes `outputs` of a signature.
+        """Computes tensors of the graph.
 
         Args:
-            signature: a key of `signature_defs`.
-            inputs: one array for each input of the signature, by input name; any shape.
-            outputs: names of the signature's outputs.
+            feeds: an array of any shape for each tensor that is fed, by the tensor's name.
+            fetches: names of the tensors to compute.
+            deadline: when the caller stops waiting; a run that has begun is not broken off.
 
         Returns:
-            One array for each name in `outputs`, in that order; strings as `bytes` objects.
+            One array for each name in `fetches`, in that order; strings as `bytes` objects.
 
         Raises:
-            InvalidArgumentError: an input has another type than the graph's.
+            InvalidArgumentError: an array has another type than the tensor.
             ModelError: the graph failed; status and text are the kernel's.
         """
         try:
-            plan = self._plan(signature, tuple(outputs))
-            arrays = [inputs[name] for name in plan.inputs]
+            names = tuple(sorted(feeds))
+            plan = self._plan(names, tuple(fetches))
+            arrays = [feeds[name] for name in names]
             for position, (array, dtype) in enumerate(zip(arrays, plan.dtypes, strict=True)):
                 _check_dtype(position, array, dtype)
             return [_as_array(value) for value in plan.call(*arrays)]
@@ -132,11 +137,7 @@ class SavedModel:
         del self._graph, self._session, self._plan
         gc.collect()
 
-    def _make_plan(self, signature: str, outputs: tuple[str, ...]) -> _Plan:
-        definition = self.signature_defs[signature]
-        inputs = tuple(sorted(definition.inputs))
-        feeds = [definition.inputs[name].name for name in inputs]
-        fetches = [definition.outputs[name].name for name in outputs]
+    def _make_plan(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> _Plan:
         self._check_fetches(fetches)
         try:
             dtypes = tuple(self._graph.get_tensor_by_name(feed).dtype.base_dtype for feed in feeds)
@@ -147,7 +148,7 @@ class SavedModel:
         call = self._session._make_callable_from_options(
             config_pb2.CallableOptions(feed=feeds, fetch=fetches)
         )
-        return _Plan(inputs, dtypes, call)
+        return _Plan(dtypes, call)
 
     def _check_fetches(self, fetches: Sequence[str]) -> None:
         """Refuses operations without output, which MakeCallable takes and then fails on.
