@@ -1,0 +1,1 @@
+"""The files that flags name: protobuf messages in text format."""
