@@ -8,7 +8,7 @@ the server's log and none on the wire.
 
 import grpc
 
-MAX_MESSAGE_CHARS = 1024
+MAX_MESSAGE_BYTES = 1024
 _TRUNCATED = "...TRUNCATED"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -20,9 +20,14 @@ class RequestError(Exception):
 
     @property
     def message(self) -> str:
-        """The text as it is sent: at most 1,024 characters, and a mark where it was cut."""
-        text = str(self)
-        return text if len(text) <= MAX_MESSAGE_CHARS else text[:MAX_MESSAGE_CHARS] + _TRUNCATED
+        """The text as gRPC sends it: at most 1,024 bytes, and a mark where it was cut.
+
+        This is `grpc_status_util.cc`, but for a character that the cut would halve: it is left out.
+        """
+        encoded = str(self).encode(errors="replace")
+        if len(encoded) <= MAX_MESSAGE_BYTES:
+            return encoded.decode()
+        return encoded[:MAX_MESSAGE_BYTES].decode(errors="ignore") + _TRUNCATED
 
 
 class InvalidArgumentError(RequestError):
@@ -41,6 +46,36 @@ class NotFoundError(RequestError):
     """No such model or version."""
 
     code = grpc.StatusCode.NOT_FOUND
+
+
+class InternalError(RequestError):
+    """The model is not what it says it is."""
+
+    code = grpc.StatusCode.INTERNAL
+
+
+class UnimplementedError(RequestError):
+    """There is no such way to answer."""
+
+    code = grpc.StatusCode.UNIMPLEMENTED
+
+
+class UnavailableError(RequestError):
+    """Not now: the same request may succeed later."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+class ResourceExhaustedError(RequestError):
+    """The request waited for its turn until its caller had gone."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class DeadlineExceededError(RequestError):
+    """The request's time was over before it was answered."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 class ModelError(RequestError):
