@@ -36,12 +36,15 @@ def _tensorflow_not_executed() -> Iterator[None]:
 with _tensorflow_not_executed():
     from tensorflow.core.framework import tensor_pb2, types_pb2
     from tensorflow_serving.apis import (
+        classification_pb2,
         get_model_metadata_pb2,
         get_model_status_pb2,
+        inference_pb2,
         model_pb2,
         model_service_pb2_grpc,
         predict_pb2,
         prediction_service_pb2_grpc,
+        regression_pb2,
     )
 
 TensorProto = tensor_pb2.TensorProto
@@ -55,5 +58,11 @@ GetModelMetadataResponse = get_model_metadata_pb2.GetModelMetadataResponse
 ModelVersionStatus = get_model_status_pb2.ModelVersionStatus
 GetModelStatusRequest = get_model_status_pb2.GetModelStatusRequest
 GetModelStatusResponse = get_model_status_pb2.GetModelStatusResponse
+ClassificationRequest = classification_pb2.ClassificationRequest
+ClassificationResponse = classification_pb2.ClassificationResponse
+RegressionRequest = regression_pb2.RegressionRequest
+RegressionResponse = regression_pb2.RegressionResponse
+MultiInferenceRequest = inference_pb2.MultiInferenceRequest
+MultiInferenceResponse = inference_pb2.MultiInferenceResponse
 PredictionServiceStub = prediction_service_pb2_grpc.PredictionServiceStub
 ModelServiceStub = model_service_pb2_grpc.ModelServiceStub
