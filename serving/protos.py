@@ -43,9 +43,11 @@ with _tensorflow_not_executed():
         model_pb2,
         model_service_pb2_grpc,
         predict_pb2,
+        prediction_log_pb2,
         prediction_service_pb2_grpc,
         regression_pb2,
     )
+    from tensorflow_serving.config import model_server_config_pb2
 
 TensorProto = tensor_pb2.TensorProto
 DataType = types_pb2.DataType
@@ -64,5 +66,7 @@ RegressionRequest = regression_pb2.RegressionRequest
 RegressionResponse = regression_pb2.RegressionResponse
 MultiInferenceRequest = inference_pb2.MultiInferenceRequest
 MultiInferenceResponse = inference_pb2.MultiInferenceResponse
+PredictionLog = prediction_log_pb2.PredictionLog
+ModelServerConfig = model_server_config_pb2.ModelServerConfig
 PredictionServiceStub = prediction_service_pb2_grpc.PredictionServiceStub
 ModelServiceStub = model_service_pb2_grpc.ModelServiceStub
