@@ -1,18 +1,20 @@
 """tensorflow.serving.PredictionService: each RPC leases the version asked for, and answers.
 
-    request -> model_spec -> lease -> inference.<rpc>.answer -> response
+    request -> model_spec -> lease -> inference.<rpc>.answer -> response (-> request log)
 
 gRPC and REST both come through here.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 
 from serving import protos
+from serving.request_log import RequestLog
 from serving.server import rpc
 from serving.server.errors import InvalidArgumentError
-from serving.server.inference import metadata, predict
+from serving.server.inference import classify, metadata, multi_inference, predict, regress
 from serving.server.inference.options import InferenceOptions
 from serving.server.models import Models
 
@@ -29,11 +31,18 @@ class PredictionService:
     Args:
         models: what is served.
         options: how requests are answered.
+        request_log: is told the requests that were answered; None for none.
     """
 
-    def __init__(self, models: Models[Any], options: InferenceOptions | None = None) -> None:
+    def __init__(
+        self,
+        models: Models[Any],
+        options: InferenceOptions | None = None,
+        request_log: RequestLog | None = None,
+    ) -> None:
         self._models = models
         self._options = options or InferenceOptions()
+        self._request_log = request_log
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a grpc server needs to answer this service."""
@@ -41,6 +50,9 @@ class PredictionService:
             NAME,
             {
                 "Predict": (self.predict, protos.PredictRequest),
+                "Classify": (self.classify, protos.ClassificationRequest),
+                "Regress": (self.regress, protos.RegressionRequest),
+                "MultiInference": (self.multi_inference, protos.MultiInferenceRequest),
                 "GetModelMetadata": (self.get_model_metadata, protos.GetModelMetadataRequest),
             },
         )
@@ -48,14 +60,37 @@ class PredictionService:
     def predict(self, request: Any, deadline: float | None = None) -> Any:
         """PredictRequest -> PredictResponse."""
         _check_spec(request)
-        with self._models.lease(request.model_spec) as lease:
-            return predict.answer(request, lease, self._options, deadline)
+        return self._run(predict.answer, request, request.model_spec, deadline)
+
+    def classify(self, request: Any, deadline: float | None = None) -> Any:
+        """ClassificationRequest -> ClassificationResponse."""
+        _check_spec(request)
+        return self._run(classify.answer, request, request.model_spec, deadline)
+
+    def regress(self, request: Any, deadline: float | None = None) -> Any:
+        """RegressionRequest -> RegressionResponse."""
+        _check_spec(request)
+        return self._run(regress.answer, request, request.model_spec, deadline)
+
+    def multi_inference(self, request: Any, deadline: float | None = None) -> Any:
+        """MultiInferenceRequest -> MultiInferenceResponse."""
+        spec = multi_inference.spec_of(request)
+        return self._run(multi_inference.answer, request, spec, deadline)
 
     def get_model_metadata(self, request: Any, deadline: float | None = None) -> Any:
         """GetModelMetadataRequest -> GetModelMetadataResponse."""
         metadata.check(request)
         with self._models.lease(request.model_spec) as lease:
             return metadata.answer(request, lease)
+
+    def _run(
+        self, answer: Callable[..., Any], request: Any, spec: Any, deadline: float | None
+    ) -> Any:
+        with self._models.lease(spec) as lease:
+            response = answer(request, lease, self._options, deadline)
+        if self._request_log is not None:
+            self._request_log.record(request, response)
+        return response
 
 
 def _check_spec(request: Any) -> None:

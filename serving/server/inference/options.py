@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from serving.server.metrics import Metrics
+
 DEFAULT_SIGNATURE = "serving_default"  # where a request names none
 
 
@@ -12,7 +14,9 @@ class InferenceOptions:
     Args:
         as_content: Predict answers with `tensor_content` instead of the typed fields.
         check_method_names: a signature answers only the RPC that its method name is for.
+        metrics: where the models' run times go.
     """
 
     as_content: bool = False
     check_method_names: bool = False
+    metrics: Metrics | None = None

@@ -3,15 +3,25 @@
 The checks, their order and their words are those of TF Serving's `predict_util.cc`.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from serving import protos, tensors
-from serving.server.errors import FailedPreconditionError, InvalidArgumentError
-from serving.server.inference.options import DEFAULT_SIGNATURE, InferenceOptions
+from serving.server.errors import (
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+)
+from serving.server.inference import classify, regress, specs
+from serving.server.inference.options import InferenceOptions
 from serving.server.model_store import Lease
+
+METHOD_NAME = "tensorflow/serving/predict"
+# With the check of method names on; the other RPCs' signatures can be run as they are, too.
+_METHOD_NAMES = (METHOD_NAME, classify.METHOD_NAME, regress.METHOD_NAME)
 
 
 def answer(
@@ -36,21 +46,28 @@ def answer(
         RequestError: with TF Serving's status and text.
     """
     options = options or InferenceOptions()
-    key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    key = specs.signature_key(request.model_spec)
     signature = lease.servable.signature_defs.get(key)
     if signature is None:
         raise FailedPreconditionError(f'Serving signature key "{key}" not found.')
+    if options.check_method_names and signature.method_name not in _METHOD_NAMES:
+        raise InternalError(
+            "Expected prediction signature method_name to be one of "
+            f"{{{', '.join(_METHOD_NAMES)}}}. Was: {signature.method_name}"
+        )
     arrays = _read_inputs(request.inputs, signature)
     outputs = _chosen_outputs(request.output_filter, signature)
+    started = time.perf_counter()
     results = lease.servable.run(
         {signature.inputs[name].name: array for name, array in arrays.items()},
         [signature.outputs[name].name for name in outputs],
         deadline,
     )
+    if options.metrics is not None:
+        seconds = time.perf_counter() - started
+        options.metrics.runtime_latency(request.model_spec.name, "Predict", seconds)
     response = protos.PredictResponse()
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.signature_name = key
-    response.model_spec.version.value = lease.version
+    specs.fill(response.model_spec, request.model_spec, lease.version)
     for name, array in zip(outputs, results, strict=True):
         tensors.encode(array, response.outputs[name], as_content=options.as_content)
     return response
