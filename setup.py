@@ -19,7 +19,10 @@ setup(
             for suffix in ("", ".*")
         ]
     ),
-    package_data={"data": ["schema/*.pbtxt"]},
+    package_data={
+        "data": ["schema/*.pbtxt"],
+        "serving.server.page": ["index.html", "static/*"],
+    },
     entry_points={
         "console_scripts": [
             "signs = pipeline.cli:main",

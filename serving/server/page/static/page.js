@@ -1,0 +1,241 @@
+// The page: pictures come in by five ways, wait their turn, and each gets its answer.
+//
+//   choose, drop, paste, camera, example -> add -> prepare -> classify -> show
+//
+// An entry is {name, url, image, state: "waiting" | "done" | "failed", answer, reason, item}.
+
+import { grabFrom } from "./camera.js";
+import { classify, status } from "./model.js";
+import { prepare } from "./picture.js";
+
+// Below this probability of the most probable class, the page says "not sure".
+const SURE = 0.7;
+const MOST_BARS = 10;
+const MOST_ENTRIES = 50;
+const STATUS_EVERY_MS = 3_000;
+
+const $ = (id) => document.getElementById(id);
+const entries = [];
+const classNames = new Map(); // class id -> name, as far as answers have told
+let shown = null;
+let turn = Promise.resolve();
+
+// --- Pictures come in ----------------------------------------------------------------------------
+
+function add(files) {
+  // On a phone the answer lies below the fold.
+  $("result").scrollIntoView({ block: "nearest" });
+  for (const file of files) {
+    const entry = { name: file.name || "picture", image: file, state: "waiting" };
+    entries.push(entry);
+    list(entry);
+    queue(entry);
+  }
+  while (entries.length > MOST_ENTRIES) forget(entries.shift());
+}
+
+/** One after the other: the answers come in the order of the pictures. */
+function queue(entry) {
+  entry.state = "waiting";
+  turn = turn.then(async () => {
+    show(entry);
+    try {
+      if (!entry.url) {
+        entry.image = await prepare(entry.image);
+        entry.url = URL.createObjectURL(entry.image);
+        show(entry);
+      }
+      entry.answer = await classify(entry.image);
+      entry.state = "done";
+      classNames.set(entry.answer.classId, entry.answer.className);
+    } catch (error) {
+      entry.state = "failed";
+      entry.reason = error.message;
+    }
+    show(entry);
+    tell(sentence(entry));
+  });
+}
+
+function forget(entry) {
+  entry.item.remove();
+  if (entry.url) URL.revokeObjectURL(entry.url);
+}
+
+for (const [button, input] of [["choose", "files"], ["camera", "capture"]]) {
+  $(input).addEventListener("change", () => {
+    add($(input).files);
+    $(input).value = ""; // the same file may be chosen again
+  });
+  if (button === "choose") $(button).addEventListener("click", () => $(input).click());
+}
+
+$("camera").addEventListener("click", async () => {
+  // Browsers let only pages from https or this very machine use the camera. Elsewhere a phone's own
+  // camera app takes the picture, as the file input asks it to.
+  if (!navigator.mediaDevices) return $("capture").click();
+  try {
+    const image = await grabFrom($("viewfinder"));
+    if (image) add([new File([image], "camera")]);
+  } catch (error) {
+    const refused = error.name === "NotAllowedError";
+    problem(refused ? "The browser was not allowed to use the camera." : "No camera was found.");
+  }
+});
+
+addEventListener("paste", (event) => {
+  const files = [...event.clipboardData.files];
+  if (files.length) add(files);
+  else problem("What was pasted is not a picture.");
+});
+
+let inside = 0; // dragenter and dragleave also come for each element within the page
+addEventListener("dragenter", () => document.body.classList.toggle("dragging", ++inside > 0));
+addEventListener("dragleave", () => document.body.classList.toggle("dragging", --inside > 0));
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  inside = 0;
+  document.body.classList.remove("dragging");
+  const files = [...event.dataTransfer.files];
+  if (files.length) add(files);
+  else problem("What was dropped is not a file.");
+});
+
+for (const button of document.querySelectorAll("#examples button")) {
+  const image = button.querySelector("img");
+  button.addEventListener("click", async () => {
+    try {
+      const response = await fetch(image.src);
+      add([new File([await response.blob()], image.alt)]);
+    } catch {
+      problem("The server does not answer. Is it still running?");
+    }
+  });
+}
+$("examples").hidden = !document.querySelector("#examples button");
+
+$("again").addEventListener("click", () => {
+  queue(shown);
+  $("result").focus(); // the button goes
+});
+
+// --- Answers are shown ---------------------------------------------------------------------------
+
+function show(entry) {
+  shown = entry;
+  const { answer, state } = entry;
+  $("empty").hidden = true;
+  $("answer").hidden = false;
+  $("result").setAttribute("aria-busy", state === "waiting");
+  $("picture").src = entry.url ?? "";
+  $("picture").hidden = !entry.url;
+  $("picture").alt = entry.name;
+  $("name").textContent = entry.name;
+  $("verdict").hidden = state === "failed";
+  $("problem").hidden = state !== "failed";
+  $("again").hidden = !entry.url; // a file that is no picture stays none
+  $("reason").textContent = entry.reason ?? "";
+  $("bars").replaceChildren(...(state === "done" ? bars(answer) : []));
+  $("class").textContent = state === "done" ? verdict(answer) : "…";
+  $("class").className = $("class").textContent.length > 2 ? "word" : "digit";
+  $("sureness").textContent = state === "done" ? sureness(answer) : "asking the model";
+  $("facts").textContent = state === "done" ? facts(answer) : "";
+  mark();
+}
+
+const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+const top = (answer) => answer.probabilities[answer.classId];
+const isSure = (answer) => top(answer) >= SURE;
+const verdict = (answer) => (isSure(answer) ? answer.className : "not sure");
+const facts = (answer) => `version ${answer.version} · ${answer.milliseconds.toFixed(0)} ms`;
+
+function sureness(answer) {
+  return isSure(answer)
+    ? percent(top(answer))
+    : `perhaps ${answer.className}, with ${percent(top(answer))}`;
+}
+
+function sentence(entry) {
+  if (entry.state === "failed") return `${entry.name}: ${entry.reason}`;
+  const { answer } = entry;
+  return `${entry.name}: ${verdict(answer)}, ${sureness(answer)}. ${facts(answer)}.`;
+}
+
+/** One bar for each class, in their order; the most probable ones where classes are many. */
+function bars({ classId, probabilities }) {
+  let ids = [...probabilities.keys()];
+  if (ids.length > MOST_BARS) {
+    ids = ids.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, MOST_BARS);
+  }
+  return ids.map((id) => {
+    const row = copy("bar");
+    row.classList.toggle("top", id === classId);
+    // The server tells the name of a class only when it is the answer; until then it has a number.
+    row.querySelector(".name").textContent = classNames.get(id) ?? id;
+    row.querySelector(".fill").style.setProperty("--share", probabilities[id]);
+    row.querySelector(".share").textContent = percent(probabilities[id]);
+    return row;
+  });
+}
+
+function list(entry) {
+  entry.item = copy("entry");
+  entry.item.querySelector("button").addEventListener("click", () => show(entry));
+  $("history").prepend(entry.item);
+  $("earlier").hidden = false;
+}
+
+/** Brings the list of pictures up to date. */
+function mark() {
+  for (const entry of entries) {
+    const button = entry.item.querySelector("button");
+    const image = button.querySelector("img");
+    const { state, answer } = entry;
+    if (entry.url && !image.src) image.src = entry.url;
+    image.hidden = !entry.url;
+    button.querySelector(".class").textContent =
+      state === "done" ? verdict(answer) : state === "failed" ? "failed" : "…";
+    button.querySelector(".name").textContent = entry.name;
+    button.setAttribute("aria-pressed", entry === shown);
+  }
+}
+
+function problem(reason) {
+  const entry = { name: "", state: "failed", reason };
+  show(entry);
+  tell(reason);
+}
+
+/** Says it to a screen reader. */
+function tell(text) {
+  $("told").textContent = text;
+}
+
+const copy = (id) => $(id).content.firstElementChild.cloneNode(true);
+
+// --- The server ----------------------------------------------------------------------------------
+
+async function look() {
+  if (document.hidden) return;
+  const place = $("server");
+  let state, text;
+  try {
+    const seen = await status();
+    const loading = seen.state === "START" || seen.state === "LOADING";
+    state = seen.version ? "ready" : loading ? "waiting" : "failed";
+    text = seen.version ? `version ${seen.version}` : loading ? "loading …" : "no version is ready";
+  } catch (error) {
+    state = "failed";
+    text = error.code ? "no such model" : "the server does not answer";
+  }
+  // Only what changed is written: a screen reader says it each time.
+  if (place.textContent !== text) place.textContent = text;
+  place.dataset.state = state;
+}
+
+$("threshold").textContent =
+  `“Not sure” means that the most probable class has less than ${100 * SURE} %.`;
+look();
+setInterval(look, STATUS_EVERY_MS);
+document.addEventListener("visibilitychange", look);
