@@ -40,6 +40,7 @@ with _tensorflow_not_executed():
         get_model_metadata_pb2,
         get_model_status_pb2,
         inference_pb2,
+        model_management_pb2,
         model_pb2,
         model_service_pb2_grpc,
         predict_pb2,
@@ -68,5 +69,8 @@ MultiInferenceRequest = inference_pb2.MultiInferenceRequest
 MultiInferenceResponse = inference_pb2.MultiInferenceResponse
 PredictionLog = prediction_log_pb2.PredictionLog
 ModelServerConfig = model_server_config_pb2.ModelServerConfig
+ModelType = model_server_config_pb2.ModelType
+ReloadConfigRequest = model_management_pb2.ReloadConfigRequest
+ReloadConfigResponse = model_management_pb2.ReloadConfigResponse
 PredictionServiceStub = prediction_service_pb2_grpc.PredictionServiceStub
 ModelServiceStub = model_service_pb2_grpc.ModelServiceStub

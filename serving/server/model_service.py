@@ -1,35 +1,34 @@
-"""tensorflow.serving.ModelService: GetModelStatus.
+"""tensorflow.serving.ModelService: GetModelStatus and HandleReloadConfigRequest.
 
-The words are those of TF Serving's `get_model_status_impl.cc`.
+The words are those of TF Serving's `get_model_status_impl.cc` and `model_service_impl.cc`.
 """
 
+import logging
 from typing import Any
 
-import grpc
-
 from serving import protos
-from serving.server import rpc
-from serving.server.errors import InvalidArgumentError, NotFoundError
+from serving.server.errors import InvalidArgumentError, NotFoundError, RequestError
+from serving.server.metrics import Metrics
 from serving.server.models import Models
 
-NAME = "tensorflow.serving.ModelService"
+log = logging.getLogger(__name__)
 
 
 class ModelService:
     """Answers the RPCs of ModelService.
 
+    Every method takes the request message and the `deadline` at which the caller stops waiting
+    (seconds of `time.monotonic`, None for none), returns the response message, and raises
+    RequestError with TF Serving's status and text.
+
     Args:
         models: what is served.
+        metrics: what a reload may ask the increase of.
     """
 
-    def __init__(self, models: Models[Any]) -> None:
+    def __init__(self, models: Models[Any], metrics: Metrics) -> None:
         self._models = models
-
-    def handler(self) -> grpc.GenericRpcHandler:
-        """What a grpc server needs to answer this service."""
-        return rpc.service(
-            NAME, {"GetModelStatus": (self.get_model_status, protos.GetModelStatusRequest)}
-        )
+        self._metrics = metrics
 
     def get_model_status(self, request: Any, deadline: float | None = None) -> Any:
         """Tells the states of a model's versions, newest first.
@@ -63,4 +62,39 @@ class ModelService:
             )
             told.status.error_code = status.error.code.value[0] if status.error else 0
             told.status.error_message = str(status.error) if status.error else ""
+        return response
+
+    def handle_reload_config(self, request: Any, deadline: float | None = None) -> Any:
+        """Serves another list of models, once those that are new are available.
+
+        Args:
+            request: a ReloadConfigRequest with a `model_config_list`.
+            deadline: when the caller stops waiting, in seconds of `time.monotonic`.
+
+        Returns:
+            A ReloadConfigResponse: status OK, and by how much each metric that the request names
+            has grown meanwhile.
+
+        Raises:
+            RequestError: with TF Serving's status and text.
+        """
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise InvalidArgumentError(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
+                "ModelConfigList is currently supported"
+            )
+        for index, model in enumerate(request.config.model_config_list.config):
+            log.info("Config entry %d: %s at %s", index, model.name, model.base_path)
+        names = dict.fromkeys(request.metric_names)
+        before = {name: self._metrics.value(name) for name in names}
+        try:
+            self._models.reconfigure(request.config, deadline)
+        except RequestError as error:
+            log.error("ReloadConfig failed: %s", error)
+            raise
+        response = protos.ReloadConfigResponse()
+        response.status.SetInParent()
+        for name in names:
+            increase = self._metrics.value(name) - before[name]
+            response.metric.add(name=name, int64_value_increase=increase)
         return response

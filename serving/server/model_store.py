@@ -1,26 +1,23 @@
-"""The versions of one model: found under a base path, loaded, leased to requests, unloaded.
+"""The versions of one model: loaded, leased to requests, unloaded.
 
-    base path -> poll -> wanted versions -> load -> AVAILABLE -> lease ... release -> unload -> END
+    want({version: folder}) -> START -> LOADING -> AVAILABLE ... lease ... -> UNLOADING -> END
 
-One thread does all of it. A new version is loaded before the old one goes, and an old one goes only
-when its last request is answered, so that a reload never fails a request. What a version must look
-like to be loaded at all:
+Each version lives in a thread of its own, from START to END, so that nothing that hangs - a load,
+a request, an unload - holds up more than its own version. (Loads of one model take turns, the
+highest version first.) An unwanted version goes by TF Serving's `AvailabilityPreservingPolicy`:
+once a wanted one is available, or nothing is wanted any more; and only when its last request is
+answered, so that a reload never fails a request.
 
-- its folder is a non-negative number (leading zeros are fine);
-- it holds `saved_model.pb`. Those who push models (TFX's Pusher, for one) write that file last, so
-  a folder without it is still being copied and is left alone until it is complete.
-
-The newest such version is wanted (TF Serving's default policy). One that cannot be loaded ends with
-its error while the old one goes on serving; it is tried again `max_retries` times, then left until
-its folder is gone. States and their order are TF Serving's (`ServableState`).
+A version that cannot be loaded is tried again `max_retries` times and then ends with its error,
+while an older one goes on serving. It begins a new life only when it was not wanted for a while
+and then is. States are TF Serving's (`ServableState`).
 """
 
 import enum
 import logging
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +28,6 @@ import grpc
 from serving.server.errors import ModelError, NotFoundError, RequestError
 
 log = logging.getLogger(__name__)
-
-_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
-_MAX_VERSION = 2**63 - 1
 
 
 class Servable(Protocol):
@@ -67,7 +61,8 @@ class LoadPolicy:
     """When to look for versions and how often to try to load them.
 
     Args:
-        poll_wait_s: seconds between two looks at the base path; 0 looks once, less never.
+        poll_wait_s: seconds between two looks at the base paths; 0 looks once after each change
+            of the configuration, less never.
         max_retries: how many times a load that failed is tried again.
         retry_wait_s: seconds between two tries.
     """
@@ -80,19 +75,20 @@ class LoadPolicy:
 T = TypeVar("T", bound=Servable)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Version(Generic[T]):
     number: int
     path: Path
+    wanted: bool = True
+    waits_to_load: bool = True
     state: State = State.START
     error: RequestError | None = None
     servable: T | None = None
     leases: int = 0
-    tries: int = 0
-    next_try: float = 0.0
 
     def status(self) -> VersionStatus:
-        return VersionStatus(self.number, self.state, self.error)
+        ended = self.state is State.END
+        return VersionStatus(self.number, self.state, self.error if ended else None)
 
 
 @dataclass(frozen=True)
@@ -104,48 +100,50 @@ class Lease(Generic[T]):
 
 
 class ModelStore(Generic[T]):
-    """Keeps the newest good version of one model loaded.
+    """Keeps the wanted versions of one model loaded.
 
     Args:
         name: the model's name, for messages.
-        base_path: the folder of version folders; it may appear later.
         load: loads the servable in a version's folder; what it raises ends that version.
-        policy: when to look and how often to try.
+        policy: how often to try.
+        changed: guards the versions, and is notified when a state changes; never held while a
+            model loads, runs or closes. Stores may share it.
     """
 
     def __init__(
         self,
         name: str,
-        base_path: Path,
         load: Callable[[Path], T],
         policy: LoadPolicy | None = None,
+        changed: threading.Condition | None = None,
     ) -> None:
         self.name = name
-        self._base_path = base_path
         self._load = load
         self._policy = policy or LoadPolicy()
-        # Guards the versions; never held while a model loads, runs or closes.
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._changed = changed or threading.Condition()
         self._versions: dict[int, _Version[T]] = {}
-        self._serving: _Version[T] | None = None  # the newest AVAILABLE one
-        self._wanted: list[int] = []
-        self._wake = threading.Event()
-        self._stopping = False
-        self._last_complaint = ""
-        self._thread = threading.Thread(target=self._run, name=f"model-{name}", daemon=True)
+        self._folders: Mapping[int, Path] = {}  # of the versions that are wanted
+        self._loading: _Version[T] | None = None
+        self._newest: _Version[T] | None = None  # of those that are AVAILABLE
 
-    def start(self) -> None:
-        """Starts looking for versions, in a thread of its own."""
-        self._thread.start()
+    def want(self, folders: Mapping[int, Path]) -> None:
+        """Serves these versions, and no others once one of these is available.
 
-    def stop(self, timeout_s: float) -> bool:
-        """Unloads everything; False if a load or a request held it up for `timeout_s` seconds."""
-        self._stopping = True
-        self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        Versions are known by their number: one that is loaded stays, whatever its folder is now.
+
+        Args:
+            folders: the folder of each version; none at all unloads the model.
+        """
+        with self._changed:
+            self._folders = dict(folders)
+            for version in self._versions.values():
+                if version.number not in folders:
+                    version.wanted = False
+                elif version.state is State.AVAILABLE:  # others end first, then begin anew
+                    version.wanted = True
+            for number in folders:
+                self._begin(number)
+            self._changed.notify_all()
 
     @contextmanager
     def lease(self, version: int | None = None) -> Iterator[Lease[T]]:
@@ -154,190 +152,170 @@ class ModelStore(Generic[T]):
         Raises:
             NotFoundError: that version, or any, is not available.
         """
-        with self._lock:
-            held = self._serving if version is None else self._versions.get(version)
+        with self._changed:
+            held = self._newest if version is None else self._versions.get(version)
             if held is None or held.state is not State.AVAILABLE or held.servable is None:
-                which = (
-                    f"Latest({self.name})"
-                    if version is None
-                    else f"Specific({self.name}, {version})"
-                )
-                raise NotFoundError(f"Servable not found for request: {which}")
+                raise not_found(self.name, version)
             held.leases += 1
         try:
             yield Lease(held.number, held.servable)
         finally:
-            with self._lock:
+            with self._changed:
                 held.leases -= 1
-                drained = held.leases == 0 and held.state is State.UNLOADING
-            if drained:
-                self._wake.set()
+                if held.leases == 0 and held.state is State.UNLOADING:
+                    self._changed.notify_all()
+
+    def wanted(self) -> set[int]:
+        """The versions last asked for."""
+        with self._changed:
+            return set(self._folders)
 
     def statuses(self) -> list[VersionStatus]:
         """Every version that was ever wanted, newest first."""
-        with self._lock:
+        with self._changed:
             return [self._versions[n].status() for n in sorted(self._versions, reverse=True)]
 
-    def wait_for_outcome(self, timeout_s: float) -> VersionStatus | None:
-        """Waits for the first version to be available, or to have failed for good.
-
-        Returns:
-            Its status, or None if `timeout_s` seconds passed without either.
-        """
+    def outcome(self) -> VersionStatus | None:
+        """The status of the highest wanted version that is AVAILABLE or failed, if one is."""
         with self._changed:
-            self._changed.wait_for(lambda: self._outcome() is not None, timeout_s)
-            return self._outcome()
+            done = [
+                version
+                for version in self._versions.values()
+                if version.wanted and version.state in (State.AVAILABLE, State.END)
+            ]
+            return max(done, key=lambda version: version.number).status() if done else None
 
-    def _outcome(self) -> VersionStatus | None:
-        if self._serving is not None:
-            return self._serving.status()
-        wanted = [self._versions[n] for n in self._wanted if n in self._versions]
-        failed = [v for v in wanted if v.state is State.END and v.error is not None]
-        return failed[-1].status() if failed else None
+    def is_unloaded(self) -> bool:
+        """Whether every version has ended."""
+        with self._changed:
+            return all(version.state is State.END for version in self._versions.values())
 
-    # --- The thread ------------------------------------------------------------------------------
+    # --- The life of a version -------------------------------------------------------------------
 
-    def _run(self) -> None:
-        policy = self._policy
-        next_poll = time.monotonic() if policy.poll_wait_s >= 0 else float("inf")
-        while not self._stopping:
-            if time.monotonic() >= next_poll:
-                self._poll()
-                periodic = policy.poll_wait_s > 0
-                next_poll = time.monotonic() + policy.poll_wait_s if periodic else float("inf")
-            self._load_due()
-            self._retire()
-            due = min([next_poll, *(v.next_try for v in self._loading())])
-            self._wake.wait(None if due == float("inf") else max(0.0, due - time.monotonic()))
-            self._wake.clear()
-        self._wanted = []
-        while self._retire():
-            self._wake.wait()
-            self._wake.clear()
+    def _begin(self, number: int) -> None:
+        """Begins a life where there is none; the lock is held."""
+        last = self._versions.get(number)
+        if last is None or (last.state is State.END and not last.wanted):
+            version = _Version[T](number, self._folders[number])
+            self._versions[number] = version
+            name = f"{self.name}-{number}"
+            threading.Thread(target=self._live, args=[version], name=name, daemon=True).start()
 
-    def _poll(self) -> None:
-        """Looks at the base path; what cannot be read leaves everything as it is."""
-        try:
-            found = dict(_complete_versions(self._base_path))
-        except FileNotFoundError:
-            self._complain(f"Could not find base path {self._base_path} for servable {self.name}")
-            return
-        except OSError as error:
-            self._complain(f"Could not read base path {self._base_path}: {error}")
-            return
-        if found:
-            self._last_complaint = ""
-        else:
-            self._complain(
-                f"No versions of servable {self.name} found under base path {self._base_path}. Did "
-                "you forget to name your leaf directory as a number (eg. '/1/')?"
-            )
-        with self._lock:
-            previous, self._wanted = self._wanted, sorted(found)[-1:]
-            for number in set(previous) - set(self._wanted):
-                version = self._versions.get(number)
-                if version is not None and version.state in (State.START, State.LOADING):
-                    self._move(version, State.END)  # no more tries
-            for number in self._wanted:
-                version = self._versions.get(number)
-                # One that failed is new only if it was gone in between.
-                failed_in_place = version and version.error and number in previous
-                if version is None or (version.state is State.END and not failed_in_place):
-                    self._versions[number] = _Version(number, found[number])
-
-    def _loading(self) -> list[_Version[T]]:
-        return [v for v in self._versions.values() if v.state in (State.START, State.LOADING)]
-
-    def _load_due(self) -> None:
-        for version in self._loading():
-            if version.next_try <= time.monotonic() and not self._stopping:
-                self._try_to_load(version)
-
-    def _try_to_load(self, version: _Version[T]) -> None:
-        with self._lock:
-            self._move(version, State.LOADING)
-        version.tries += 1
-        started = time.monotonic()
-        try:
-            servable = self._load(version.path)
-        except RequestError as error:
-            self._failed(version, error)
-        except Exception as error:
-            log.exception("Loading %s version %d", self.name, version.number)
-            text = f"{type(error).__name__}: {error}"
-            self._failed(version, ModelError(grpc.StatusCode.UNKNOWN, text))
-        else:
-            with self._lock:
-                version.servable = servable
-                version.error = None
+    def _live(self, version: _Version[T]) -> None:
+        version.servable = self._load_with_retries(version)
+        if version.servable is not None:
+            with self._changed:
+                version.wanted = version.number in self._folders
                 self._move(version, State.AVAILABLE)
-            seconds = time.monotonic() - started
-            log.info("Loaded %s version %d in %.1f s", self.name, version.number, seconds)
-
-    def _failed(self, version: _Version[T], error: RequestError) -> None:
-        retries_left = self._policy.max_retries - version.tries + 1
-        log.error(
-            "Servable {name: %s version: %d} cannot be loaded: %s%s",
-            self.name,
-            version.number,
-            error,
-            f"; {retries_left} more tries" if retries_left > 0 else "",
-        )
-        with self._lock:
-            version.error = error
-            version.next_try = time.monotonic() + self._policy.retry_wait_s
-            if retries_left <= 0:
-                self._move(version, State.END)
-
-    def _retire(self) -> bool:
-        """Unloads what is not wanted, once what is wanted serves; True if any is still in use."""
-        with self._lock:
-            ready = not self._wanted or any(
-                self._versions[n].state is State.AVAILABLE for n in self._wanted
-            )
-            for version in self._versions.values():
-                unwanted = version.number not in self._wanted
-                if ready and unwanted and version.state is State.AVAILABLE:
-                    self._move(version, State.UNLOADING)
-            unloading = [v for v in self._versions.values() if v.state is State.UNLOADING]
-            drained = [v for v in unloading if v.leases == 0]
-        for version in drained:
-            servable, version.servable = version.servable, None
-            if servable is not None:
+                self._changed.wait_for(lambda: self._may_go(version))
+                self._move(version, State.UNLOADING)
+                self._changed.wait_for(lambda: version.leases == 0)
+                servable, version.servable = version.servable, None
+            try:
                 servable.close()
-            with self._lock:
-                self._move(version, State.END)
-            log.info("Unloaded %s version %d", self.name, version.number)
-        return len(drained) < len(unloading)
+            except Exception:
+                log.exception("Unloading %s", self._describe(version))
+            del servable
+            log.info("Unloaded %s", self._describe(version))
+        with self._changed:
+            self._move(version, State.END)
+            if version.number in self._folders:
+                self._begin(version.number)
+
+    def _load_with_retries(self, version: _Version[T]) -> T | None:
+        """The servable, or None where it failed (`version.error` says why) or is not wanted."""
+        for retries_left in range(max(self._policy.max_retries, 0), -1, -1):
+            if not self._take_turn(version):
+                break
+            started = time.monotonic()
+            try:
+                self._check_folder(version)
+                self._move(version, State.LOADING)
+                servable = self._load(version.path)
+            except RequestError as error:
+                # Without its traceback, whose frames would keep what is half loaded in memory.
+                version.error = ModelError(error.code, str(error))
+            except Exception as error:
+                log.exception("Loading %s", self._describe(version))
+                text = f"{type(error).__name__}: {error}"
+                version.error = ModelError(grpc.StatusCode.UNKNOWN, text)
+            else:
+                version.error = None
+                seconds = time.monotonic() - started
+                log.info("Loaded %s in %.1f s", self._describe(version), seconds)
+                return servable
+            finally:
+                with self._changed:
+                    self._loading = None
+                    self._changed.notify_all()
+            log.error(
+                "Servable %s cannot be loaded: %s: %s%s",
+                self._describe(version),
+                version.error.code.name,
+                version.error,
+                f"; {retries_left} more tries" if retries_left else "",
+            )
+            if retries_left:
+                with self._changed:
+                    wait_s = max(self._policy.retry_wait_s, 0.0)
+                    self._changed.wait_for(lambda: not version.wanted, wait_s)
+                    version.waits_to_load = True
+        return None
+
+    def _take_turn(self, version: _Version[T]) -> bool:
+        """Waits until no other version of this model loads; False if it is wanted no more."""
+
+        def is_next() -> bool:
+            waiting = [v.number for v in self._versions.values() if v.wanted and v.waits_to_load]
+            return not version.wanted or (self._loading is None and version.number == max(waiting))
+
+        with self._changed:
+            self._changed.wait_for(is_next)
+            version.waits_to_load = False
+            if version.wanted:
+                self._loading = version
+            return version.wanted
+
+    def _check_folder(self, version: _Version[T]) -> None:
+        """Fails where TF Serving cannot tell how large the version is."""
+        try:
+            next(version.path.iterdir(), None)
+        except OSError as error:
+            code, text = grpc.StatusCode.UNKNOWN, f"{version.path}; {error.strerror}"
+            if isinstance(error, FileNotFoundError):
+                code, text = grpc.StatusCode.NOT_FOUND, f"{version.path} not found"
+            elif isinstance(error, NotADirectoryError):
+                code = grpc.StatusCode.FAILED_PRECONDITION
+            elif isinstance(error, PermissionError):
+                code = grpc.StatusCode.PERMISSION_DENIED
+            raise ModelError(
+                code,
+                "Error while attempting to reserve resources to load servable "
+                f"{self._describe(version)}: {text}",
+            ) from error
+
+    def _may_go(self, version: _Version[T]) -> bool:
+        """Whether an available version is to be unloaded now; the lock is held."""
+        available = [v for v in self._versions.values() if v.state is State.AVAILABLE]
+        unwanted = [v for v in available if not v.wanted]
+        return (
+            not version.wanted
+            and version.number == min(v.number for v in unwanted)
+            and (not self._folders or len(unwanted) < len(available) or len(unwanted) > 1)
+        )
 
     def _move(self, version: _Version[T], state: State) -> None:
-        """Changes a state; the lock is held."""
-        version.state = state
-        available = [n for n, v in self._versions.items() if v.state is State.AVAILABLE]
-        self._serving = self._versions[max(available)] if available else None
-        self._changed.notify_all()
+        with self._changed:
+            version.state = state
+            available = [v for v in self._versions.values() if v.state is State.AVAILABLE]
+            self._newest = max(available, key=lambda v: v.number, default=None)
+            self._changed.notify_all()
 
-    def _complain(self, text: str) -> None:
-        if text != self._last_complaint:
-            log.warning(text)
-        self._last_complaint = text
+    def _describe(self, version: _Version[T]) -> str:
+        return f"{{name: {self.name} version: {version.number}}}"
 
 
 def not_found(name: str, version: int | None) -> NotFoundError:
     """TF Serving's answer where a model, or the version asked for, is not loaded."""
     which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
     return NotFoundError(f"Servable not found for request: {which}")
-
-
-def _complete_versions(base_path: Path) -> Iterator[tuple[int, Path]]:
-    """The versions that can be loaded; of two spellings of a number (7, 007) the shorter one."""
-    for path in sorted(base_path.iterdir(), key=lambda path: (-len(path.name), path.name)):
-        if re.fullmatch("[0-9]+", path.name) and int(path.name) <= _MAX_VERSION and _complete(path):
-            yield int(path.name), path
-
-
-def _complete(path: Path) -> bool:
-    try:
-        return any((path / name).is_file() for name in _SAVED_MODEL_FILES)
-    except OSError:  # a folder that may not be read: loading it says why
-        return True
