@@ -2,8 +2,8 @@
 
 A TF 1 session runs the graph, as in TF Serving: inputs are fed by tensor name and only the outputs
 asked for are computed; declared shapes are not checked, kernels check what they need. One call
-costs a quarter of `tf.saved_model.load(...).signatures[...]` (70 us against 290 us for an addition),
-and SavedModels of TF 1 and TF 2 load alike.
+costs a quarter of `tf.saved_model.load(...).signatures[...]` (70 us against 290 us for an
+addition), and SavedModels of TF 1 and TF 2 load alike.
 """
 
 import contextlib
