@@ -42,11 +42,9 @@ with _tensorflow_not_executed():
         inference_pb2,
         model_management_pb2,
         model_pb2,
-        model_service_pb2,
         model_service_pb2_grpc,
         predict_pb2,
         prediction_log_pb2,
-        prediction_service_pb2,
         prediction_service_pb2_grpc,
         regression_pb2,
     )
@@ -76,9 +74,3 @@ ReloadConfigRequest = model_management_pb2.ReloadConfigRequest
 ReloadConfigResponse = model_management_pb2.ReloadConfigResponse
 PredictionServiceStub = prediction_service_pb2_grpc.PredictionServiceStub
 ModelServiceStub = model_service_pb2_grpc.ModelServiceStub
-
-# The full names of the services. Their descriptors are what reflection tells of.
-MODEL_SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
-PREDICTION_SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
-    "PredictionService"
-].full_name
