@@ -1,0 +1,122 @@
+"""A running model server, as a rollout sees it: which versions are loaded, where labels point."""
+
+import time
+from collections.abc import Callable
+
+import grpc
+
+from serving.client import Client, ClientError
+from serving.rollout import RolloutError
+from serving.transport import Tls
+
+_POLL_S = 0.2
+
+
+class RunningServer:
+    """Asks one server about one model.
+
+    Args:
+        address: as for `Client`.
+        model_name: the name the server knows the model by.
+        tls: as for `Client`.
+        load_timeout_s: seconds for a version to be loaded.
+        label_timeout_s: seconds for a label to move; a server polls its file about every second.
+
+    Raises:
+        RolloutError: nobody answers there.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model_name: str,
+        *,
+        tls: Tls | None = None,
+        load_timeout_s: float = 120.0,
+        label_timeout_s: float = 20.0,
+    ) -> None:
+        self._address = address
+        self._model_name = model_name
+        self._tls = tls
+        self._load_timeout_s = load_timeout_s
+        self._label_timeout_s = label_timeout_s
+        try:
+            self.states()
+        except ClientError as error:
+            raise RolloutError(
+                f"{error} Where no server runs, --offline writes the file for the next one."
+            ) from error
+
+    def states(self) -> dict[int, str]:
+        """The state of each version that the server knows.
+
+        Raises:
+            ClientError: as for `Client.status`.
+        """
+        with self._client() as client:
+            try:
+                return {status.version: status.state for status in client.status()}
+            except ClientError as error:
+                if error.code is grpc.StatusCode.NOT_FOUND:  # it may not have heard of it yet
+                    return {}
+                raise
+
+    def wait_until_loaded(self, version: int) -> None:
+        """See `rollout.Server`."""
+        with self._client(version=version) as client:
+            began = False
+
+            def is_loaded() -> str | None:
+                nonlocal began
+                (status,) = client.status()
+                if status.state == "AVAILABLE":
+                    return None
+                # What an earlier attempt left behind is not what becomes of this one.
+                began = began or status.state != "END"
+                if began and status.state == "END":
+                    raise RolloutError(
+                        f"Version {version} could not be loaded: {status.error_message}"
+                    )
+                return f"version {version} is {status.state} {status.error_message}".rstrip()
+
+            self._wait(is_loaded, self._load_timeout_s, f"version {version} was not loaded")
+
+    def wait_until_labelled(self, label: str, version: int) -> None:
+        """See `rollout.Server`."""
+        with self._client(label=label) as client:
+
+            def is_labelled() -> str | None:
+                answers = client.metadata().version
+                return None if answers == version else f"{label} is version {answers}"
+
+            self._wait(
+                is_labelled,
+                self._label_timeout_s,
+                f"{label} did not become version {version}: does the server poll the file?",
+            )
+
+    def _client(self, version: int | None = None, label: str | None = None) -> Client:
+        return Client(
+            self._address,
+            model_name=self._model_name,
+            version=version,
+            label=label,
+            tls=self._tls,
+        )
+
+    def _wait(self, look: Callable[[], str | None], timeout_s: float, failure: str) -> None:
+        """Looks until `look` has nothing to say; a refused request may succeed the next time."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                seen = look()
+            except ClientError as error:
+                seen = str(error)
+            if seen is None:
+                return
+            if time.monotonic() >= deadline:
+                raise RolloutError(
+                    f"At {self._address} {failure} (waited {timeout_s:g} s; {seen}). "
+                    "What was served before is served again."
+                )
+            time.sleep(_POLL_S)
