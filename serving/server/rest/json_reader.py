@@ -10,7 +10,7 @@ from typing import Any
 
 from serving.server.errors import InvalidArgumentError
 from serving.server.rest import rapid_json
-from serving.server.rest.json_writer import debug_text
+from serving.server.rest.json_debug import debug_text
 from serving.server.rest.rapid_json import JsonObject
 
 _DECODER = json.JSONDecoder(object_pairs_hook=JsonObject)

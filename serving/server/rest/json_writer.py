@@ -8,17 +8,14 @@ import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from serving import protos, tensors
+from serving import tensors
 from serving.server.errors import InvalidArgumentError
-from serving.server.rest.rapid_json import JsonObject
 
-_INDENT = "    "
-_DEBUG_BYTES = 256
+INDENT = "    "
 _SPECIAL = re.compile(r'["\\\x00-\x1f]')
 _SHORT_ESCAPES = {
     '"': r"\"",
@@ -32,7 +29,8 @@ _SHORT_ESCAPES = {
 _INTEGERS = frozenset(
     np.dtype(name) for name in ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 )
-_FLOATS = {np.dtype(np.float32): "%.9g", np.dtype(np.float64): "%.17g"}
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_FLOATS = {np.dtype(np.float32): ".9g", np.dtype(np.float64): ".17g"}
 
 
 def quote(text: str) -> str:
@@ -52,10 +50,7 @@ def to_bytes(text: str) -> bytes:
 
 def error_body(message: str) -> bytes:
     """The body of an answer that is an error."""
-    return to_bytes(f'{{\n{_INDENT}"error": {quote(message)}\n}}')
-
-
-# --- Answers --------------------------------------------------------------------------------------
+    return to_bytes(f'{{\n{INDENT}"error": {quote(message)}\n}}')
 
 
 def predictions(outputs: Mapping[str, Any]) -> bytes:
@@ -89,7 +84,7 @@ def predictions(outputs: Mapping[str, Any]) -> bytes:
         text = "[]"
     elif len(columns) == 1:
         (column,) = columns.values()
-        text = f"[{', '.join(column)}\n{_INDENT}]"
+        text = f"[{', '.join(column)}\n{INDENT}]"
     else:
         elements = (
             _object({name: column[row] for name, column in columns.items()}, 2)
@@ -136,7 +131,7 @@ def classifications(result: Any) -> bytes:
         scores = _decimals(np.array([chosen.score for chosen in classes], np.float32))
         pairs = zip(classes, scores, strict=True)
         rows.append(f"[{', '.join(f'[{quote(c.label)}, {score}]' for c, score in pairs)}]")
-    return to_bytes(_object({"results": f"[{', '.join(rows)}\n{_INDENT}]"}, 0))
+    return to_bytes(_object({"results": f"[{', '.join(rows)}\n{INDENT}]"}, 0))
 
 
 def regressions(result: Any) -> bytes:
@@ -165,10 +160,10 @@ def _parts(tokens: Sequence[str], shape: Sequence[int], axis: int) -> list[Seque
 
 def _lines(opening: str, items: Any, closing: str, depth: int) -> str:
     """An array or object over several lines, which stands `depth` levels deep."""
-    text = f",\n{_INDENT * (depth + 1)}".join(items)
+    text = f",\n{INDENT * (depth + 1)}".join(items)
     if not text:
         return opening + closing
-    return f"{opening}\n{_INDENT * (depth + 1)}{text}\n{_INDENT * depth}{closing}"
+    return f"{opening}\n{INDENT * (depth + 1)}{text}\n{INDENT * depth}{closing}"
 
 
 def _object(members: Mapping[str, str], depth: int) -> str:
@@ -198,118 +193,17 @@ def _tokens(name: str, array: np.ndarray, depth: int) -> list[str]:
 def _decimals(values: np.ndarray) -> list[str]:
     """Six digits where they are enough to read the value back, else as many as are always."""
     numbers = values.tolist()
-    tokens = ["%g" % number for number in numbers]
+    tokens = [f"{number:g}" for number in numbers]
     with np.errstate(over="ignore"):
         exact = np.array([float(token) for token in tokens]).astype(values.dtype) == values
     full = _FLOATS[values.dtype]
     return [
-        _decimal(token if same else full % number if math.isfinite(number) else _NOT_FINITE[token])
+        _decimal(token if same else format(number, full))
         for token, same, number in zip(tokens, exact.tolist(), numbers, strict=True)
     ]
 
 
-_NOT_FINITE = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-
-
 def _decimal(token: str) -> str:
-    return _NOT_FINITE.get(token) or (
-        token if "." in token or "e" in token or token[-1] == "N" else token + ".0"
-    )
-
-
-# --- Error messages -------------------------------------------------------------------------------
-
-
-class _FullError(Exception):
-    """Enough is written."""
-
-
-def debug_text(value: Any) -> str:
-    """A JSON value as TF Serving's messages show it: cut behind the token that reaches 256 bytes.
-
-    Args:
-        value: as `rapid_json.parse` returns it.
-    """
-    text = _DebugText()
-    try:
-        text.write(value, "", 0)
-    except _FullError:
-        pass
-    return "".join(text.parts)
-
-
-class _DebugText:
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self._bytes = 0
-
-    def write(self, value: Any, before: str, depth: int) -> None:
-        """Writes a value: arrays on one line, each member of an object on its own."""
-        if type(value) is list:
-            self._put(before + "[")
-            for position, item in enumerate(value):
-                self.write(item, ", " if position else "", depth + 1)
-            self._put("]")
-        elif type(value) is JsonObject:
-            self._put(before + "{")
-            for position, (name, member) in enumerate(value):
-                line = f"{',' if position else ''}\n{_INDENT * (depth + 1)}"
-                self._put(line + quote(name))
-                self.write(member, ": ", depth + 1)
-            self._put(f"\n{_INDENT * depth}}}" if value else "}")
-        elif isinstance(value, float) and not math.isfinite(value):
-            self._put(before)
-            raise _FullError
-        else:
-            self._put(before + _scalar(value))
-
-    def _put(self, token: str) -> None:
-        if self._bytes >= _DEBUG_BYTES:
-            raise _FullError
-        self.parts.append(token)
-        self._bytes += len(to_bytes(token))
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, str):
-        return quote(value)
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return _shortest(float(value)) if is_double(value) else str(value)
-
-
-def is_double(number: int | float) -> bool:
-    """Whether RapidJSON keeps a number as a double: it has a fraction, or is beyond 64 bits."""
-    return isinstance(number, float) or not -(2**63) <= number < 2**64
-
-
-def _shortest(number: float) -> str:
-    """The shortest digits that mean this double, with RapidJSON's choice of notation."""
-    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
-    minus, text = "-" * sign, "".join(map(str, digits))
-    if number == 0:
-        return f"{minus}0.0"
-    assert isinstance(exponent, int)
-    point = len(text) + exponent  # digits before the decimal point
-    if 0 <= exponent and point <= 21:
-        return f"{minus}{text}{'0' * exponent}.0"
-    if 0 < point <= 21:
-        return f"{minus}{text[:point]}.{text[point:]}"
-    if -6 < point <= 0:
-        return f"{minus}0.{'0' * -point}{text}"
-    mantissa = text if len(text) == 1 else f"{text[0]}.{text[1:]}"
-    return f"{minus}{mantissa}e{point - 1}"
-
-
-def type_name(value: Any) -> str:
-    """RapidJSON's name for the type of a value."""
-    if value is None or isinstance(value, bool):
-        return {None: "Null", True: "True", False: "False"}[value]
-    names = {list: "Array", JsonObject: "Object", str: "String"}
-    return names.get(type(value), "Number")
-
-
-def type_name_of_tensor(dtype: int) -> str:
-    """The name of a DataType in messages: "float", "int32"; for unknown numbers the number."""
-    names = protos.DataType.DESCRIPTOR.values_by_number
-    return tensors.dtype_name(dtype) if dtype in names else f"unknown dtype enum ({dtype})"
+    if token in _NOT_FINITE:
+        return _NOT_FINITE[token]
+    return token if "." in token or "e" in token else f"{token}.0"

@@ -1,0 +1,95 @@
+"""Runs an ASGI app on a port, with uvicorn, in a thread of its own."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import uvicorn
+
+from serving.server.rest.app import App
+
+# libevent lets idle connections be; uvicorn's five seconds would race with clients' pools.
+_KEEP_ALIVE_S = 3600
+_BACKLOG = 2048
+
+
+class RestServer:
+    """One port.
+
+    Args:
+        app: what answers.
+        host: the address to listen on.
+        port: the port; 0 takes any that is free.
+        threads: how many requests may run models at the same time.
+    """
+
+    def __init__(self, app: App, host: str, port: int, threads: int) -> None:
+        self._host = host
+        self.port = port
+        self._threads = threads
+        self._socket: socket.socket | None = None
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                interface="asgi3",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                backlog=_BACKLOG,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="rest", daemon=True)
+
+    def start(self) -> None:
+        """Listens: from here on connections are accepted, and soon answered.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        (family, _, _, _, address), *_ = socket.getaddrinfo(
+            self._host, self.port, type=socket.SOCK_STREAM
+        )
+        self._socket = socket.create_server(
+            address[:2],
+            family=family,
+            backlog=_BACKLOG,
+            dualstack_ipv6=self._host == "::" and socket.has_dualstack_ipv6(),
+        )
+        self.port = self._socket.getsockname()[1]
+        self._thread.start()
+
+    def stop(self, drain_s: float) -> bool:
+        """Stops listening and lets the requests in flight finish.
+
+        Args:
+            drain_s: seconds they have for it.
+
+        Returns:
+            False if something did not finish in time.
+        """
+        if self._socket is None:
+            return True
+        self._server.config.timeout_graceful_shutdown = max(1, round(drain_s))
+        self._server.should_exit = True
+        self._thread.join(drain_s + 2)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        # What is cancelled when the time to drain is over need not be told.
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        assert self._socket is not None
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="rest")
+        asyncio.get_running_loop().set_default_executor(pool)
+        await self._server.serve(sockets=[self._socket])
