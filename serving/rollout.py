@@ -45,6 +45,10 @@ class RolloutError(UserError):
     """A label that does not move, and why; what was served is served as before."""
 
 
+class BusyError(RolloutError):
+    """Another move of the same model is under way."""
+
+
 @dataclass(frozen=True)
 class State:
     """What the file says of one model.
@@ -143,7 +147,7 @@ class Rollout:
         try:
             with self._alone():
                 self._write(self.state())  # the first time, or after the folder has moved
-        except OSError:
+        except (OSError, BusyError):  # who is busy has written the file
             if not self.path.is_file():
                 return [f"--model_name={self.model_name}", f"--model_base_path={self.base_path}"]
         return [
@@ -310,7 +314,7 @@ class Rollout:
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise RolloutError(
+                raise BusyError(
                     f"Another promotion or rollback of {self.model_name} is under way."
                 ) from error
             yield

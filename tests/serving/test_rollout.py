@@ -242,6 +242,9 @@ def test_one_move_at_a_time(rollout):
         busy = "Another promotion or rollback of signs is under way."
         assert refused(rollout.promote) == busy
         assert refused(rollout.rollback) == busy
+        assert rollout.server_flags()[0] == "--model_name=signs"
+        rollout.path.touch()
+        assert rollout.server_flags()[0] == f"--model_config_file={rollout.path}"
     finally:
         os.close(folder)
     rollout.promote(1)
