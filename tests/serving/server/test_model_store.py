@@ -1,9 +1,10 @@
-"""The life of versions, with real folders and threads; what is loaded is a stand-in for a model."""
+"""The life of a model's versions, with real folders and threads; what is loaded is a stand-in."""
 
+import gc
 import os
-import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,40 +13,23 @@ import pytest
 
 from serving.server.errors import ModelError, NotFoundError
 from serving.server.model_store import LoadPolicy, ModelStore, State
+from tests.serving.server.stand_in import WAIT_S, Loaded, eventually, put
 
-WAIT_S = 5.0
-FAST = LoadPolicy(poll_wait_s=0.02, max_retries=0, retry_wait_s=0.02)
-
-
-class Loaded:
-    """What the store loads: the text of the version's saved_model.pb, which may ask for trouble."""
-
-    def __init__(self, path: Path) -> None:
-        self.text = (path / "saved_model.pb").read_text()
-        self.closed = threading.Event()
-        if self.text == "broken":
-            raise ModelError(grpc.StatusCode.DATA_LOSS, "Can't parse it")
-        if self.text == "bug":
-            raise RuntimeError("surprise")
-
-    def close(self) -> None:
-        self.closed.set()
+FAST = LoadPolicy(max_retries=0, retry_wait_s=0.02)
 
 
-def put(base_path: Path, name: str, text: str = "good") -> None:
-    """A version appears whole."""
-    aside = base_path.parent / f"aside-{name}"
-    aside.mkdir(parents=True)
-    (aside / "saved_model.pb").write_text(text)
-    base_path.mkdir(exist_ok=True)
-    aside.rename(base_path / name)
+class Gate:
+    """Loads a version only when it is told to."""
 
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.open = {number: threading.Event() for number in range(1, 6)}
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
+    def __call__(self, path: Path) -> Loaded:
+        number = int(path.name)
+        self.begun.append(number)
+        assert self.open[number].wait(WAIT_S)
+        return Loaded(path)
 
 
 def states(store: ModelStore) -> dict[int, str]:
@@ -61,300 +45,311 @@ def served(store: ModelStore) -> int | None:
 
 
 @pytest.fixture
-def base_path(tmp_path: Path) -> Path:
-    return tmp_path / "models"
+def folders(tmp_path: Path) -> Callable[..., dict[int, Path]]:
+    """Folders of versions, made when first asked for: folders(1, 2) or folders({2: "broken"})."""
+
+    def folders_of(*numbers, **texts) -> dict[int, Path]:
+        wanted = {}
+        for number in numbers:
+            wanted[number] = tmp_path / "m" / str(number)
+            if not wanted[number].exists():
+                put(tmp_path / "m", number, texts.get(f"v{number}", "good"))
+        return wanted
+
+    return folders_of
 
 
 @pytest.fixture
-def start(base_path: Path) -> Iterator[Callable[..., ModelStore]]:
+def make() -> Iterator[Callable[..., ModelStore]]:
     stores = []
 
-    def start_store(policy: LoadPolicy = FAST, load=Loaded) -> ModelStore:
-        store = ModelStore("m", base_path, load, policy)
-        stores.append(store)
-        store.start()
-        return store
+    def make_store(load: Callable[[Path], Loaded] = Loaded, policy=FAST) -> ModelStore:
+        stores.append(ModelStore("m", load, policy))
+        return stores[-1]
 
-    yield start_store
+    yield make_store
     for store in stores:
-        assert store.stop(WAIT_S)
+        store.want({})
+        eventually(store.is_unloaded)
 
 
-def test_newest_version_is_served(base_path, start):
-    for version in ("1", "9", "10"):
-        put(base_path, version)
-    store = start()
-    assert store.wait_for_outcome(WAIT_S).version == 10
-    assert states(store) == {10: "AVAILABLE"}
+def test_numbers_of_the_states_are_the_protocols():
+    assert [(state.name, int(state)) for state in State] == [
+        ("START", 10),
+        ("LOADING", 20),
+        ("AVAILABLE", 30),
+        ("UNLOADING", 40),
+        ("END", 50),
+    ]
 
 
-@pytest.mark.parametrize(
-    "name", ["x", "-1", "1.0", " 1", "1 ", "", "9223372036854775808", "temp-1", "\u0661"]
-)
-def test_other_names_are_no_versions(base_path, start, name):
-    put(base_path, "1")
-    if name:
-        put(base_path, name)
-    (base_path / "7").touch()
-    store = start()
-    eventually(lambda: served(store) == 1)
-    time.sleep(0.1)
-    assert states(store) == {1: "AVAILABLE"}
-
-
-@pytest.mark.parametrize("name", ["0", "007", "9223372036854775807"])
-def test_any_number_is_a_version(base_path, start, name):
-    put(base_path, name)
-    store = start()
-    eventually(lambda: served(store) == int(name))
-
-
-def test_lease_names_what_is_missing(base_path, start):
-    put(base_path, "1")
-    store = start()
-    store.wait_for_outcome(WAIT_S)
-    missing = r"Servable not found for request: Specific\(m, 9\)"
-    with pytest.raises(NotFoundError, match=missing), store.lease(9):
-        pass
-    with store.lease(1) as lease:
-        assert lease.version == 1
-
-
-def test_nothing_to_serve_yet(start):
-    store = start()
-    assert store.wait_for_outcome(0.1) is None
+def test_lease(make, folders):
+    store = make()
     assert store.statuses() == []
-    missing = r"Servable not found for request: Latest\(m\)"
-    with pytest.raises(NotFoundError, match=missing), store.lease():
+    assert store.outcome() is None
+    store.want(folders(1, 10))
+    eventually(lambda: states(store) == {10: "AVAILABLE", 1: "AVAILABLE"})
+    assert [status.version for status in store.statuses()] == [10, 1]
+    with store.lease() as newest, store.lease(1) as oldest:
+        assert (newest.version, oldest.version) == (10, 1)
+    for version, text in [(9, "Specific(m, 9)"), (0, "Specific(m, 0)")]:
+        with pytest.raises(NotFoundError) as caught, store.lease(version):
+            pass
+        assert str(caught.value) == f"Servable not found for request: {text}"
+    store.want({})
+    eventually(store.is_unloaded)
+    with pytest.raises(NotFoundError) as caught, store.lease():
         pass
+    assert str(caught.value) == "Servable not found for request: Latest(m)"
 
 
-def test_base_path_that_appears_late(base_path, start):
-    store = start()
-    assert store.wait_for_outcome(0.1) is None
-    put(base_path, "1")
+def test_versions_load_one_after_the_other_the_highest_first(make, folders):
+    gate = Gate()
+    store = make(gate)
+    store.want(folders(1, 3, 2))
+    eventually(lambda: gate.begun == [3])
+    assert states(store) == {3: "LOADING", 2: "START", 1: "START"}
+    assert store.outcome() is None
+    gate.open[3].set()
+    eventually(lambda: gate.begun == [3, 2])
+    eventually(lambda: states(store) == {3: "AVAILABLE", 2: "LOADING", 1: "START"})
+    assert (store.outcome().version, store.outcome().state) == (3, State.AVAILABLE)
+    gate.open[2].set()
+    gate.open[1].set()
+    eventually(lambda: states(store) == dict.fromkeys([3, 2, 1], "AVAILABLE"))
+
+
+def test_old_version_serves_until_the_new_one_is_loaded(make, folders):
+    gate = Gate()
+    store = make(gate)
+    gate.open[1].set()
+    store.want(folders(1))
     eventually(lambda: served(store) == 1)
-
-
-def test_new_version_replaces_the_old_one(base_path, start):
-    put(base_path, "1")
-    store = start()
-    eventually(lambda: served(store) == 1)
-    put(base_path, "2")
+    store.want(folders(2))
+    eventually(lambda: gate.begun == [1, 2])
+    assert states(store) == {1: "AVAILABLE", 2: "LOADING"}
+    assert served(store) == 1
+    gate.open[2].set()
     eventually(lambda: states(store) == {1: "END", 2: "AVAILABLE"})
-    assert [status.version for status in store.statuses()] == [2, 1]
     assert [status.error for status in store.statuses()] == [None, None]
 
 
-def test_old_version_serves_until_the_new_one_is_loaded(base_path, start):
-    loading, go_on = threading.Event(), threading.Event()
-
-    def load(path: Path) -> Loaded:
-        if path.name == "2":
-            loading.set()
-            assert go_on.wait(WAIT_S)
-        return Loaded(path)
-
-    put(base_path, "1")
-    store = start(load=load)
+def test_version_in_use_is_not_closed(make, folders):
+    store = make()
+    store.want(folders(1))
     eventually(lambda: served(store) == 1)
-    put(base_path, "2")
-    assert loading.wait(WAIT_S)
-    assert states(store) == {1: "AVAILABLE", 2: "LOADING"}
-    assert served(store) == 1
-    go_on.set()
-    eventually(lambda: served(store) == 2)
-
-
-def test_version_in_use_is_not_closed(base_path, start):
-    put(base_path, "1")
-    store = start()
-    store.wait_for_outcome(WAIT_S)
     with store.lease() as lease:
-        put(base_path, "2")
+        store.want(folders(2))
         eventually(lambda: states(store) == {1: "UNLOADING", 2: "AVAILABLE"})
         assert served(store) == 2
         with pytest.raises(NotFoundError), store.lease(1):
             pass
         assert not lease.servable.closed.is_set()
-    assert lease.servable.closed.wait(WAIT_S)
-    eventually(lambda: states(store) == {1: "END", 2: "AVAILABLE"})
-
-
-def test_request_that_never_ends_does_not_stop_reloads(base_path, start):
-    put(base_path, "1")
-    store = start()
-    store.wait_for_outcome(WAIT_S)
-    with store.lease():
-        for version in ("2", "3"):
-            put(base_path, version)
-            eventually(lambda version=version: served(store) == int(version))
+        # A request that never ends stops neither reloads nor other unloads.
+        store.want(folders(3))
         eventually(lambda: states(store) == {1: "UNLOADING", 2: "END", 3: "AVAILABLE"})
-
-
-def test_incomplete_version_is_left_alone(base_path, start):
-    put(base_path, "1")
-    store = start()
-    eventually(lambda: served(store) == 1)
-    (base_path / "2" / "variables").mkdir(parents=True)
-    time.sleep(0.1)
-    assert states(store) == {1: "AVAILABLE"}
-    (base_path / "2" / "saved_model.pb").write_text("good")
-    eventually(lambda: served(store) == 2)
-
-
-@pytest.mark.parametrize(
-    ("text", "error"), [("broken", "Can't parse it"), ("bug", "RuntimeError: surprise")]
-)
-def test_broken_version_leaves_the_old_one_serving(base_path, start, text, error):
-    put(base_path, "1")
-    store = start()
-    eventually(lambda: served(store) == 1)
-    put(base_path, "2", text)
-    eventually(lambda: states(store) == {1: "AVAILABLE", 2: "END"})
-    assert str(store.statuses()[0].error) == error
-    assert served(store) == 1
-    put(base_path, "3")
+    assert lease.servable.closed.wait(WAIT_S)
     eventually(lambda: states(store) == {1: "END", 2: "END", 3: "AVAILABLE"})
 
 
-def test_broken_version_is_not_tried_again_in_place(base_path, start):
+def test_load_that_never_ends_stops_no_unload(make, folders):
+    gate = Gate()
+    gate.open[1].set()
+    store = make(gate)
+    store.want(folders(1))
+    eventually(lambda: served(store) == 1)
+    store.want(folders(2))
+    eventually(lambda: gate.begun == [1, 2])
+    store.want({})
+    eventually(lambda: states(store) == {1: "END", 2: "LOADING"})
+    gate.open[2].set()
+    eventually(lambda: states(store) == {1: "END", 2: "END"})
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "error"),
+    [("broken", "DATA_LOSS", "Can't parse it"), ("bug", "UNKNOWN", "RuntimeError: surprise")],
+)
+def test_broken_version_leaves_one_good_one_serving(make, folders, text, code, error):
+    store = make()
+    store.want(folders(1, 2))
+    eventually(lambda: states(store) == {1: "AVAILABLE", 2: "AVAILABLE"})
+    store.want(folders(3, v3=text))
+    eventually(lambda: states(store) == {1: "END", 2: "AVAILABLE", 3: "END"})
+    failed = store.outcome()
+    assert (failed.version, failed.state) == (3, State.END)
+    assert (failed.error.code.name, str(failed.error)) == (code, error)
+    time.sleep(0.05)
+    assert served(store) == 2
+    store.want(folders(4))
+    eventually(lambda: states(store) == {1: "END", 2: "END", 3: "END", 4: "AVAILABLE"})
+
+
+def test_broken_version_is_tried_again_only_after_it_was_gone(make, folders):
     tries = []
 
     def load(path: Path) -> Loaded:
         tries.append(path.name)
         return Loaded(path)
 
-    put(base_path, "1", "broken")
-    store = start(load=load)
+    store = make(load)
+    version = folders(1, v1="broken")
+    store.want(version)
     eventually(lambda: states(store) == {1: "END"})
-    (base_path / "1" / "saved_model.pb").write_text("good")
-    time.sleep(0.1)
-    assert tries == ["1"]
-    # Gone and back again, it is a new version.
-    shutil.rmtree(base_path / "1")
-    time.sleep(0.1)
-    put(base_path, "1")
-    eventually(lambda: served(store) == 1)
-
-
-def test_failed_load_is_retried(base_path, start):
-    put(base_path, "1", "broken")
-    store = start(LoadPolicy(poll_wait_s=0.02, max_retries=1000, retry_wait_s=0.02))
-    eventually(lambda: bool(store.statuses()) and store.statuses()[0].error is not None)
-    assert states(store) == {1: "LOADING"}
-    assert store.wait_for_outcome(0.05) is None
-    (base_path / "1" / "saved_model.pb").write_text("good")
+    (version[1] / "saved_model.pb").write_text("good")
+    store.want(version)
+    time.sleep(0.05)
+    assert (states(store), tries) == ({1: "END"}, ["1"])
+    store.want({})
+    store.want(version)
     eventually(lambda: served(store) == 1)
     assert store.statuses()[0].error is None
 
 
-def test_number_of_retries(base_path, start):
+def test_retries(make, folders):
     tries = []
 
     def load(path: Path) -> Loaded:
         tries.append(path.name)
+        assert states(store)[1] == "LOADING"
         return Loaded(path)
 
-    put(base_path, "1", "broken")
-    store = start(LoadPolicy(poll_wait_s=0.02, max_retries=2, retry_wait_s=0.02), load)
-    outcome = store.wait_for_outcome(WAIT_S)
-    assert (outcome.state, str(outcome.error)) == (State.END, "Can't parse it")
-    assert tries == ["1", "1", "1"]
-
-
-def test_newer_version_ends_the_tries_of_a_broken_one(base_path, start):
-    put(base_path, "1", "broken")
-    store = start(LoadPolicy(poll_wait_s=0.02, max_retries=5, retry_wait_s=60))
-    eventually(lambda: bool(store.statuses()) and store.statuses()[0].error is not None)
-    put(base_path, "2")
-    eventually(lambda: states(store) == {1: "END", 2: "AVAILABLE"})
-
-
-def test_removing_the_newest_version_rolls_back(base_path, start):
-    for version in ("1", "2"):
-        put(base_path, version)
-    store = start()
-    eventually(lambda: served(store) == 2)
-    shutil.rmtree(base_path / "2")
-    eventually(lambda: states(store) == {1: "AVAILABLE", 2: "END"})
-    put(base_path, "2")
-    eventually(lambda: states(store) == {1: "END", 2: "AVAILABLE"})
-
-
-def test_removing_all_versions_unloads(base_path, start):
-    put(base_path, "1")
-    store = start()
-    eventually(lambda: served(store) == 1)
-    shutil.rmtree(base_path / "1")
+    store = make(load, LoadPolicy(max_retries=2, retry_wait_s=0.05))
+    store.want(folders(1, v1="broken"))
+    eventually(lambda: len(tries) == 2)
+    # An error is told when it is final.
+    assert (store.statuses()[0].state, store.statuses()[0].error) == (State.LOADING, None)
+    assert store.outcome() is None
     eventually(lambda: states(store) == {1: "END"})
-    assert served(store) is None
+    assert len(tries) == 3
+    assert str(store.outcome().error) == "Can't parse it"
 
 
-def test_base_path_that_vanishes_changes_nothing(base_path, start):
-    put(base_path, "1")
-    store = start()
+def test_retry_that_succeeds(make, folders):
+    store = make(policy=LoadPolicy(max_retries=1000, retry_wait_s=0.02))
+    version = folders(1, v1="broken")
+    store.want(version)
+    eventually(lambda: states(store) == {1: "LOADING"})
+    (version[1] / "saved_model.pb").write_text("good")
     eventually(lambda: served(store) == 1)
-    base_path.rename(base_path.parent / "elsewhere")
-    time.sleep(0.1)
-    assert states(store) == {1: "AVAILABLE"}
+    assert store.statuses()[0].error is None
 
 
-def test_base_path_that_is_a_file(base_path, start, caplog):
-    base_path.write_text("")
-    store = start()
-    assert store.wait_for_outcome(0.1) is None
-    assert "Could not read base path" in caplog.text
+def test_waiting_for_a_retry_stops_no_other_version_and_ends_when_unwanted(make, folders):
+    store = make(policy=LoadPolicy(max_retries=5, retry_wait_s=600))
+    store.want(folders(2, v2="broken"))
+    eventually(lambda: states(store) == {2: "LOADING"})
+    store.want(folders(2, 1))
+    eventually(lambda: states(store) == {2: "LOADING", 1: "AVAILABLE"})
+    store.want(folders(1))
+    eventually(lambda: states(store) == {2: "END", 1: "AVAILABLE"})
+    assert str(store.statuses()[0].error) == "Can't parse it"
+    store.want(folders(2, 1))
+    eventually(lambda: states(store) == {2: "LOADING", 1: "AVAILABLE"})
 
 
-def test_version_folder_used_as_base_path_gets_a_hint(base_path, start, caplog):
-    base_path.mkdir()
-    (base_path / "saved_model.pb").write_text("good")
-    store = start()
-    assert store.wait_for_outcome(0.1) is None
-    assert "Did you forget to name your leaf directory as a number (eg. '/1/')?" in caplog.text
-    assert caplog.text.count("Did you forget") == 1
+def test_version_that_is_no_folder(make, folders, tmp_path):
+    (tmp_path / "file").touch()
+    store = make()
+    store.want({1: tmp_path / "gone", 2: tmp_path / "file"})
+    eventually(store.is_unloaded)
+    prefix = "Error while attempting to reserve resources to load servable"
+    assert [(s.version, s.error.code.name, str(s.error)) for s in store.statuses()] == [
+        (
+            2,
+            "FAILED_PRECONDITION",
+            f"{prefix} {{name: m version: 2}}: {tmp_path}/file; Not a directory",
+        ),
+        (1, "NOT_FOUND", f"{prefix} {{name: m version: 1}}: {tmp_path}/gone not found"),
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_unreadable_version_ends_with_its_reason(base_path, start):
-    put(base_path, "1")
-    store = start()
+def test_unreadable_version(make, tmp_path):
+    (tmp_path / "1").mkdir(mode=0)
+    store = make()
+    store.want({1: tmp_path / "1"})
+    eventually(store.is_unloaded)
+    assert store.outcome().error.code is grpc.StatusCode.PERMISSION_DENIED
+    assert str(store.outcome().error).endswith(f"{tmp_path}/1; Permission denied")
+
+
+def test_rollback(make, folders):
+    store = make()
+    store.want(folders(2))
+    eventually(lambda: served(store) == 2)
+    store.want(folders(1))
+    eventually(lambda: states(store) == {1: "AVAILABLE", 2: "END"})
+    store.want(folders(2))
+    eventually(lambda: states(store) == {1: "END", 2: "AVAILABLE"})
+
+
+def test_wanted_again_before_it_went(make, folders):
+    gate = Gate()
+    gate.open[1].set()
+    store = make(gate)
+    store.want(folders(1))
     eventually(lambda: served(store) == 1)
-    put(base_path, "2")
-    (base_path / "2").chmod(0)
-    eventually(lambda: states(store).get(2) == "END")
-    assert served(store) == 1
-    (base_path / "2").chmod(0o755)
+    store.want(folders(2))
+    eventually(lambda: gate.begun == [1, 2])
+    store.want(folders(1))
+    gate.open[2].set()
+    eventually(lambda: states(store) == {1: "AVAILABLE", 2: "END"})
+    assert gate.begun == [1, 2]
+    assert store.outcome().version == 1
 
 
-@pytest.mark.parametrize(("poll_wait_s", "loads"), [(0, True), (-1, False)])
-def test_polling_once_or_never(base_path, start, poll_wait_s, loads):
-    put(base_path, "1")
-    store = start(LoadPolicy(poll_wait_s=poll_wait_s))
-    assert (store.wait_for_outcome(0.3) is not None) == loads
-    put(base_path, "2")
-    time.sleep(0.1)
-    assert served(store) == (1 if loads else None)
-
-
-def test_stop_unloads(base_path, start):
-    put(base_path, "1")
-    store = start()
-    store.wait_for_outcome(WAIT_S)
+def test_wanted_again_while_it_unloads_begins_anew(make, folders):
+    store = make()
+    store.want(folders(1))
+    eventually(lambda: served(store) == 1)
     with store.lease() as lease:
-        assert not store.stop(0.05)
+        store.want({})
+        eventually(lambda: states(store) == {1: "UNLOADING"})
+        store.want(folders(1))
+        time.sleep(0.05)
         assert states(store) == {1: "UNLOADING"}
-    assert store.stop(WAIT_S)
+        assert store.outcome() is None
+    eventually(lambda: served(store) == 1)
     assert lease.servable.closed.is_set()
-    assert states(store) == {1: "END"}
+    with store.lease() as anew:
+        assert anew.servable is not lease.servable
 
 
-def test_leases_while_versions_come_and_go(base_path, start):
+def test_unload_that_fails_is_an_end_too(make, folders):
+    store = make()
+    store.want(folders(1, v1="will not close"))
+    eventually(lambda: served(store) == 1)
+    store.want(folders(2))
+    eventually(lambda: states(store) == {1: "END", 2: "AVAILABLE"})
+
+
+@pytest.mark.parametrize("text", ["good", "half loaded"])
+def test_what_ended_is_freed(make, folders, text):
+    made = []
+
+    def load(path: Path) -> Loaded:
+        servable = Loaded(path)
+        made.append(weakref.ref(servable))
+        if servable.text == "half loaded":
+            raise ModelError(grpc.StatusCode.INTERNAL, "then it failed")
+        return servable
+
+    store = make(load)
+    store.want(folders(1, v1=text))
+    eventually(lambda: store.outcome() is not None)
+    store.want({})
+    eventually(store.is_unloaded)
+    eventually(lambda: "m-1" not in [thread.name for thread in threading.enumerate()])
+    gc.collect()
+    assert made[0]() is None
+
+
+def test_leases_while_versions_come_and_go(make, folders):
     """A lease always has an open servable, however fast versions replace each other."""
-    put(base_path, "1")
-    store = start(LoadPolicy(poll_wait_s=0.001, max_retries=0))
-    store.wait_for_outcome(WAIT_S)
+    store = make()
+    store.want(folders(1))
+    eventually(lambda: served(store) == 1)
     stop, problems, leases = threading.Event(), [], [0]
 
     def use() -> None:
@@ -372,7 +367,7 @@ def test_leases_while_versions_come_and_go(base_path, start):
     for thread in threads:
         thread.start()
     for version in range(2, 30):
-        put(base_path, str(version))
+        store.want(folders(version))
         eventually(lambda version=version: served(store) == version)
     stop.set()
     for thread in threads:
