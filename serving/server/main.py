@@ -2,8 +2,8 @@
 
     signs-model-server --model_name=signs --model_base_path=/path/to/serving/signs --port=8500
 
-It prints one line when it serves, and logs to standard error. SIGTERM and SIGINT let the requests
-in flight finish; a second signal ends the process at once.
+It logs to standard error, and prints to standard output why it could not start. SIGTERM and SIGINT
+let the requests in flight finish; a second signal ends the process at once.
 """
 
 import logging
@@ -12,10 +12,16 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.metadata import version
 from types import FrameType
 
-from serving.server.flags import StartError, parse
+from serving.server.flags import UsageError, parse, usage
+from serving.server.logs import start_logging
+from serving.server.options import FLAGS, ServerOptions, StartError
 
+log = logging.getLogger(__name__)
+
+_PROGRAM = "signs-model-server"
 # TF Serving's main returns -1.
 _FAILED = 255
 
@@ -30,42 +36,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 after a signal, 255 if the server could not start.
     """
     try:
-        options = parse(argv)
+        options, unknown = parse(sys.argv[1:] if argv is None else argv)
+    except UsageError:
+        print(usage(_PROGRAM), end="")
+        return _FAILED
+    if options.version:
+        print(f"TensorFlow ModelServer: {version('signs-pipeline')} ({_PROGRAM})")
+        print(f"TensorFlow Library: {version('tensorflow')}")
+        return 0
+    if unknown:
+        print(f"unknown argument: {unknown[0]}\n{usage(_PROGRAM)}", end="", flush=True)
+    start_logging(options.log_format)
+    try:
+        options.check()
     except StartError as error:
         return _fail(error)
-    if options.version:
-        from importlib.metadata import version
-
-        print(f"signs-model-server {version('signs-pipeline')}, TensorFlow {version('tensorflow')}")
-        return 0
+    for flag in FLAGS:
+        if flag.ignored and getattr(options, flag.name) != flag.default:
+            log.warning("--%s has no effect: %s", flag.name, flag.ignored)
     # TensorFlow's notes on the CPU it found are not the user's business; its errors are.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s")
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    return _serve(options)
+
+
+def _serve(options: ServerOptions) -> int:
+    from serving.server.model_server import ModelServer
+
     stop = threading.Event()
     _stop_on_signals(stop)
     if options.exit_with_parent:
         threading.Thread(target=_stop_on_eof, args=[stop], daemon=True).start()
-
-    from serving.server.model_server import ModelServer
-
-    server = ModelServer(options)
+    server = ModelServer(options, stop)
+    code = 0
     try:
-        version_served = server.start(stop)
+        server.start()
     except StartError as error:
         code = _fail(error)
     else:
-        code = 0
-        if version_served is not None:
-            print(
-                f"Running gRPC ModelServer at {server.address} ... "
-                f"(model {options.model_name}, version {version_served})",
-                flush=True,
-            )
-            stop.wait()
+        stop.wait()
     if not server.stop():
         # A thread that will not end would keep the interpreter from exiting.
-        logging.warning("Some requests did not finish in %g s", options.drain_seconds)
+        log.warning("Something did not finish in %g s", options.drain_seconds)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code or 1)

@@ -1,174 +1,160 @@
-"""The server as a whole: a model store, the services on top of it, and a grpc server.
+"""The server as a whole: models, the services on top of them, and what listens.
 
-start: claim the port -> import TensorFlow -> wait for the model -> listen
-stop:  refuse new requests -> finish those in flight -> unload
+start: files and port are checked -> TensorFlow is imported -> models load -> gRPC, REST listen
+stop:  no new requests -> those in flight finish -> models unload -> the log is closed
 """
 
 import gc
 import logging
-import socket
 import threading
-from concurrent import futures
-from pathlib import Path
+import time
+from typing import Any
 
-import grpc
-
-from serving.server.flags import ServerOptions, StartError
-from serving.server.model_store import LoadPolicy, ModelStore, State
+from serving import protos
+from serving.server.configs.read import ConfigError, read
+from serving.server.errors import RequestError
+from serving.server.grpc_server import GrpcServer
+from serving.server.metrics import Metrics
+from serving.server.options import ServerOptions, StartError
+from serving.server.rpc import Rpcs
 
 log = logging.getLogger(__name__)
 
-_WAIT_STEP_S = 0.2
-_UNLIMITED = -1
 # Requests had their time: what still holds a model now, or is still loading one, will not end soon.
 _UNLOAD_TIMEOUT_S = 2.0
 
 
 class ModelServer:
-    """One model behind one port.
+    """Models behind a gRPC and a REST port.
 
     Args:
         options: the flags.
+        stopping: set it to stop whatever waits: for models to load, or for the next poll.
     """
 
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(self, options: ServerOptions, stopping: threading.Event) -> None:
         self._options = options
-        self._grpc: grpc.Server | None = None
-        self._store: ModelStore | None = None
+        self._stopping = stopping
+        self._metrics = Metrics()
+        self._rpcs = Rpcs(options.grpc_max_threads, self._metrics)
+        self._grpc: GrpcServer | None = None
+        self._models: Any = None
 
-    @property
-    def address(self) -> str:
-        """Where it listens, as in "127.0.0.1:8500"."""
-        host = self._options.host
-        return f"[{host}]:{self._options.port}" if ":" in host else f"{host}:{self._options.port}"
+    def start(self) -> None:
+        """Loads the models, then listens; returns early if `stopping` was set meanwhile.
 
-    def start(self, stop: threading.Event) -> int | None:
-        """Loads the model, then listens.
-
-        The port opens when the model answers, as TF Serving's does: who can connect gets answers.
-
-        Args:
-            stop: set it to give up waiting for a model.
-
-        Returns:
-            The version that is served; None if `stop` was set first.
+        The ports open when every model has a version that answers, as TF Serving's do: who can
+        connect gets answers.
 
         Raises:
-            StartError: the port is taken, or the first version cannot be loaded.
+            StartError: a file that a flag names cannot be used, the port is taken, or a model
+                cannot be loaded.
         """
-        self._check_port()
+        config = self._read_config()
+        grpc_server = GrpcServer(self._options, self._rpcs)
+        grpc_server.check_port()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
         from serving.server.inference.options import InferenceOptions
+        from serving.server.loading import Loader
         from serving.server.model_service import ModelService
+        from serving.server.model_store import LoadPolicy
         from serving.server.models import Models
         from serving.server.prediction_service import PredictionService
-        from serving.server.saved_model import SavedModel, SessionOptions
 
         # What is imported by now stays: not looking at it again keeps a collection under 10 ms.
         gc.collect()
         gc.freeze()
         options = self._options
-        both = options.tensorflow_session_parallelism
-        session = SessionOptions(
-            tags=tuple(tag for tag in options.saved_model_tags.split(",") if tag),
-            intra_op_threads=options.tensorflow_intra_op_parallelism or both,
-            inter_op_threads=options.tensorflow_inter_op_parallelism or both,
-            gpu_memory_fraction=options.per_process_gpu_memory_fraction,
+        inference = InferenceOptions(
+            as_content=options.enable_serialization_as_tensor_content,
+            check_method_names=options.enable_signature_method_name_check,
+            metrics=self._metrics,
         )
-        policy = LoadPolicy(
-            poll_wait_s=options.file_system_poll_wait_seconds,
-            max_retries=options.max_num_load_retries,
-            retry_wait_s=options.load_retry_interval_micros / 1e6,
+        self._models = Models(
+            Loader(options, inference, self._metrics),
+            LoadPolicy(
+                poll_wait_s=options.file_system_poll_wait_seconds,
+                max_retries=options.max_num_load_retries,
+                retry_wait_s=max(0.0, options.load_retry_interval_micros / 1e6),
+            ),
+            allow_labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
+            stopping=self._stopping,
         )
-        store = ModelStore(
-            options.model_name,
-            Path(options.model_base_path),
-            lambda path: SavedModel(path, session),
-            policy,
+        prediction = PredictionService(self._models, inference)
+        model = ModelService(self._models, self._metrics)
+        self._models.start()
+        try:
+            self._models.reconfigure(config)
+        except RequestError as error:
+            if self._stopping.is_set():
+                return
+            raise StartError(f"{error.code.name}: {error}") from error
+        if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
+            threading.Thread(target=self._poll_config, name="config", daemon=True).start()
+        grpc_server.start(
+            {
+                "tensorflow.serving.PredictionService": {
+                    "Predict": (prediction.predict, protos.PredictRequest),
+                    "Classify": (prediction.classify, protos.ClassificationRequest),
+                    "Regress": (prediction.regress, protos.RegressionRequest),
+                    "MultiInference": (prediction.multi_inference, protos.MultiInferenceRequest),
+                    "GetModelMetadata": (
+                        prediction.get_model_metadata,
+                        protos.GetModelMetadataRequest,
+                    ),
+                },
+                "tensorflow.serving.ModelService": {
+                    "GetModelStatus": (model.get_model_status, protos.GetModelStatusRequest),
+                    "HandleReloadConfigRequest": (
+                        model.handle_reload_config,
+                        protos.ReloadConfigRequest,
+                    ),
+                },
+            }
         )
-        self._store = store
-        store.start()
-        version = self._wait_for_model(store, stop)
-        if version is None:
-            return None
-        models = Models({options.model_name: store})
-        prediction = PredictionService(
-            models, InferenceOptions(as_content=options.enable_serialization_as_tensor_content)
-        )
-        self._listen([prediction.handler(), ModelService(models).handler()])
-        return version
+        self._grpc = grpc_server
 
     def stop(self) -> bool:
         """Drains and unloads; False if something would not finish."""
-        drained = True
-        if self._grpc is not None:
-            finished = self._grpc.stop(self._options.drain_seconds)
-            drained = finished.wait(self._options.drain_seconds + 1)
-        if self._store is not None:
-            drained = self._store.stop(_UNLOAD_TIMEOUT_S) and drained
+        self._stopping.set()
+        drained = self._grpc.stop(self._options.drain_seconds) if self._grpc else True
+        if self._models is not None:
+            drained = self._models.stop(_UNLOAD_TIMEOUT_S) and drained
         return drained
 
-    def _check_port(self) -> None:
-        """Fails at once where the port is taken; binding for good comes after the model."""
+    def _read_config(self) -> Any:
+        """The ModelServerConfig of the file, or of the one model that flags name."""
         options = self._options
-        try:
-            (family, _, _, _, address), *_ = socket.getaddrinfo(
-                options.host, options.port, type=socket.SOCK_STREAM
-            )
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-                probe.listen(1)
-        except OSError as error:
-            raise self._cannot_listen(error.strerror or str(error)) from error
-
-    def _cannot_listen(self, reason: str) -> StartError:
-        return StartError(
-            f"INVALID_ARGUMENT: Failed to BuildAndStart gRPC server at {self.address}: {reason}. "
-            "Stop what listens there, or choose another --port."
+        if options.model_config_file:
+            try:
+                return read(options.model_config_file, protos.ModelServerConfig())
+            except ConfigError as error:
+                raise StartError(f"{error.code.name}: {error}") from error
+        config = protos.ModelServerConfig()
+        config.model_config_list.config.add(
+            name=options.model_name,
+            base_path=options.model_base_path,
+            model_platform="tensorflow",
         )
+        return config
 
-    def _wait_for_model(self, store: ModelStore, stop: threading.Event) -> int | None:
-        while not stop.is_set():
-            outcome = store.wait_for_outcome(_WAIT_STEP_S)
-            if outcome is None:
-                continue
-            if outcome.state is State.AVAILABLE:
-                return outcome.version
-            code = outcome.error.code.name if outcome.error else "UNKNOWN"
-            raise StartError(
-                "UNKNOWN: 1 servable(s) did not become available: "
-                f"{{{{{{name: {store.name} version: {outcome.version}}} "
-                f"due to error: {code}: {outcome.error}}}, }}"
-            )
-        return None
-
-    def _listen(self, handlers: list[grpc.GenericRpcHandler]) -> None:
-        threads = self._options.grpc_max_threads
-        server = grpc.server(
-            futures.ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
-            options=[
-                # Without this a second server could listen on the same port and take half of it.
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", _UNLIMITED),
-                ("grpc.max_send_message_length", _UNLIMITED),
-            ],
-        )
-        server.add_generic_rpc_handlers(handlers)
-        if self._options.enable_grpc_healthcheck_service:
-            _add_health(server)
-        try:
-            server.add_insecure_port(self.address)
-        except RuntimeError as error:
-            raise self._cannot_listen("the port was taken meanwhile") from error
-        server.start()
-        self._grpc = server
-
-
-def _add_health(server: grpc.Server) -> None:
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
-    servicer = health.HealthServicer()
-    for service in ("", "ModelService", "PredictionService"):
-        servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    def _poll_config(self) -> None:
+        """Reads the configuration file again and again; what is wrong with it is told once."""
+        wait_s = self._options.model_config_file_poll_wait_seconds
+        told = ""
+        while not self._stopping.is_set():
+            problem = ""
+            try:
+                config = read(self._options.model_config_file, protos.ModelServerConfig())
+                # A model that does not appear may not keep the next change of the file waiting.
+                self._models.reconfigure(config, time.monotonic() + wait_s)
+            except ConfigError as error:
+                problem = f"Failed to read ModelServerConfig file: {error}"
+            except RequestError as error:
+                problem = f"PollFilesystemAndReloadConfig failed to ReloadConfig: {error}"
+            except Exception:
+                log.exception("The poll of %s failed", self._options.model_config_file)
+            if problem and problem != told:
+                log.error("%s", problem)
+            told = problem
+            self._stopping.wait(wait_s)

@@ -8,17 +8,11 @@ gRPC and REST both come through here.
 from collections.abc import Callable
 from typing import Any
 
-import grpc
-
-from serving import protos
 from serving.request_log import RequestLog
-from serving.server import rpc
 from serving.server.errors import InvalidArgumentError
 from serving.server.inference import classify, metadata, multi_inference, predict, regress
 from serving.server.inference.options import InferenceOptions
 from serving.server.models import Models
-
-NAME = "tensorflow.serving.PredictionService"
 
 
 class PredictionService:
@@ -43,19 +37,6 @@ class PredictionService:
         self._models = models
         self._options = options or InferenceOptions()
         self._request_log = request_log
-
-    def handler(self) -> grpc.GenericRpcHandler:
-        """What a grpc server needs to answer this service."""
-        return rpc.service(
-            NAME,
-            {
-                "Predict": (self.predict, protos.PredictRequest),
-                "Classify": (self.classify, protos.ClassificationRequest),
-                "Regress": (self.regress, protos.RegressionRequest),
-                "MultiInference": (self.multi_inference, protos.MultiInferenceRequest),
-                "GetModelMetadata": (self.get_model_metadata, protos.GetModelMetadataRequest),
-            },
-        )
 
     def predict(self, request: Any, deadline: float | None = None) -> Any:
         """PredictRequest -> PredictResponse."""

@@ -1,122 +1,319 @@
-"""The command line: TF Serving's flags, and the words of its refusals."""
-
-import socket
-import subprocess
-import sys
-import time
+"""The command line: TF Serving's flags, its rules for reading them, the words of its refusals."""
 
 import pytest
 
-from serving.server.flags import ServerOptions, StartError, parse
+from serving.server.flags import UsageError, parse, usage
 from serving.server.main import main
+from serving.server.options import FLAGS, ServerOptions, StartError
 
 BASE = "--model_base_path=/models/m"
 
 
+def option(name: str, *flags: str) -> object:
+    options, unknown = parse(flags)
+    assert unknown == []
+    return getattr(options, name)
+
+
 def start_error(*flags: str) -> str:
     with pytest.raises(StartError) as caught:
-        parse(flags)
+        parse(flags)[0].check()
     return str(caught.value)
 
 
-def test_defaults_are_those_of_tf_serving():
-    options = parse([BASE])
-    assert options == ServerOptions(model_base_path="/models/m")
-    assert (options.port, options.model_name) == (8500, "default")
-    assert options.file_system_poll_wait_seconds == 1
-    assert (options.max_num_load_retries, options.load_retry_interval_micros) == (5, 60_000_000)
-    assert options.host == "127.0.0.1"
+def test_every_flag_of_tf_serving_is_known_with_its_default():
+    """`model_servers/main.cc` and `server.h`; defaults that depend on the CPUs are left out."""
+    assert {flag.name: flag.default for flag in FLAGS if not flag.extension} | {
+        "rest_api_num_threads": None,
+        "grpc_max_threads": None,
+        "num_tflite_pools": None,
+    } == {
+        "port": 8500,
+        "grpc_socket_path": "",
+        "rest_api_port": 0,
+        "rest_api_num_threads": None,
+        "rest_api_timeout_in_ms": 30000,
+        "rest_api_enable_cors_support": False,
+        "enable_batching": False,
+        "allow_version_labels_for_unavailable_models": False,
+        "batching_parameters_file": "",
+        "enable_per_model_batching_parameters": False,
+        "model_config_file": "",
+        "model_config_file_poll_wait_seconds": 0,
+        "model_name": "default",
+        "model_base_path": "",
+        "num_load_threads": 0,
+        "num_unload_threads": 0,
+        "max_num_load_retries": 5,
+        "load_retry_interval_micros": 60000000,
+        "file_system_poll_wait_seconds": 1,
+        "flush_filesystem_caches": True,
+        "tensorflow_session_parallelism": 0,
+        "tensorflow_session_config_file": "",
+        "tensorflow_intra_op_parallelism": 0,
+        "tensorflow_inter_op_parallelism": 0,
+        "use_alts_credentials": False,
+        "ssl_config_file": "",
+        "platform_config_file": "",
+        "per_process_gpu_memory_fraction": 0.0,
+        "saved_model_tags": "serve",
+        "grpc_channel_arguments": "",
+        "grpc_max_threads": None,
+        "enable_model_warmup": True,
+        "num_request_iterations_for_warmup": 0,
+        "version": False,
+        "monitoring_config_file": "",
+        "remove_unused_fields_from_bundle_metagraph": True,
+        "prefer_tflite_model": False,
+        "num_tflite_pools": None,
+        "num_tflite_interpreters_per_pool": 1,
+        "enable_signature_method_name_check": False,
+        "xla_cpu_compilation_enabled": False,
+        "xla_gpu_compilation_enabled": False,
+        "enable_profiler": True,
+        "thread_pool_factory_config_file": "",
+        "mixed_precision": "",
+        "skip_initialize_tpu": False,
+        "enable_grpc_healthcheck_service": False,
+        "enable_serialization_as_tensor_content": False,
+    }
 
 
-def test_both_spellings():
-    assert parse([BASE, "--port=8600"]).port == parse([BASE, "--port", "8600"]).port == 8600
+def test_the_flags_that_tf_serving_has_not():
+    assert {flag.name: flag.default for flag in FLAGS if flag.extension} == {
+        "host": "127.0.0.1",
+        "drain_seconds": 30.0,
+        "exit_with_parent": False,
+        "enable_page": False,
+        "request_log_path": "",
+        "request_log_sampling_rate": 1.0,
+        "log_format": "text",
+    }
+
+
+def test_every_flag_is_refused_ignored_or_used():
+    """Flags are refused or ignored for a reason that is told; all others are read somewhere."""
+    assert [flag.name for flag in FLAGS if flag.refused] == [
+        "use_alts_credentials",
+        "platform_config_file",
+        "thread_pool_factory_config_file",
+    ]
+    assert [flag.name for flag in FLAGS if flag.ignored] == [
+        "num_load_threads",
+        "num_unload_threads",
+        "flush_filesystem_caches",
+        "remove_unused_fields_from_bundle_metagraph",
+        "prefer_tflite_model",
+        "num_tflite_pools",
+        "num_tflite_interpreters_per_pool",
+        "xla_cpu_compilation_enabled",
+        "xla_gpu_compilation_enabled",
+        "skip_initialize_tpu",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("8600", 8600), (" 7 ", 7), ("+7", 7), ("-7", -7), ("007", 7), ("-2147483648", -(2**31))],
+)
+def test_integers(text, value):
+    assert option("port", f"--port={text}") == value
+
+
+def test_wide_integers_strings_and_floats():
+    assert option("load_retry_interval_micros", "--load_retry_interval_micros=-4294967296") == (
+        -4294967296
+    )
+    assert option("model_name", "--model_name=a=b c ") == "a=b c "
+    assert option("model_name", "--model_name=") == ""
+    assert option("per_process_gpu_memory_fraction", "--per_process_gpu_memory_fraction=5e-1") == (
+        0.5
+    )
 
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("", False), ("--f", True), ("--f=true", True), ("--f=false", False), ("--f=False", False)],
+    [
+        ("--enable_batching", True),
+        ("--enable_batching=true", True),
+        ("--enable_batching=TRUE", True),
+        ("--enable_batching=1", True),
+        ("--enable_batching=false", False),
+        ("--enable_batching=False", False),
+        ("--enable_batching=0", False),
+    ],
 )
 def test_booleans(flag, value):
-    flag = flag.replace("--f", "--enable_serialization_as_tensor_content")
-    assert parse([BASE, *([flag] if flag else [])]).enable_serialization_as_tensor_content is value
+    assert option("enable_batching", flag) is value
+
+
+def test_the_last_of_two_counts():
+    assert option("port", "--port=1", "--port=2") == 2
 
 
 @pytest.mark.parametrize(
-    "flag", ["--port=x", "--nope=1", "--enable_grpc_healthcheck_service=x", "x"]
+    ("flag", "name", "value"),
+    [
+        ("--port=x", "port", "x"),
+        ("--port=", "port", ""),
+        ("--port=8500x", "port", "8500x"),
+        ("--port=1_0", "port", "1_0"),
+        ("--port=8.5", "port", "8.5"),
+        ("--port=2147483648", "port", "2147483648"),
+        ("--load_retry_interval_micros=9223372036854775808", "load_retry_interval_micros", "9"),
+        ("--enable_batching=yes", "enable_batching", "yes"),
+        ("--enable_batching=", "enable_batching", ""),
+        ("--drain_seconds=1_0", "drain_seconds", "1_0"),
+        ("--drain_seconds=long", "drain_seconds", "long"),
+    ],
 )
-def test_unreadable_flags(flag, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parse([BASE, flag])
-    assert caught.value.code == 2
-    assert "error: " in capsys.readouterr().err
+def test_values_that_cannot_be_read_end_with_the_usage(flag, name, value, caplog, capsys):
+    assert main([BASE, "--nosuch", flag]) == 255
+    assert f"Couldn't interpret value {value}" in caplog.text
+    assert f" for flag {name}." in caplog.text
+    assert capsys.readouterr().out == usage("signs-model-server")
 
 
-def test_refusals():
-    assert start_error() == (
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nosuch=1"],
+        ["-port=1"],
+        ["port=1"],
+        ["--port", "8600"],
+        ["--enable_batchings"],
+        ["--Port=1"],
+        ["x", "--help"],
+        ["--", "--port=1"],
+        ["--", "--help"],
+        [""],
+    ],
+)
+def test_unknown_arguments_change_nothing(arguments):
+    assert parse(arguments) == (ServerOptions(), arguments)
+
+
+def test_an_unknown_argument_is_told_and_the_server_goes_on(capsys):
+    assert main(["--port", "8600", "--nosuch"]) == 255
+    out = capsys.readouterr().out
+    assert out.startswith("unknown argument: --port\nusage: signs-model-server\nFlags:\n\t--port=")
+    assert out.endswith(
+        "Failed to start server. Error: INVALID_ARGUMENT: Both server_options.model_base_path and "
+        "server_options.model_config_file are empty!\n"
+    )
+
+
+def test_help_comes_first_or_is_an_unknown_argument(capsys):
+    with pytest.raises(UsageError):
+        parse(["--port=1", "--help", "--nosuch"])
+    assert main(["--help"]) == 255
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "usage: signs-model-server",
+        "Flags:",
+        "\t--port=8500                      \tint32\tTCP port of the gRPC API; 0 listens on none.",
+    ]
+    assert (
+        '\t--model_name="default"           \tstring\tName by which clients ask for the model.'
+        in (lines)
+    )
+    assert any(line.startswith("\t--enable_batching=false          \tbool\t") for line in lines)
+    assert any(
+        line.startswith("\t--load_retry_interval_micros=60000000\tint64\t") for line in lines
+    )
+    assert any(
+        line.startswith("\t--per_process_gpu_memory_fraction=0.000000\tfloat\t") for line in lines
+    )
+    extensions = lines[lines.index("Flags that TF Serving has not:") + 1 :]
+    assert extensions[0].startswith('\t--host="127.0.0.1"')
+    assert len(extensions) == 7
+
+
+def test_the_version_needs_nothing_else(capsys):
+    assert main(["--version", "--nosuch"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("TensorFlow ModelServer: ")
+    assert second.startswith("TensorFlow Library: 2.")
+
+
+def test_refusals_in_their_order():
+    nothing = [
+        "--port=0",
+        "--use_alts_credentials",
+        "--ssl_config_file=x",
+        "--batching_parameters_file=x",
+        "--tensorflow_intra_op_parallelism=1",
+        "--tensorflow_inter_op_parallelism=1",
+        "--tensorflow_session_parallelism=1",
+        "--thread_pool_factory_config_file=x",
+        "--grpc_max_threads=0",
+    ]
+    assert start_error(*nothing) == (
+        "INVALID_ARGUMENT: At least one of server_options.grpc_port or "
+        "server_options.grpc_socket_path must be set."
+    )
+    nothing[0] = "--grpc_socket_path=s"
+    assert start_error(*nothing) == (
+        "INVALID_ARGUMENT: Either use_alts_credentials must be false or ssl_config_file must be "
+        "empty."
+    )
+    nothing[1] = "--port=0"
+    assert start_error(*nothing) == (
         "INVALID_ARGUMENT: Both server_options.model_base_path and "
         "server_options.model_config_file are empty!"
     )
-    assert start_error(BASE, "--port=0") == (
-        "INVALID_ARGUMENT: server_options.grpc_port is not set. (--port=0)"
+    nothing.append(BASE)
+    assert start_error(*nothing) == (
+        "INVALID_ARGUMENT: server_options.batching_parameters_file is set without setting "
+        "server_options.enable_batching to true."
     )
-    assert start_error(BASE, "--model_name=") == "INVALID_ARGUMENT: --model_name is empty"
-    assert start_error(BASE, "--grpc_max_threads=0").startswith("INVALID_ARGUMENT: --grpc_max_thr")
+    nothing.append("--enable_batching")
+    assert start_error(*nothing) == (
+        "INVALID_ARGUMENT: Either configure server_options.tensorflow_session_parallelism or "
+        "(server_options.tensorflow_intra_op_parallelism, "
+        "server_options.tensorflow_inter_op_parallelism) separately. You cannot configure all."
+    )
+    nothing.append("--tensorflow_session_parallelism=0")
+    assert start_error(*nothing) == (
+        "UNIMPLEMENTED: --thread_pool_factory_config_file is not supported: it names C++ classes "
+        "to be linked in"
+    )
+    nothing.append("--thread_pool_factory_config_file=")
+    assert start_error(*nothing) == (
+        "INVALID_ARGUMENT: --grpc_max_threads must be positive. Received: 0"
+    )
 
 
 @pytest.mark.parametrize(
-    "flag", ["rest_api_port=8501", "enable_batching", "model_config_file=x", "ssl_config_file=x"]
+    ("flag", "text"),
+    [
+        ("--rest_api_num_threads=0", "--rest_api_num_threads must be positive. Received: 0"),
+        ("--drain_seconds=-1", "--drain_seconds must be 0 or more. Received: -1.0"),
+        ("--drain_seconds=nan", "--drain_seconds must be 0 or more. Received: nan"),
+        ("--drain_seconds=inf", "--drain_seconds must be 0 or more. Received: inf"),
+        (
+            "--request_log_sampling_rate=1.5",
+            "--request_log_sampling_rate must be between 0 and 1. Received: 1.5",
+        ),
+        ("--log_format=xml", "--log_format must be text or json. Received: xml"),
+        ("--mixed_precision=int8", "--mixed_precision must be bfloat16. Received: int8"),
+    ],
 )
-def test_flags_that_are_not_supported_yet_are_refused(flag):
-    name = flag.partition("=")[0]
-    assert start_error(BASE, f"--{flag}") == f"UNIMPLEMENTED: --{name} is not supported"
+def test_refusals_of_our_own(flag, text):
+    assert start_error(BASE, flag) == f"INVALID_ARGUMENT: {text}"
 
 
-def test_defaults_of_unsupported_flags_and_tuning_flags_are_taken():
-    parse([BASE, "--rest_api_port=0", "--enable_batching=false", "--enable_model_warmup=true"])
-    parse([BASE, "--flush_filesystem_caches=false", "--num_load_threads=2"])
+def test_a_configuration_file_instead_of_a_base_path():
+    parse(["--model_config_file=x"])[0].check()
 
 
-def test_main_prints_the_error_as_tf_serving_does(capsys):
-    assert main([]) == 255
-    assert capsys.readouterr().out.startswith(
-        "Failed to start server. Error: INVALID_ARGUMENT: Both server_options.model_base_path"
+def test_ignored_flags_are_told(caplog, capsys):
+    flags = ["--num_load_threads=2", "--flush_filesystem_caches=true", "--model_config_file=/no"]
+    assert main(flags) == 255
+    assert "--num_load_threads has no effect: every model loads in a thread of its own" in (
+        caplog.text
     )
-
-
-def test_port_that_is_taken_is_told_at_once(tmp_path):
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        started = time.monotonic()
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "serving.server.main"),
-                *(f"--model_base_path={tmp_path}", f"--port={port}"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert time.monotonic() - started < 3
-    assert done.returncode == 255
-    assert done.stdout == (
-        "Failed to start server. Error: INVALID_ARGUMENT: Failed to BuildAndStart gRPC server at "
-        f"127.0.0.1:{port}: Address already in use. Stop what listens there, or choose another "
-        "--port.\n"
+    assert "flush_filesystem_caches" not in caplog.text
+    assert capsys.readouterr().out == (
+        "Failed to start server. Error: NOT_FOUND: /no; No such file or directory\n"
     )
-    assert "Traceback" not in done.stderr
-
-
-def test_address_that_is_not_ours(tmp_path, capsys):
-    assert main([f"--model_base_path={tmp_path}", "--host=192.0.2.1"]) == 255
-    assert "Cannot assign requested address" in capsys.readouterr().out
-
-
-def test_version_and_help(capsys):
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("signs-model-server ")
-    with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
-    assert "--model_base_path" in capsys.readouterr().out
