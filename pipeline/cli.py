@@ -234,34 +234,41 @@ def run(
 
 @app.command(
     context_settings=_PASS_ON,
-    epilog=_examples("signs serve", "signs serve --model signs --port 9000 --host 0.0.0.0"),
+    epilog=_examples("signs serve --page", "signs serve --model signs --port 9000 --host 0.0.0.0"),
 )
 def serve(
     context: typer.Context,
     model: ModelOption = None,
     port: Annotated[int, typer.Option(help="Port of the gRPC API.")] = 8500,
+    rest_port: Annotated[
+        int | None, typer.Option(help="Port of the REST API; with --page 8501, else none.")
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="A web page to try the model on, at the REST port.")
+    ] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     workspace: WorkspaceOption = _WORKSPACE,
 ) -> int:
     """Serve a pushed model, and each newer version. Other options go to `signs-model-server`."""
+    from pipeline.environment import Workspace
+    from pipeline.serve import PAGE_PORT, announce, server_flags
+
     chosen = model or _only_model(workspace)
-    base_path = workspace / "serving" / chosen if chosen else None
-    if chosen is None or base_path is None or not base_path.is_dir():
+    if chosen is None or not Workspace(workspace).serving(chosen).is_dir():
         what = f"a model {chosen!r}" if chosen else "a model"
         raise UserError(f"{what} was never pushed to {workspace}: make one with `signs run`")
+    if rest_port is None:
+        rest_port = PAGE_PORT if page else 0
+    if page and rest_port == 0:
+        raise UserError("--page needs a REST port: leave out --rest-port 0")
+    flags = server_flags(
+        Workspace(workspace), chosen, host=host, port=port, rest_port=rest_port, page=page
+    )
+    for line in announce(host, rest_port, page):
+        print(line, file=sys.stderr, flush=True)
     from serving.server.main import main as serve_model
 
-    return serve_model(
-        [
-            f"--model_name={chosen}",
-            f"--model_base_path={base_path.resolve()}",
-            f"--port={port}",
-            f"--host={host}",
-            # Pushed versions are whole: one that does not load now will not load in five minutes.
-            "--max_num_load_retries=0",
-            *context.args,
-        ]
-    )
+    return serve_model([*flags, *context.args])
 
 
 @app.command(epilog=_examples("signs predict hand.jpg", "signs predict photos/ --json"))

@@ -48,6 +48,10 @@ class Workspace:
         """The base path of a model: pushed versions, each in a folder of its number."""
         return self.root / "serving" / model
 
+    def examples(self, model: str) -> Path:
+        """Images that the web page offers to try a model on, each named by its class."""
+        return self.root / "examples" / model
+
     def environment(self, dataset: str, beam_args: tuple[str, ...] = ()) -> Environment:
         """The environment of a run on the given data set.
 

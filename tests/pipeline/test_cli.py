@@ -20,6 +20,7 @@ from modules import features
 from pipeline import cli, doctor, run
 from pipeline.doctor import Finding
 from pipeline.history import RunSummary
+from serving.client import Client
 
 SIGNS = [sys.executable, "-m", "pipeline.cli"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,7 @@ def test_without_a_command_help_is_shown(signs: Callable[..., tuple[int, str, st
         (["ingest", "nowhere"], "there is no 'nowhere'."),
         (["ingest", "a", "b"], "'b' belongs to no option."),
         (["predict", "none.jpg"], "none.jpg: no such file"),
+        (["serve", "--rest-port", "x"], "Invalid value for '--rest-port'"),
         (["serve"], "a model was never pushed to workspace: make one with `signs run`"),
         (
             ["serve", "--model", "cats"],
@@ -373,18 +375,24 @@ def served(tmp_path: Path) -> Iterator[str]:
     server = subprocess.Popen(
         [*SIGNS, "serve", "--port", str(port), "--workspace", str(tmp_path / "workspace")],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert server.stdout is not None
-        assert b"Running gRPC ModelServer" in server.stdout.readline()
+        with Client(f"127.0.0.1:{port}", model_name="colours") as client:
+            assert client.wait_until_available() == 1
         yield f"127.0.0.1:{port}"
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 0
     finally:
         server.kill()
         server.communicate()
+
+
+def test_a_page_without_a_port(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    (tmp_path / "workspace" / "serving" / "cats").mkdir(parents=True)
+    message = "signs: error: --page needs a REST port: leave out --rest-port 0\n"
+    assert signs("serve", "--page", "--rest-port", "0") == (2, "", message)
 
 
 def test_serve_and_predict(

@@ -18,6 +18,7 @@ def test_everything_lies_in_the_workspace(tmp_path: Path) -> None:
         workspace.log("run"),
         workspace.run_directory("signs", "run"),
         workspace.lock,
+        workspace.examples("signs"),
     ]
     assert all(Path(str(place)).is_relative_to(tmp_path) for place in places)
 
