@@ -218,6 +218,12 @@ class ServerOptions:
         "Serve a web page to try the model on, at / of the REST port.",
         extension=True,
     )
+    page_examples: str = _flag(
+        "string",
+        "",
+        "Folder of images that the page offers to try, each named by its class.",
+        extension=True,
+    )
     request_log_path: str = _flag(
         "string",
         "",
