@@ -48,20 +48,24 @@ class SessionOptions:
         inter_op_threads: operations at the same time; 0 lets TensorFlow choose.
         gpu_memory_fraction: share of each GPU's memory to take; 0 takes what is needed as it grows,
             so that a server can run beside a training that holds the GPU.
+        base: a `tf.compat.v1.ConfigProto` with what else is to be set; those above override it.
     """
 
     tags: tuple[str, ...] = ("serve",)
     intra_op_threads: int = 0
     inter_op_threads: int = 0
     gpu_memory_fraction: float = 0.0
+    base: Any = None
 
     def config(self) -> Any:
         """The `tf.compat.v1.ConfigProto` of these options."""
-        config = config_pb2.ConfigProto(
-            intra_op_parallelism_threads=self.intra_op_threads,
-            inter_op_parallelism_threads=self.inter_op_threads,
-            allow_soft_placement=True,
-        )
+        config = config_pb2.ConfigProto(allow_soft_placement=True)
+        if self.base is not None:
+            config.MergeFrom(self.base)
+        if self.intra_op_threads:
+            config.intra_op_parallelism_threads = self.intra_op_threads
+        if self.inter_op_threads:
+            config.inter_op_parallelism_threads = self.inter_op_threads
         if self.gpu_memory_fraction:
             config.gpu_options.per_process_gpu_memory_fraction = self.gpu_memory_fraction
         else:
