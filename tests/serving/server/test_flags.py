@@ -85,6 +85,7 @@ def test_the_flags_that_tf_serving_has_not():
         "drain_seconds": 30.0,
         "exit_with_parent": False,
         "enable_page": False,
+        "page_examples": "",
         "request_log_path": "",
         "request_log_sampling_rate": 1.0,
         "log_format": "text",
@@ -226,7 +227,7 @@ def test_help_comes_first_or_is_an_unknown_argument(capsys):
     )
     extensions = lines[lines.index("Flags that TF Serving has not:") + 1 :]
     assert extensions[0].startswith('\t--host="127.0.0.1"')
-    assert len(extensions) == 7
+    assert len(extensions) == 8
 
 
 def test_the_version_needs_nothing_else(capsys):
