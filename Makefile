@@ -10,7 +10,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 READY := .venv/.ready
 
-.PHONY: help setup run test test-slow lint lock setup-gpu clean
+.PHONY: help setup run test test-slow lint browser lock setup-gpu clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -41,7 +41,17 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+# The web page is tested in a browser. Where there is none and we may, Debian's is installed; those
+# tests are skipped without it.
+browser:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then \
+	    echo "Installing Debian's chromium: the web page is tested in it"; \
+	    (timeout 60 apt-get update && DEBIAN_FRONTEND=noninteractive \
+	        timeout 600 apt-get install --yes --no-install-recommends chromium) >/dev/null 2>&1 \
+	        || echo "It could not be installed: the page's tests will be skipped"; \
+	fi
+
+test: lint browser
 	$(BIN)/python -m pytest $(ARGS)
 
 test-slow: $(READY)
