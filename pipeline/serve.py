@@ -4,6 +4,7 @@ workspace/serving/<model>/        -> what is served, and under which labels
 workspace/data/<model>/.../test/  -> workspace/examples/<model>/  -> the page's examples
 """
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -32,9 +33,11 @@ def server_flags(
         page: whether to serve the page.
 
     Raises:
-        UserError: the workspace's file of labels cannot be read.
+        UserError: the workspace's file of labels cannot be read, or the REST port is taken.
         OSError: the examples cannot be written.
     """
+    if rest_port:
+        _check_port(host, rest_port)
     flags = [
         *Rollout(workspace.serving(model)).server_flags(),
         f"--host={host}",
@@ -59,6 +62,21 @@ def announce(host: str, rest_port: int, page: bool) -> Iterator[str]:
             f"Warning: --host {host} lets every machine that reaches this one use the model, and "
             "change what is served: nobody is asked for a password."
         )
+
+
+def _check_port(host: str, port: int) -> None:
+    """Fails where the server, as TF Serving does, would tell it in its log and go on without."""
+    try:
+        (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"the REST API cannot listen on {host}, port {port}: {reason}. "
+            "Choose another with --rest-port."
+        ) from error
 
 
 def write_examples(workspace: Workspace, model: str) -> Path:

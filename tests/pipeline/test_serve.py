@@ -1,6 +1,7 @@
 """From a workspace's model to the server's flags, and to the page's examples."""
 
 import io
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from data.manifest import Manifest, Shard
 from data.sample import Sample
 from data.synthetic import draw
 from data.tfrecord import Writer
+from modules.errors import UserError
 from modules.image_bytes import encode_png
 from pipeline.environment import Workspace
 from pipeline.serve import announce, server_flags, write_examples
@@ -115,10 +117,23 @@ def test_flags_without_the_page(workspace: Workspace) -> None:
     assert not workspace.examples("cats").exists()
 
 
+def test_a_rest_port_that_is_taken(workspace: Workspace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError) as caught:
+            server_flags(workspace, "cats", host="127.0.0.1", port=1, rest_port=port, page=True)
+    assert str(caught.value) == (
+        f"the REST API cannot listen on 127.0.0.1, port {port}: Address already in use. "
+        "Choose another with --rest-port."
+    )
+
+
 def test_flags_with_the_page(workspace: Workspace) -> None:
-    flags = server_flags(workspace, "cats", host="::1", port=1, rest_port=2, page=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = server_flags(workspace, "cats", host="127.0.0.1", port=1, rest_port=port, page=True)
     assert flags[3:] == [
-        *("--host=::1", "--port=1", "--rest_api_port=2", "--max_num_load_retries=0"),
+        *("--host=127.0.0.1", "--port=1", f"--rest_api_port={port}", "--max_num_load_retries=0"),
         *("--enable_page", f"--page_examples={workspace.examples('cats')}"),
     ]
 
