@@ -41,8 +41,8 @@ def warm_up(
     version_dir: Path,
     *,
     options: InferenceOptions,
-    iterations: int = 1,
-    metrics: Metrics | None = None,
+    iterations: int,
+    metrics: Metrics,
 ) -> None:
     """Replays a version's warm-up requests, if it has any.
 
@@ -60,7 +60,6 @@ def warm_up(
     if not path.exists():
         log.info("No warmup data file found at %s", path)
         return
-    metrics = metrics or Metrics()
     lease = Lease(int(version_dir.name), servable)
     started = time.monotonic()
     count = 0

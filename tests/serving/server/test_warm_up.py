@@ -86,7 +86,8 @@ def write(version_dir: Path, *entries: bytes) -> Path:
 def run(version_dir: Path, **options) -> list[str]:
     """What the model was asked for."""
     adder = Adder()
-    warm_up(adder, version_dir, **{"options": InferenceOptions(), **options})
+    given = {"options": InferenceOptions(), "iterations": 1, "metrics": Metrics(), **options}
+    warm_up(adder, version_dir, **given)
     return adder.fetched
 
 
@@ -153,7 +154,7 @@ def test_a_thousand_and_one_are_too_many(version_dir):
     path = write(version_dir, *[predict_log()] * 1002)
     adder = Adder()
     with pytest.raises(RequestError) as caught:
-        warm_up(adder, version_dir, options=InferenceOptions())
+        warm_up(adder, version_dir, options=InferenceOptions(), iterations=1, metrics=Metrics())
     assert str(caught.value) == f"Number of warmup records exceeds the maximum (1000) at {path}"
     assert caught.value.code.name == "INVALID_ARGUMENT"
     assert len(adder.fetched) == 1001
