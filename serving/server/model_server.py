@@ -1,16 +1,20 @@
 """The server as a whole: models, the services on top of them, and what listens.
 
 start: files and port are checked -> TensorFlow is imported -> models load -> gRPC, REST listen
-stop:  no new requests -> those in flight finish -> models unload -> the log is closed
+stop:  no new requests -> those in flight finish -> models unload -> the request log is closed
 """
 
 import gc
 import logging
 import threading
-import time
+from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 from serving import protos
+from serving.request_log import RequestLog
+from serving.server import config_file
+from serving.server.configs.protos import MonitoringConfig
 from serving.server.configs.read import ConfigError, read
 from serving.server.errors import RequestError
 from serving.server.grpc_server import GrpcServer
@@ -22,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # Requests had their time: what still holds a model now, or is still loading one, will not end soon.
 _UNLOAD_TIMEOUT_S = 2.0
+_METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 class ModelServer:
@@ -37,8 +42,10 @@ class ModelServer:
         self._stopping = stopping
         self._metrics = Metrics()
         self._rpcs = Rpcs(options.grpc_max_threads, self._metrics)
-        self._grpc: GrpcServer | None = None
+        self._listening: list[Any] = []  # the servers, to be stopped
         self._models: Any = None
+        self._loader: Any = None
+        self._request_log: RequestLog | None = None
 
     def start(self) -> None:
         """Loads the models, then listens; returns early if `stopping` was set meanwhile.
@@ -50,9 +57,18 @@ class ModelServer:
             StartError: a file that a flag names cannot be used, the port is taken, or a model
                 cannot be loaded.
         """
-        config = self._read_config()
-        grpc_server = GrpcServer(self._options, self._rpcs)
+        try:
+            self._start()
+        except RequestError as error:
+            if not self._stopping.is_set():
+                raise StartError(f"{error.code.name}: {error}") from error
+
+    def _start(self) -> None:
+        options = self._options
+        config = config_file.first_config(options)
+        grpc_server = GrpcServer(options, self._rpcs)
         grpc_server.check_port()
+        self._request_log = self._start_request_log()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
         from serving.server.inference.options import InferenceOptions
         from serving.server.loading import Loader
@@ -64,14 +80,14 @@ class ModelServer:
         # What is imported by now stays: not looking at it again keeps a collection under 10 ms.
         gc.collect()
         gc.freeze()
-        options = self._options
         inference = InferenceOptions(
             as_content=options.enable_serialization_as_tensor_content,
             check_method_names=options.enable_signature_method_name_check,
             metrics=self._metrics,
         )
+        self._loader = Loader(options, inference, self._metrics)
         self._models = Models(
-            Loader(options, inference, self._metrics),
+            self._loader,
             LoadPolicy(
                 poll_wait_s=options.file_system_poll_wait_seconds,
                 max_retries=options.max_num_load_retries,
@@ -80,17 +96,12 @@ class ModelServer:
             allow_labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
             stopping=self._stopping,
         )
-        prediction = PredictionService(self._models, inference)
-        model = ModelService(self._models, self._metrics)
         self._models.start()
-        try:
-            self._models.reconfigure(config)
-        except RequestError as error:
-            if self._stopping.is_set():
-                return
-            raise StartError(f"{error.code.name}: {error}") from error
+        self._models.reconfigure(config)
         if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
-            threading.Thread(target=self._poll_config, name="config", daemon=True).start()
+            self._start_config_poll()
+        prediction = PredictionService(self._models, inference, self._request_log)
+        model = ModelService(self._models, self._metrics)
         grpc_server.start(
             {
                 "tensorflow.serving.PredictionService": {
@@ -112,49 +123,97 @@ class ModelServer:
                 },
             }
         )
-        self._grpc = grpc_server
+        self._listening.append(grpc_server)
+        if options.rest_api_port:
+            self._start_rest(prediction, model, config)
 
     def stop(self) -> bool:
         """Drains and unloads; False if something would not finish."""
         self._stopping.set()
-        drained = self._grpc.stop(self._options.drain_seconds) if self._grpc else True
+        drain_s = self._options.drain_seconds
+        with futures.ThreadPoolExecutor(2) as pool:
+            finished = list(pool.map(lambda server: server.stop(drain_s), self._listening))
         if self._models is not None:
-            drained = self._models.stop(_UNLOAD_TIMEOUT_S) and drained
-        return drained
+            finished.append(self._models.stop(_UNLOAD_TIMEOUT_S))
+        if self._loader is not None:
+            finished.append(self._loader.close())
+        if self._request_log is not None:
+            self._request_log.close()
+        return all(finished)
 
-    def _read_config(self) -> Any:
-        """The ModelServerConfig of the file, or of the one model that flags name."""
-        options = self._options
-        if options.model_config_file:
-            try:
-                return read(options.model_config_file, protos.ModelServerConfig())
-            except ConfigError as error:
-                raise StartError(f"{error.code.name}: {error}") from error
-        config = protos.ModelServerConfig()
-        config.model_config_list.config.add(
-            name=options.model_name,
-            base_path=options.model_base_path,
-            model_platform="tensorflow",
+    def _start_request_log(self) -> RequestLog | None:
+        if not self._options.request_log_path:
+            return None
+        request_log = RequestLog(
+            self._options.request_log_path, self._options.request_log_sampling_rate
         )
-        return config
+        try:
+            request_log.start()
+        except OSError as error:
+            raise StartError(f"FAILED_PRECONDITION: --request_log_path: {error}") from error
+        return request_log
 
-    def _poll_config(self) -> None:
-        """Reads the configuration file again and again; what is wrong with it is told once."""
-        wait_s = self._options.model_config_file_poll_wait_seconds
-        told = ""
-        while not self._stopping.is_set():
-            problem = ""
-            try:
-                config = read(self._options.model_config_file, protos.ModelServerConfig())
-                # A model that does not appear may not keep the next change of the file waiting.
-                self._models.reconfigure(config, time.monotonic() + wait_s)
-            except ConfigError as error:
-                problem = f"Failed to read ModelServerConfig file: {error}"
-            except RequestError as error:
-                problem = f"PollFilesystemAndReloadConfig failed to ReloadConfig: {error}"
-            except Exception:
-                log.exception("The poll of %s failed", self._options.model_config_file)
-            if problem and problem != told:
-                log.error("%s", problem)
-            told = problem
-            self._stopping.wait(wait_s)
+    def _start_config_poll(self) -> None:
+        threading.Thread(
+            target=config_file.poll,
+            args=[
+                self._options.model_config_file,
+                self._options.model_config_file_poll_wait_seconds,
+                self._models.reconfigure,
+                self._stopping,
+            ],
+            name="config",
+            daemon=True,
+        ).start()
+
+    def _start_rest(self, prediction: Any, model: Any, config: Any) -> None:
+        """Listens for REST; what hinders it is only told, as TF Serving does: gRPC serves on."""
+        from serving.server.page.app import make_page
+        from serving.server.rest.app import RestOptions, make_app
+        from serving.server.rest.server import RestServer
+
+        options = self._options
+        if options.rest_api_port == options.port:
+            log.error(
+                "server_options.http_port cannot be same as grpc_port. Please use a different port "
+                "for HTTP/REST API. Skipped exporting HTTP/REST API."
+            )
+            return
+        try:
+            monitoring = MonitoringConfig()
+            if options.monitoring_config_file:
+                read(options.monitoring_config_file, monitoring)
+            page = None
+            if options.enable_page:
+                # In a list of models it is for the first.
+                models = config.model_config_list.config
+                examples = Path(options.page_examples) if options.page_examples else None
+                page = make_page(models[0].name if models else options.model_name, examples)
+            prometheus = monitoring.prometheus_config
+            app = make_app(
+                prediction,
+                model,
+                RestOptions(
+                    timeout_s=options.rest_api_timeout_in_ms / 1000
+                    if options.rest_api_timeout_in_ms > 0
+                    else None,
+                    cors=options.rest_api_enable_cors_support,
+                    metrics_path=(prometheus.path or _METRICS_PATH) if prometheus.enable else "",
+                ),
+                self._metrics,
+                page,
+            )
+            rest = RestServer(
+                app, options.host, options.rest_api_port, options.rest_api_num_threads
+            )
+            rest.start()
+        except (ConfigError, OSError, OverflowError) as error:
+            log.error(
+                "Failed to start HTTP Server at %s:%d: %s",
+                options.host,
+                options.rest_api_port,
+                error,
+            )
+            return
+        self._listening.append(rest)
+        log.info("Exporting HTTP/REST API at:%s:%d ...", options.host, options.rest_api_port)

@@ -9,6 +9,7 @@ started it ends.)
 """
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from serving.client import Client, ClientError
 
 _LOG_TAIL_LINES = 20
 _POLL_S = 0.5
+_REASON = re.compile("^Failed to start server|Cannot listen at ")
 
 
 class ServerProcessError(UserError):
@@ -162,7 +164,7 @@ class ServerProcess:
 
     def _failed(self, what: str) -> ServerProcessError:
         lines = self.log().splitlines()
-        reasons = [line for line in lines if line.startswith("Failed to start server.")]
+        reasons = [line for line in lines if _REASON.search(line)]
         tail = reasons or lines[-_LOG_TAIL_LINES:]
         return ServerProcessError(
             f"The model server for {self._base_path} {what}.\n" + "\n".join(tail)
