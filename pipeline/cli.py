@@ -10,12 +10,15 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from modules.errors import UserError
+
+if TYPE_CHECKING:
+    from serving.transport import Tls
 
 _WORKSPACE = Path("workspace")
 _MISUSE = 2
@@ -47,6 +50,28 @@ WorkersOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option(help="Name of the model; by default the workspace's only one.")
 ]
+AddressOption = Annotated[
+    str,
+    typer.Option(
+        help="The model server: HOST:PORT speaks gRPC, http://HOST:PORT and https:// speak REST."
+    ),
+]
+CaOption = Annotated[
+    Path | None, typer.Option("--ca", help="TLS: certificates to trust (PEM).", metavar="FILE")
+]
+CertOption = Annotated[
+    Path | None, typer.Option("--cert", help="TLS: our own certificate (PEM).", metavar="FILE")
+]
+KeyOption = Annotated[
+    Path | None, typer.Option("--key", help="TLS: the key of --cert (PEM).", metavar="FILE")
+]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="No server runs: the next one will read it.")
+]
+NewestOption = Annotated[
+    int, typer.Option(min=1, metavar="REQUESTS", help="Replay so many, the newest of the log.")
+]
+_ADDRESS = "127.0.0.1:8500"
 # What we do not know is Beam's, or the model server's.
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -271,13 +296,23 @@ def serve(
     return serve_model([*flags, *context.args])
 
 
-@app.command(epilog=_examples("signs predict hand.jpg", "signs predict photos/ --json"))
+@app.command(
+    epilog=_examples(
+        "signs predict hand.jpg",
+        "signs predict photos/ --json",
+        "signs predict hand.jpg --label stable --address http://127.0.0.1:8501",
+    )
+)
 def predict(
     images: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
-    address: Annotated[str, typer.Option(help="The model server.")] = "127.0.0.1:8500",
+    address: AddressOption = _ADDRESS,
     model: ModelOption = None,
     version: Annotated[int | None, typer.Option(help="By default the newest.")] = None,
+    label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for a batch of images.")] = 10.0,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
     workspace: WorkspaceOption = _WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
@@ -285,13 +320,202 @@ def predict(
     from pipeline.reports import prediction_as_dict, render_predictions
     from serving.client import Client
 
-    name = model or _only_model(workspace) or "signs"
-    with Client(address, model_name=name, version=version, timeout_s=timeout) as client:
+    with Client(
+        address,
+        model_name=model or _only_model(workspace) or "signs",
+        version=version,
+        label=label,
+        tls=_tls(ca, cert, key),
+        timeout_s=timeout,
+    ) as client:
         predictions = client.predict([Path(image) for image in images])
     if as_json:
         _print_json([prediction_as_dict(prediction) for prediction in predictions])
     else:
         render_predictions(_console(), predictions)
+    return 0
+
+
+@app.command(
+    "bench-serving",
+    epilog=_examples(
+        "signs bench-serving",
+        "signs bench-serving photos/ --clients 32 --duration 30 --picture bench.png",
+        "signs bench-serving --rate 50 --address http://127.0.0.1:8501",
+    ),
+)
+def bench_serving(
+    images: Annotated[
+        str, typer.Argument(help="An image, a folder or a zip of them, or synthetic.")
+    ] = "synthetic",
+    address: AddressOption = _ADDRESS,
+    model: ModelOption = None,
+    version: Annotated[int | None, typer.Option(help="By default the newest.")] = None,
+    label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None,
+    clients: Annotated[int, typer.Option(help="Requests at the same time, at most.")] = 8,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Requests a second, whether or not earlier ones are answered."),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images in a request.")] = 1,
+    duration: Annotated[float, typer.Option(help="Seconds that are measured.")] = 10.0,
+    warm_up: Annotated[float, typer.Option(help="Seconds before, not measured.")] = 2.0,
+    timeout: Annotated[float, typer.Option(help="Seconds for an answer.")] = 10.0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw latencies and throughput.")
+    ] = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    workspace: WorkspaceOption = _WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Put a load on a model server: latencies, throughput, errors."""
+    from pipeline import bench_serving as bench
+    from serving.client import connect
+    from serving.load import Load
+    from serving.transport import Target
+
+    load = Load(clients, duration, warm_up, rate, batch, timeout)
+    name = model or _only_model(workspace) or "signs"
+    target, tls = Target(name, version, label), _tls(ca, cert, key)
+    measured = bench.measure(
+        load,
+        lambda: connect(address, target, tls=tls),
+        bench.images_of(images),
+        Console(stderr=True),
+    )
+    if picture is not None:
+        bench.draw_picture(measured, picture, f"{name} at {address}")
+    if as_json:
+        _print_json(bench.as_dict(measured))
+    else:
+        bench.render(_console(), measured)
+    return 0
+
+
+@app.command(
+    epilog=_examples(
+        "signs promote",
+        "signs promote --to canary",
+        "signs promote --shadow workspace/requests --max-changed 0.01",
+    )
+)
+def promote(
+    version: Annotated[
+        int | None, typer.Option(help="By default the canary, or else the newest.")
+    ] = None,
+    to: Annotated[Literal["stable", "canary"], typer.Option(help="The label.")] = "stable",
+    shadow_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--shadow", metavar="LOG", help="First replay this request log, and compare answers."
+        ),
+    ] = None,
+    max_changed: Annotated[
+        float, typer.Option(help="With --shadow: share of images whose class may change.")
+    ] = 0.02,
+    newest: NewestOption = 1000,
+    address: AddressOption = _ADDRESS,
+    offline: OfflineOption = False,
+    model: ModelOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    workspace: WorkspaceOption = _WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Make a version stable or canary, once the server has loaded it."""
+    from pipeline import rollout
+
+    check = rollout.Replay(shadow_log, newest, max_changed) if shadow_log else None
+    place = rollout.Place(
+        _base_path(workspace, model), None if offline else address, _tls(ca, cert, key)
+    )
+    state, comparison = rollout.promote(place, version, to, check, Console(stderr=True))
+    if as_json:
+        replayed = comparison and rollout.comparison_as_dict(comparison)
+        _print_json({"labels": dict(state.labels), "shadow": replayed})
+    else:
+        rollout.render_state(_console(), place.model_name, state)
+    return 0
+
+
+@app.command(epilog=_examples("signs rollback"))
+def rollback(
+    address: AddressOption = _ADDRESS,
+    offline: OfflineOption = False,
+    model: ModelOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    workspace: WorkspaceOption = _WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Make the version stable that was stable before."""
+    from pipeline import rollout
+
+    place = rollout.Place(
+        _base_path(workspace, model), None if offline else address, _tls(ca, cert, key)
+    )
+    state = rollout.rollback(place)
+    if as_json:
+        _print_json({"labels": dict(state.labels)})
+    else:
+        rollout.render_state(_console(), place.model_name, state)
+    return 0
+
+
+@app.command(epilog=_examples("signs versions", "signs versions --json"))
+def versions(
+    address: AddressOption = _ADDRESS,
+    model: ModelOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    workspace: WorkspaceOption = _WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """List a model's versions: labels, and what the server has loaded."""
+    from pipeline import rollout
+
+    place = rollout.Place(_base_path(workspace, model), address, _tls(ca, cert, key))
+    found = rollout.versions(place)
+    if as_json:
+        _print_json(found)
+    else:
+        rollout.render_versions(_console(), found)
+    return 0
+
+
+@app.command(
+    epilog=_examples(
+        "signs shadow workspace/requests",
+        "signs shadow workspace/requests --before 4 --after 5 --json",
+    )
+)
+def shadow(
+    log: Annotated[Path, typer.Argument(help="The request log: its folder, or one file.")],
+    before: Annotated[str, typer.Option(help="A version's number or label.")] = "stable",
+    after: Annotated[str, typer.Option(help="The other one's.")] = "canary",
+    newest: NewestOption = 1000,
+    address: AddressOption = _ADDRESS,
+    model: ModelOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    workspace: WorkspaceOption = _WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Ask two versions of a running server what was asked before, and compare."""
+    from pipeline import rollout
+
+    place = rollout.Place(_base_path(workspace, model), address, _tls(ca, cert, key))
+    comparison = rollout.shadow(place, log, before, after, newest, Console(stderr=True))
+    if as_json:
+        _print_json(rollout.comparison_as_dict(comparison))
+    else:
+        rollout.render_comparison(_console(), comparison, before, after)
     return 0
 
 
@@ -333,6 +557,23 @@ def _only_model(workspace: Path) -> str | None:
     if len(names) > 1:
         raise UserError(f"{workspace} has several models: choose with --model {' or '.join(names)}")
     return names[0] if names else None
+
+
+def _base_path(workspace: Path, model: str | None) -> Path:
+    """The folder of the versions of the model, or of the workspace's only one."""
+    from pipeline.environment import Workspace
+
+    chosen = model or _only_model(workspace)
+    if chosen is None or not Workspace(workspace).serving(chosen).is_dir():
+        what = f"a model {chosen!r}" if chosen else "a model"
+        raise UserError(f"{what} was never pushed to {workspace}: make one with `signs run`")
+    return Workspace(workspace).serving(chosen)
+
+
+def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> "Tls | None":
+    from serving.transport import Tls
+
+    return Tls(ca, cert, key) if ca or cert or key else None
 
 
 def _console(*, stderr: bool = False) -> Console:

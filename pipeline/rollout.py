@@ -140,7 +140,7 @@ def shadow(
         UserError: no log, no server, or a version that does not answer.
     """
     address = place.address or ""
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Replaying", total=None)
         transports = [
             connect(address, _target(place.model_name, name), tls=place.tls)
