@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipeline.wording import percent
 from serving.client import connect
-from serving.request_log import read_log
+from serving.request_log import REPLAYING_CLIENT, read_log
 from serving.rollout import Rollout, RolloutError, State
 from serving.running_server import RunningServer
 from serving.shadow import Comparison, replay
@@ -160,7 +160,8 @@ def shadow(
 
 
 def _target(model_name: str, name: str) -> Target:
-    return Target(model_name, int(name)) if name.isdecimal() else Target(model_name, label=name)
+    version, label = (int(name), None) if name.isdecimal() else (None, name)
+    return Target(model_name, version, label, REPLAYING_CLIENT)
 
 
 def versions(place: Place) -> list[dict[str, Any]]:

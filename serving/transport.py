@@ -44,6 +44,12 @@ class UnexpectedAnswerError(Exception):
 class Target:
     """Whom a request is for: the newest version, or the one of that number or label.
 
+    Args:
+        model_name: the name the server knows the model by.
+        version: the version's number.
+        label: or its label.
+        client_id: who asks, in Predict requests over gRPC (REST has no place for it).
+
     Raises:
         ClientError: both a number and a label, or a number that is none.
     """
@@ -51,6 +57,7 @@ class Target:
     model_name: str
     version: int | None = None
     label: str | None = None
+    client_id: bytes = b""
 
     def __post_init__(self) -> None:
         if self.version is not None and self.label is not None:
