@@ -27,9 +27,7 @@ class Client:
         self._app = app
         self._runner = runner
 
-    def ask(
-        self, method: str, target: str, body: bytes | str = b"", **headers: str
-    ) -> Answer:
+    def ask(self, method: str, target: str, body: bytes | str = b"", **headers: str) -> Answer:
         """One request; `content_encoding="gzip"` sends that header."""
         return self._runner.run(self.asked(method, target, body, **headers))
 
@@ -94,9 +92,7 @@ def make_client(core: Core, runner: asyncio.Runner) -> Callable[..., Client]:
     """A client of an app with these options."""
 
     def make(page: App | None = None, **options: Any) -> Client:
-        app = make_app(
-            core.predictions, core.statuses, RestOptions(**options), core.metrics, page
-        )
+        app = make_app(core.predictions, core.statuses, RestOptions(**options), core.metrics, page)
         return Client(app, runner)
 
     return make

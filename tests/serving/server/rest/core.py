@@ -47,11 +47,11 @@ def _half_plus_two(x: np.ndarray) -> list[np.ndarray]:
 
 def _of_examples(serialized: np.ndarray) -> list[np.ndarray]:
     """[number, 1]: half of feature "x" plus two."""
-    import tensorflow as tf  # its messages only
-
     values = []
     for text in serialized:
-        features = tf.train.Example.FromString(text).features.feature
+        example = protos.ClassificationRequest().input.example_list.examples.add()
+        example.MergeFromString(text)
+        features = example.features.feature
         if not features["x"].float_list.value:
             raise ModelError(grpc.StatusCode.INVALID_ARGUMENT, "Key: x. Data types don't match.")
         values.append(features["x"].float_list.value[0] / 2 + 2)
@@ -121,7 +121,10 @@ class Servable:
 def _signature_def(name: str, function: Function) -> Any:
     signature = protos.SignatureDefMap().signature_def[name]
     signature.method_name = function.method
-    for infos, types in ((signature.inputs, function.inputs), (signature.outputs, function.outputs)):
+    for infos, types in (
+        (signature.inputs, function.inputs),
+        (signature.outputs, function.outputs),
+    ):
         for alias, type_name in types.items():
             infos[alias].name = f"{name}/{alias}:0"
             infos[alias].dtype = protos.DataType.Value(f"DT_{type_name.upper()}")

@@ -78,7 +78,9 @@ def test_a_byte_order_mark_is_skipped():
 
 
 def test_what_is_not_utf8_is_kept():
-    assert json_reader.read(b'{"a": "\xff"}').find("a").encode("utf-8", "surrogateescape") == b"\xff"
+    assert (
+        json_reader.read(b'{"a": "\xff"}').find("a").encode("utf-8", "surrogateescape") == b"\xff"
+    )
 
 
 def test_deep_nesting():

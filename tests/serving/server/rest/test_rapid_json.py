@@ -105,8 +105,8 @@ def test_types_of_numbers():
 
 
 def test_depth_is_not_limited():
-    value = parse(b"[" * 100_000 + b"1" + b"]" * 100_000)
-    for _ in range(100_000):
+    value = parse(b"[" * 20_000 + b"1" + b"]" * 20_000)
+    for _ in range(20_000):
         (value,) = value
     assert value == 1
 
