@@ -299,6 +299,19 @@ def test_wanted_again_before_it_went(make, folders):
     assert store.outcome().version == 1
 
 
+def test_wanted_again_while_it_loads(make, folders):
+    gate = Gate()
+    store = make(gate)
+    store.want(folders(1))
+    eventually(lambda: gate.begun == [1])
+    store.want({})
+    store.want(folders(1))
+    gate.open[1].set()
+    eventually(lambda: store.outcome() is not None)
+    assert states(store) == {1: "AVAILABLE"}
+    assert gate.begun == [1]
+
+
 def test_wanted_again_while_it_unloads_begins_anew(make, folders):
     store = make()
     store.want(folders(1))

@@ -397,6 +397,25 @@ def test_one_missing_base_path_leaves_all_models_as_they_are(base, start, tmp_pa
     eventually(lambda: answer(models) == 2)
 
 
+def test_a_look_at_an_old_list_changes_nothing(base, start, monkeypatch):
+    models = start({"name": "m", "base_path": str(base)})
+    looking, go_on = threading.Event(), threading.Event()
+    look = models_module.wanted_versions
+
+    def slow_look(*args):
+        looking.set()
+        assert go_on.wait(WAIT_S)
+        return look(*args)
+
+    monkeypatch.setattr(models_module, "wanted_versions", slow_look)
+    assert looking.wait(WAIT_S)
+    models.reconfigure(make_config())
+    go_on.set()
+    eventually(lambda: states(models) == {1: "END"})
+    time.sleep(0.1)
+    assert states(models) == {1: "END"}
+
+
 def test_base_path_that_appears_late(start, tmp_path):
     models = start()
     threading.Timer(0.2, put, [tmp_path / "m", 1]).start()
