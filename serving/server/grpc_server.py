@@ -79,7 +79,8 @@ class GrpcServer:
             )
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
+                # getaddrinfo takes 65536 for 0, which would be any port; bind does not.
+                probe.bind((address[0], self._options.port, *address[2:]))
                 probe.listen(1)
         except (OSError, OverflowError) as error:
             raise _cannot_listen(self.address, getattr(error, "strerror", "") or error) from error

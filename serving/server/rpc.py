@@ -74,8 +74,7 @@ class Rpcs:
             if not self._enter():
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
             try:
-                remaining_s = context.time_remaining()
-                deadline = None if remaining_s is None else time.monotonic() + remaining_s
+                deadline = _deadline(context.time_remaining())
                 code, answered, text = self._answer(rpc, method, request_type, serialized, deadline)
             finally:
                 self._leave()
@@ -120,3 +119,10 @@ class Rpcs:
     def _leave(self) -> None:
         with self._lock:
             self._in_flight -= 1
+
+
+def _deadline(remaining_s: float | None) -> float | None:
+    """In seconds of `time.monotonic`; grpc tells of no deadline as of one in 292 billion years."""
+    if remaining_s is None or remaining_s > threading.TIMEOUT_MAX:
+        return None
+    return time.monotonic() + remaining_s

@@ -59,7 +59,7 @@ class RestServer:
             self._host, self.port, type=socket.SOCK_STREAM
         )
         self._socket = socket.create_server(
-            address[:2],
+            (address[0], self.port),  # getaddrinfo takes 65536 for 0
             family=family,
             backlog=_BACKLOG,
             dualstack_ipv6=self._host == "::" and socket.has_dualstack_ipv6(),
