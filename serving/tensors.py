@@ -58,6 +58,8 @@ _KINDS = {
     protos.DataType.DT_STRING: _Kind(_STRING, "string_val", _STRING),
 }
 _ENUMS = {kind.dtype: enum for enum, kind in _KINDS.items()}
+# Fields of 4 or 8 bytes an entry: what protobuf has is copied, not made a Python float each.
+_PLAIN_FIELDS = frozenset(("float_val", "double_val", "scomplex_val", "dcomplex_val"))
 
 
 def dtype_name(enum: int) -> str:
@@ -97,7 +99,7 @@ def decode(proto: Any) -> np.ndarray:
         return np.empty(shape, kind.dtype)
     if proto.tensor_content:
         return _from_content(proto.tensor_content, kind, count).reshape(shape)
-    return _from_values(getattr(proto, kind.field), kind, count).reshape(shape)
+    return _from_values(proto, kind, count).reshape(shape)
 
 
 def _from_content(content: bytes, kind: _Kind, count: int) -> np.ndarray:
@@ -136,7 +138,8 @@ def _split_strings(content: bytes, count: int) -> list[bytes]:
     return strings
 
 
-def _from_values(values: Any, kind: _Kind, count: int) -> np.ndarray:
+def _from_values(proto: Any, kind: _Kind, count: int) -> np.ndarray:
+    values = getattr(proto, kind.field)
     cells_per_value = 2 if kind.dtype.kind == "c" else 1
     sent = len(values) // cells_per_value
     if sent < count and count * kind.dtype.itemsize > MAX_FILLED_BYTES:
@@ -144,14 +147,31 @@ def _from_values(values: Any, kind: _Kind, count: int) -> np.ndarray:
     if kind.dtype == _STRING:
         strings = list(values[:count])
         return _objects(strings + [strings[-1] if strings else b""] * (count - sent))
-    # Values outside the type wrap around, as the C++ cast does.
-    cells = np.array(values[: count * cells_per_value], _wide(kind.cell)).astype(kind.cell)
+    cells = _cells(proto, kind, count * cells_per_value)
     array = cells[: min(sent, count) * cells_per_value].view(kind.dtype)
     if sent >= count:
         return array
     filled = np.full(count, array[-1] if sent else 0, kind.dtype)
     filled[:sent] = array
     return filled
+
+
+def _cells(proto: Any, kind: _Kind, count: int) -> np.ndarray:
+    """At most `count` entries of the typed field."""
+    values = getattr(proto, kind.field)
+    if kind.field in _PLAIN_FIELDS:
+        # On the wire they lie as in memory, at the end of a message that has nothing else.
+        alone = protos.TensorProto()
+        alone.CopyFrom(proto)
+        alone.DiscardUnknownFields()
+        for field, _ in alone.ListFields():
+            if field.name != kind.field:
+                alone.ClearField(field.name)
+        size = len(values) * kind.cell.itemsize
+        wire = alone.SerializeToString()
+        return np.frombuffer(wire, kind.cell, offset=len(wire) - size)[:count]
+    # Values outside the type wrap around, as the C++ cast does.
+    return np.array(values[:count], _wide(kind.cell)).astype(kind.cell)
 
 
 def _wide(cell: np.dtype) -> np.dtype:
@@ -171,8 +191,7 @@ def encode(array: np.ndarray, proto: Any, *, as_content: bool = False) -> None:
     Args:
         array: any supported dtype; an object array holds `bytes`.
         proto: the message to fill.
-        as_content: use `tensor_content` instead (strings keep their field, as they do in
-            TensorFlow for all but its own readers).
+        as_content: use `tensor_content` instead.
 
     Raises:
         TensorError: no DataType has this numpy dtype.
@@ -181,9 +200,28 @@ def encode(array: np.ndarray, proto: Any, *, as_content: bool = False) -> None:
     kind = _KINDS[proto.dtype]
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
-    if as_content and kind.dtype != _STRING:
-        proto.tensor_content = array.tobytes()
-        return
     flat = np.ascontiguousarray(array).reshape(-1)
-    cells = flat if kind.cell == kind.dtype else flat.view(kind.cell)
-    getattr(proto, kind.field).extend(cells.tolist())
+    if as_content:
+        proto.tensor_content = (
+            _join_strings(flat.tolist()) if kind.dtype == _STRING else flat.tobytes()
+        )
+    elif kind.field in _PLAIN_FIELDS and flat.size:
+        number = proto.DESCRIPTOR.fields_by_name[kind.field].number
+        proto.MergeFromString(_varint(number << 3 | 2) + _varint(flat.nbytes) + flat.tobytes())
+    else:
+        cells = flat if kind.cell == kind.dtype else flat.view(kind.cell)
+        getattr(proto, kind.field).extend(cells.tolist())
+
+
+def _join_strings(strings: list[bytes]) -> bytes:
+    """The lengths as varints, then the strings one after the other."""
+    return b"".join([*(_varint(len(string)) for string in strings), *strings])
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

@@ -71,6 +71,21 @@ def test_strings():
     assert tensors.decode(message).tolist() == [b"", b"\x00\xff", b"abc"]
 
 
+def test_strings_as_content():
+    message = protos.TensorProto()
+    tensors.encode(objects(b"", b"a" * 300, b"bc"), message, as_content=True)
+    assert message.tensor_content == b"\x00\xac\x02\x02" + b"a" * 300 + b"bc"
+    assert list(message.string_val) == []
+    assert tensors.decode(message).tolist() == [b"", b"a" * 300, b"bc"]
+
+
+def test_float_lists_are_read_whatever_else_the_message_has():
+    message = proto("DT_FLOAT", (2,), double_val=[5], version_number=7, string_val=[b"x"])
+    message.float_val.extend([1, 2])
+    message.MergeFromString(b"\xf8\x7f\x01")  # a field that nobody knows
+    assert tensors.decode(message).tolist() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
