@@ -515,22 +515,31 @@ def test_requests_in_flight_are_answered_and_new_ones_refused():
     begun, release = threading.Event(), threading.Event()
 
     def wait(request, deadline=None):
-        begun.set()
-        assert release.wait(WAIT_S)
+        if request.model_spec.name == "slow":
+            begun.set()
+            assert release.wait(WAIT_S)
         return echo(request)
 
+    def is_refused() -> bool:
+        with calling(running.address) as predict:
+            try:
+                predict(request(), timeout=WAIT_S)
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.UNAVAILABLE
+                return True
+        return False
+
     with serving(wait) as running, calling(running.address) as predict:
-        call = predict.future(request(), timeout=WAIT_S)
+        call = predict.future(request("slow"), timeout=WAIT_S)
         assert begun.wait(WAIT_S)
         stopped = []
         stopping = threading.Thread(target=lambda: stopped.append(running.server.stop(WAIT_S)))
         stopping.start()
-        with calling(running.address) as late:
-            code, _ = refusal(lambda: late(request(), timeout=WAIT_S))
-            assert code is grpc.StatusCode.UNAVAILABLE
-        assert stopping.is_alive()
+        while not is_refused():
+            assert stopping.is_alive()
+        assert not call.done()
         release.set()
-        assert call.result().model_spec.name == "m"
+        assert call.result().model_spec.name == "slow"
         stopping.join(WAIT_S)
         assert stopped == [True]
 
