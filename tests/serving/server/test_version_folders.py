@@ -1,6 +1,7 @@
 """Which folders are taken for versions, under every policy."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -145,22 +146,34 @@ def test_an_incomplete_version_is_left_alone_while_it_changes(tmp_path):
     assert found(config)[0] == {2: "2"}
 
 
+@pytest.fixture
+def age(monkeypatch) -> dict[Path, float]:
+    """Seconds since an entry changed; 100 where nothing is said."""
+    ages: dict[Path, float] = {}
+    lstat, now = Path.lstat, time.time()
+
+    def aged(path: Path) -> os.stat_result:
+        return os.stat_result(list(lstat(path)), {"st_ctime": now - ages.get(path, 100)})
+
+    monkeypatch.setattr(Path, "lstat", aged)
+    return ages
+
+
 @pytest.mark.parametrize("changed", ["2", "2/variables", "2/variables/data"])
-def test_every_part_of_an_incomplete_version_counts(tmp_path, changed, monkeypatch):
+def test_every_part_of_an_incomplete_version_counts(tmp_path, changed, age):
     """An old folder with one young entry is still being copied, whatever times the copy keeps."""
     (tmp_path / "2" / "variables").mkdir(parents=True)
     (tmp_path / "2" / "variables" / "data").touch()
-    lstat = Path.lstat
-
-    def aged(path):
-        status = list(lstat(path))
-        age = 1 if path == tmp_path / changed else 100
-        times = {"st_ctime": lstat(path).st_ctime - age}
-        return os.stat_result(status, times)
-
-    monkeypatch.setattr(Path, "lstat", aged)
+    assert found(model(tmp_path))[0] == {2: "2"}
+    age[tmp_path / changed] = 1
     assert found(model(tmp_path))[0] == {}
     assert found(model(tmp_path), grace_s=0.5)[0] == {2: "2"}
+
+
+def test_clock_that_is_behind_hides_no_version(tmp_path, age):
+    (tmp_path / "2").mkdir()
+    age[tmp_path / "2"] = -1000
+    assert found(model(tmp_path))[0] == {2: "2"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
