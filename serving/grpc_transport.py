@@ -64,7 +64,8 @@ class GrpcTransport:
         request = protos.PredictRequest(output_filter=outputs)
         self._fill_spec(request.model_spec)
         request.model_spec.signature_name = signature
-        request.client_id = self._target.client_id
+        if self._target.client_id:
+            request.client_id = self._target.client_id
         for name, array in inputs.items():
             tensors.encode(array, request.inputs[name])
         response = _call(self._predictions.Predict, request, timeout_s)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from modules import features
-from serving.server.process import ServerProcess
+from serving.server.process import ServerProcess, _free_port
 
 CLASSES = ("red", "green", "blue")
 ECHOED = [
@@ -114,12 +114,25 @@ def push(saved_model: Path) -> Callable[[Path, int], Path]:
 
 
 @pytest.fixture(scope="session")
-def server(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def rest_port() -> int:
+    """Where `server` has its REST API."""
+    return _free_port()
+
+
+@pytest.fixture(scope="session")
+def server(
+    saved_model: Path, tmp_path_factory: pytest.TempPathFactory, rest_port: int
+) -> Iterator[ServerProcess]:
     """One server for all tests that only ask it: model "signs", version 3."""
     base_path = tmp_path_factory.mktemp("signs")
     shutil.copytree(saved_model, base_path / "3")
     with ServerProcess(
-        base_path, flags=["--enable_grpc_healthcheck_service", "--grpc_max_threads=4"]
+        base_path,
+        flags=[
+            "--enable_grpc_healthcheck_service",
+            "--grpc_max_threads=4",
+            f"--rest_api_port={rest_port}",
+        ],
     ) as running:
         yield running
 

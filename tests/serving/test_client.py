@@ -1,6 +1,11 @@
-"""The client against real servers: the embedded one, and small ones that misbehave on purpose."""
+"""The client against real servers: the embedded one, and small ones that misbehave on purpose.
 
+What `client` and `address` are used for holds for gRPC and REST alike.
+"""
+
+import http.server
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -13,14 +18,33 @@ import numpy as np
 import pytest
 
 from serving import protos
-from serving.client import Client, ClientError, Metadata, Prediction, TensorInfo, VersionStatus
+from serving.client import (
+    Client,
+    ClientError,
+    Metadata,
+    Prediction,
+    TensorInfo,
+    Tls,
+    VersionStatus,
+)
 from serving.server.process import _free_port
 from tests.serving.conftest import BLUE, CLASSES, GREEN, RED
+from tests.serving.server.test_grpc_server import Authority
+
+
+@pytest.fixture(scope="module", params=["grpc", "rest"])
+def address(request, server, rest_port):
+    if request.param == "grpc":
+        return server.address
+    address = f"http://127.0.0.1:{rest_port}"
+    with Client(address) as client:
+        client.wait_until_available(30)
+    return address
 
 
 @pytest.fixture(scope="module")
-def client(server):
-    with Client(server.address) as client:
+def client(address):
+    with Client(address) as client:
         yield client
 
 
@@ -113,9 +137,9 @@ def test_inputs_of_every_kind_in_their_order(client, photos, images):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
-def test_batches_keep_the_order(server, batch_size):
+def test_batches_keep_the_order(address, batch_size):
     encoded = [(RED, GREEN, BLUE)[i % 3] for i in range(10)]
-    with Client(server.address, batch_size=batch_size) as client:
+    with Client(address, batch_size=batch_size) as client:
         predictions = client.predict(encoded)
     assert names(predictions) == [CLASSES[i % 3] for i in range(10)]
     assert [p.source for p in predictions] == [f"input {i}" for i in range(10)]
@@ -141,24 +165,43 @@ def test_status_and_metadata(client):
     assert client.wait_until_available(1) == 3
 
 
-def test_version(server):
-    with Client(server.address, version=3) as client:
+def test_version(address):
+    with Client(address, version=3) as client:
         assert names(client.predict(RED)) == ["red"]
-    with Client(server.address, version=9) as client:
+        assert client.metadata().version == client.wait_until_available(1) == 3
+    with Client(address, version=9) as client:
         assert failed(client, RED) == (
-            f"{server.address} refused: NOT_FOUND: "
-            "Servable not found for request: Specific(signs, 9)"
+            f"{address} refused: NOT_FOUND: Servable not found for request: Specific(signs, 9)"
         )
+
+
+def test_label(address):
+    """The server has none; with labels: tests/serving/test_rollout_live.py."""
+    with Client(address, label="stable") as client:
+        unknown = (
+            f"{address} refused: INVALID_ARGUMENT: Unrecognized servable version label: stable"
+        )
+        assert failed(client, RED) == unknown
+        with pytest.raises(ClientError) as caught:
+            client.wait_until_available(0.3)
+        assert str(caught.value).endswith(f"within 0.3 s: {unknown}")
 
 
 # --- Mistakes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "address", ["", "localhost", ":8500", "host:", "host:x", "host:0", "h:70000"]
+    "wrong", ["", "localhost", ":8500", "host:", "host:x", "host:0", "h:70000"]
 )
-def test_address_that_is_none(address):
-    assert refused(address) == f'`address` must be "host:port". Received: "{address}"'
+def test_address_that_is_none(wrong):
+    assert refused(wrong) == f'`address` must be "host:port". Received: "{wrong}"'
+
+
+@pytest.mark.parametrize(
+    "wrong", ["http://", "http://:8501", "http://h:x", "http://h:0", "http://h:70000", "http://h?a"]
+)
+def test_rest_address_that_is_none(wrong):
+    assert refused(wrong) == f'`address` must be "http://host:port". Received: "{wrong}"'
 
 
 def test_numbers_that_make_no_sense():
@@ -166,6 +209,9 @@ def test_numbers_that_make_no_sense():
     assert refused("h:1", max_attempts=0) == "`max_attempts` must be positive. Received: 0"
     assert refused("h:1", batch_size=-1) == "`batch_size` must be positive. Received: -1"
     assert refused("h:1", version=-1) == "`version` must not be negative. Received: -1"
+    assert refused("h:1", version=2, label="a") == (
+        'Only one of `version` and `label` can be asked. Received: 2 and "a"'
+    )
 
 
 def test_bad_inputs_name_themselves(client, photos, images):
@@ -194,8 +240,9 @@ def test_image_larger_than_a_message(server):
         assert "do not fit a message of 1100 bytes" in failed(client, noise)
 
 
-def test_nobody_listens():
-    address = f"127.0.0.1:{_free_port()}"
+@pytest.mark.parametrize("scheme", ["", "http://", "https://"])
+def test_nobody_listens(scheme):
+    address = f"{scheme}127.0.0.1:{_free_port()}"
     started = time.monotonic()
     with Client(address) as client:
         text = failed(client, RED)
@@ -206,31 +253,29 @@ def test_nobody_listens():
     assert time.monotonic() - started < 5
 
 
-def test_host_that_does_not_exist():
-    with Client("no-such-host.invalid:8500", max_attempts=1) as client:
-        assert failed(client, RED) == (
-            "The host of no-such-host.invalid:8500 is unknown: check the address."
-        )
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_host_that_does_not_exist(scheme):
+    address = f"{scheme}no-such-host.invalid:8500"
+    with Client(address, max_attempts=1) as client:
+        assert failed(client, RED) == f"The host of {address} is unknown: check the address."
 
 
-def test_unknown_model(server):
-    with Client(server.address, model_name="cats") as client:
-        refusal = f"{server.address} refused: NOT_FOUND: "
+def test_unknown_model(address):
+    with Client(address, model_name="cats") as client:
+        refusal = f"{address} refused: NOT_FOUND: "
         assert failed(client, RED) == refusal + "Servable not found for request: Latest(cats)"
         with pytest.raises(ClientError, match="Could not find any versions of model cats"):
             client.status()
         with pytest.raises(ClientError) as caught:
             client.wait_until_available(0.3)
         assert str(caught.value) == (
-            f"cats was not available at {server.address} within 0.3 s: "
+            f"cats was not available at {address} within 0.3 s: "
             f"{refusal}Could not find any versions of model cats"
         )
 
 
 def test_something_else_listens_there():
     """An HTTP server, say, on that port."""
-    import http.server
-
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
         thread = threading.Thread(target=other.serve_forever)
         thread.start()
@@ -315,6 +360,77 @@ def test_server_that_starts_late_is_waited_for(tmp_path):
         client.wait_until_available(0.5)
     assert str(caught.value).startswith(
         f"signs was not available at {address} within 0.5 s: Nobody"
+    )
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """PEM files: an authority, a server's certificate and a client's, and another authority."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority("authority")
+    for name in ("server", "client"):
+        key, certificate = authority.issue(name)
+        (folder / f"{name}.key").write_text(key)
+        (folder / f"{name}.pem").write_text(certificate)
+    (folder / "ca.pem").write_text(authority.pem)
+    (folder / "other.pem").write_text(Authority("other").pem)
+    return folder
+
+
+@pytest.fixture(params=["grpc", "rest"])
+def secured(request, certificates):
+    """A server that asks its clients for a certificate, and answers nothing (UNIMPLEMENTED)."""
+    files = [certificates / name for name in ("server.key", "server.pem", "ca.pem")]
+    if request.param == "grpc":
+        key, certificate, ca = (file.read_bytes() for file in files)
+        server = grpc.server(futures.ThreadPoolExecutor(2))
+        credentials = grpc.ssl_server_credentials([(key, certificate)], ca, True)
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+        server.start()
+        yield f"localhost:{port}"
+        server.stop(None).wait()
+        return
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files[2])
+    context.load_cert_chain(files[1], files[0])
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # whose handshake fails at once
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), http.server.BaseHTTPRequestHandler
+    ) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://localhost:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_tls(secured, certificates):
+    ca = certificates / "ca.pem"
+    cert, key = certificates / "client.pem", certificates / "client.key"
+    with Client(secured, tls=Tls(ca, cert, key)) as client:
+        assert failed(client, RED).startswith(f"{secured} refused: UNIMPLEMENTED: ")
+    for tls in (Tls(ca), Tls(certificates / "other.pem", cert, key), Tls()):
+        with Client(secured, tls=tls, timeout_s=5, max_attempts=1) as client:
+            assert failed(client, RED)
+    with Client(secured, tls=Tls(certificates / "other.pem"), max_attempts=1) as client:
+        assert failed(client, RED).startswith(f"{secured}: no encrypted connection: ")
+
+
+def test_tls_that_makes_no_sense(certificates, tmp_path):
+    ca, cert = certificates / "ca.pem", certificates / "client.pem"
+    for options, text in (
+        ({"cert": cert}, "A client's certificate and its key go together: name both."),
+        ({"ca": tmp_path / "none.pem"}, f"{tmp_path}/none.pem: no such file."),
+    ):
+        with pytest.raises(ClientError) as caught:
+            Tls(**options)
+        assert str(caught.value) == text
+    assert refused("http://h:1", tls=Tls(ca)) == (
+        "TLS needs an address that begins with https:. Received: http://h:1"
     )
 
 
