@@ -98,7 +98,6 @@ class SavedModel:
         self._metrics = metrics
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=options.config())
-        self._plans: set[tuple[frozenset[str], frozenset[str]]] = set()
         self._tensor = functools.lru_cache(_TENSORS_KEPT)(self._find_tensor)
         try:
             with self._graph.as_default():
@@ -108,6 +107,7 @@ class SavedModel:
             self.signature_defs: dict[str, Any] = dict(meta_graph.signature_def)
             self._session._extend_graph()
             self._declared = _declared_plans(self.signature_defs)
+            self._plans = set(self._declared)
             for feeds, fetches in self._declared:
                 self._prepare(feeds, fetches)
         except Exception as error:
@@ -257,9 +257,9 @@ def _check_folder(path: Path) -> None:
 
 def _load_error(error: Exception, path: Path, tags: tuple[str, ...]) -> ModelError:
     if isinstance(error, tf.errors.OpError):
-        # The first line is one that Python's sessions add.
-        message = error.message.removeprefix("Graph execution error:\n\n")
-        return ModelError(status_code(error.error_code), message)
+        # Python's sessions add where the node was defined to what the C++ session says.
+        said = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
+        return ModelError(status_code(said.error_code), said.message)
     text = str(error)
     if isinstance(error, RuntimeError) and "associated with tags" in text:
         return ModelError(

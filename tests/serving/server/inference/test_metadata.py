@@ -3,7 +3,8 @@
 import pytest
 
 from serving import protos
-from tests.serving.server.inference.conftest import NAME, REGRESS, VERSION, refused
+from tests.serving.server.conftest import REGRESS
+from tests.serving.server.inference.conftest import NAME, VERSION, refused
 
 INVALID = "INVALID_ARGUMENT"
 

@@ -4,15 +4,8 @@ import pytest
 
 from serving import protos
 from serving.server.metrics import Metrics
-from tests.serving.server.inference.conftest import (
-    CLASSIFY,
-    NAME,
-    PREDICT,
-    REGRESS,
-    VERSION,
-    fill,
-    refused,
-)
+from tests.serving.server.conftest import CLASSIFY, PREDICT, REGRESS
+from tests.serving.server.inference.conftest import NAME, VERSION, fill, refused
 
 INVALID = "INVALID_ARGUMENT"
 X2, X4 = {"x": 2.0}, {"x": 4.0, "x2": 6.0}
