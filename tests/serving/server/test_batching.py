@@ -409,6 +409,17 @@ def test_the_first_piece_fills_the_open_batch(batched):
     assert (rows(two), rows(four)) == ([7, 7], [7, 56, 56, 56])
 
 
+def test_pieces_run_at_the_same_time(batched):
+    both = threading.Barrier(2)
+
+    def together(feeds):
+        both.wait(WAIT_S)
+        return same(feeds)
+
+    batched.load(together, SPLIT % (4, 2))
+    assert rows(batched.ask(1, 2, 3, 4)) == [1, 2, 3, 4]
+
+
 def test_the_error_of_one_piece_is_the_answer(batched):
     def fails(feeds):
         if 3 in feeds["x:0"]:
