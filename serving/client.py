@@ -315,7 +315,7 @@ class Client:
                 f"{self.address}: no encrypted connection: {details}: check the certificates, and "
                 "that the server has TLS."
             )
-        elif code is grpc.StatusCode.UNAVAILABLE and "connect" in details.lower():
+        elif code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in details.lower():
             text = (
                 f"Nobody answers at {self.address}: start a server with `signs serve`, or name the "
                 "address of one that runs."
