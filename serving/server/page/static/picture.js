@@ -24,7 +24,7 @@ export async function prepare(file) {
   }
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    bitmap = await createImageBitmap(file);
   } catch {
     throw new PictureError("This is not a picture, or none that this browser can read.");
   }
