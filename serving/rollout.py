@@ -134,7 +134,7 @@ class Rollout:
         history = _HISTORY.search(text)
         return State(
             tuple(sorted(entry.model_version_policy.specific.versions)),
-            dict(entry.version_labels),
+            dict(sorted(entry.version_labels.items())),
             tuple(map(int, history[1].split())) if history else (),
         )
 

@@ -1,0 +1,221 @@
+"""Labels move under load on a real server, and what it logged is replayed: no request fails.
+
+Version 4 calls green "lilac": versions can be told apart by their answers, and a replay sees it.
+"""
+
+import itertools
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from pipeline.rollout import Place, rollback
+from serving.client import Client, ClientError
+from serving.request_log import read_log
+from serving.rollout import Rollout, RolloutError
+from serving.running_server import RunningServer
+from serving.server.process import ServerProcess, _free_port
+from tests.serving.conftest import BLUE, GREEN, RED
+
+
+@pytest.fixture(scope="module")
+def workspace(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Versions 2, 3 and 4 of the model signs; 5 holds nothing that can be loaded."""
+    workspace = tmp_path_factory.mktemp("workspace")
+    base_path = workspace / "serving" / "signs"
+    for version in (2, 3, 4):
+        shutil.copytree(saved_model, base_path / str(version))
+    graph = base_path / "4" / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes().replace(b"green", b"lilac"))
+    (base_path / "5").mkdir()
+    (base_path / "5" / "saved_model.pb").write_bytes(b"broken")
+    Rollout(base_path).promote(2)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def rest_address() -> str:
+    return f"http://127.0.0.1:{_free_port()}"
+
+
+@pytest.fixture(scope="module")
+def address(workspace: Path, rest_address: str) -> Iterator[str]:
+    """A server that polls the file; it begins with version 2 as the stable one."""
+    base_path = workspace / "serving" / "signs"
+    flags = [
+        *Rollout(base_path).server_flags(),
+        f"--rest_api_port={rest_address.rpartition(':')[2]}",
+        f"--request_log_path={workspace}/requests",
+        "--request_log_sampling_rate=1",
+    ]
+    with ServerProcess(base_path, flags=flags) as server:
+        with Client(rest_address, label="stable") as client:
+            client.wait_until_available(60)
+        yield server.address
+
+
+@pytest.fixture
+def signs(workspace, address, capfd) -> Callable[..., tuple[int, str, str]]:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main([*arguments, "--address", address, "--workspace", str(workspace)])
+        return (code, *capfd.readouterr())
+
+    return run
+
+
+@contextmanager
+def asked_all_the_time(*addresses: str) -> Iterator[Counter[str]]:
+    """Clients that ask for `stable`, one for each address; counts answers, and what went wrong."""
+    counted: Counter[str] = Counter()
+    done = threading.Event()
+
+    def ask(address: str) -> None:
+        with Client(address, label="stable", max_attempts=1) as client:
+            while not done.is_set():
+                try:
+                    (prediction,) = client.predict(GREEN)
+                    counted[prediction.class_name] += 1
+                except ClientError as error:
+                    counted[str(error)] += 1
+                done.wait(0.005)
+
+    threads = [threading.Thread(target=ask, args=[address]) for address in addresses]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counted
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def version_of(address: str, label: str) -> int:
+    with Client(address, label=label) as client:
+        return client.metadata().version
+
+
+def test_labels_move_without_one_failed_request(workspace, address, rest_address, signs):
+    with asked_all_the_time(address, address, rest_address) as counted:
+        assert version_of(address, "stable") == version_of(rest_address, "stable") == 2
+
+        assert signs("promote", "--to", "canary", "--version", "3")[:2] == (
+            0,
+            "signs: canary is version 3, stable is version 2\n",
+        )
+        assert version_of(address, "canary") == version_of(rest_address, "canary") == 3
+
+        assert signs("promote")[:2] == (0, "signs: canary is version 3, stable is version 3\n")
+        assert version_of(address, "stable") == 3
+
+        assert signs("promote", "--version", "4")[0] == 0
+        assert version_of(rest_address, "stable") == version_of(address, "canary") == 4
+
+        code, out, _ = signs("rollback", "--json")
+        assert (code, out) == (
+            0,
+            '{\n  "labels": {\n    "canary": 3,\n    "stable": 3\n  }\n}\n',
+        )
+        assert version_of(address, "stable") == 3
+    assert set(counted) == {"green", "lilac"}, counted
+    assert counted["green"] > 20
+    assert counted["lilac"] > 0
+
+
+def test_a_version_that_does_not_load_leaves_stable_where_it_was(workspace, address):
+    rollout = Rollout(workspace / "serving" / "signs")
+    before, text = version_of(address, "stable"), rollout.path.read_text()
+    with (
+        asked_all_the_time(address) as counted,
+        pytest.raises(RolloutError, match=r"Version 5 could not be loaded: |version 5 was not"),
+    ):
+        rollout.promote(5, server=RunningServer(address, "signs", load_timeout_s=10))
+    assert version_of(address, "stable") == before
+    assert rollout.path.read_text() == text
+    assert len(counted) == 1, counted
+
+
+def test_versions_are_listed(workspace, address, signs):
+    code, out, _ = signs("versions")
+    assert code == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["version", "labels", "server"],
+        ["5", "END"],
+        ["4", "END"],
+        ["3", "canary,", "stable", "AVAILABLE"],
+        ["2", "END"],
+    ]
+
+
+def test_a_replay_of_the_log_keeps_a_version_that_answers_otherwise(workspace, address, signs):
+    log = str(workspace / "requests")
+    with Client(address, label="stable") as client:
+        client.predict([RED, GREEN, BLUE, RED])
+    records = sum(1 for _ in read_log(Path(log)))
+    code, out, err = signs(
+        *("promote", "--version", "4", "--shadow", log, "--newest", "1", "--max-changed", "0.2")
+    )
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[0].startswith("4 images in 1 requests: 25.0 % change their class (1); the largest")
+    assert lines[1].split() == ["asked", "at", "request", "image", "3", "4", "change"]
+    assert lines[2].split()[-4:] == ["1", "green", "lilac", "0.0000"]
+    assert lines[-1] == (
+        "signs: error: Version 4 answers 25.0 % of the images otherwise than version 3, more than "
+        "20.0 %: stable stays where it was."
+    )
+    assert version_of(address, "stable") == 3
+    assert sum(1 for _ in read_log(Path(log))) == records  # a replay is not logged
+
+    arguments = ("promote", "--version", "4", "--shadow", log, "--newest", "1")
+    assert signs(*arguments, "--max-changed", "0.25")[:2] == (
+        0,
+        "signs: canary is version 4, stable is version 4\n",
+    )
+    code, out, _ = signs("shadow", log, "--newest", "1")
+    assert out.startswith("4 images in 1 requests: 0.0 % change their class (0)")
+    assert signs("rollback")[0] == 0
+
+
+def test_mistakes_are_told(workspace, address, signs, tmp_path):
+    for arguments, text in (
+        (("promote", "--version", "9"), "Version 9 of signs does not exist; there are 2, 3, 4, 5."),
+        (("shadow", str(tmp_path)), f"{tmp_path}: no request log there."),
+        (("promote", "--shadow", "x", "--max-changed", "2"), "`max_changed` must be in [0, 1]."),
+        (("promote", "--shadow", "x", "--offline"), "A replay needs a running server"),
+        (("promote", "--model", "cats"), "a model 'cats' was never pushed to"),
+    ):
+        code, out, err = signs(*arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"signs: error: {text}"), err
+
+
+def test_nobody_there(workspace, capfd):
+    address = f"127.0.0.1:{_free_port()}"
+    assert cli.main(["rollback", "--address", address, "--workspace", str(workspace)]) == 2
+    assert capfd.readouterr().err == (
+        f"signs: error: Nobody answers at {address}: start a server with `signs serve`, or name "
+        "the address of one that runs. Where no server runs, --offline writes the file for the "
+        "next one.\n"
+    )
+    assert cli.main(["versions", "--address", address, "--workspace", str(workspace)]) == 0
+
+
+def test_a_server_is_started_with_its_labels(workspace, address):
+    """As after a crash: it comes up with what the file says, and nothing else."""
+    base_path = workspace / "serving" / "signs"
+    labels = Rollout(base_path).state().labels
+    with ServerProcess(base_path, flags=Rollout(base_path).server_flags()) as server:
+        for label, version in itertools.islice(labels.items(), 2):
+            with Client(server.address, label=label) as client:
+                assert client.wait_until_available(30) == version
+        place = Place(base_path, server.address)
+        with pytest.raises(RolloutError, match="no earlier stable version"):
+            for _ in range(9):
+                rollback(place)
+        assert version_of(server.address, "stable") == 2
