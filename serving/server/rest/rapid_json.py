@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from serving.server.errors import InvalidArgumentError
 
+_SPACES = b" \t\r\n"
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 _DIGITS = re.compile(rb"[0-9]*")
@@ -105,7 +106,8 @@ class _Reader:
         raise InvalidArgumentError(f"JSON Parse error: {text} at offset: {offset}")
 
     def _skip_space(self) -> None:
-        self._at = self._end_of(_SPACE)
+        if self._data[self._at] in _SPACES:
+            self._at = self._end_of(_SPACE)
 
     def _skip_past_one(self) -> None:
         self._at += 1

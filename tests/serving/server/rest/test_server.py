@@ -69,6 +69,16 @@ def test_a_connection_serves_many_requests(connection):
     assert connection.sock is first
 
 
+def test_small_answers_do_not_wait_for_acknowledgements(connection):
+    waits = []
+    for _ in range(20):
+        started = time.monotonic()
+        connection.request("POST", PREDICT, BODY)
+        connection.getresponse().read()
+        waits.append(time.monotonic() - started)
+    assert min(waits) < 0.03
+
+
 def test_connection_close(server):
     request = b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
     answer = exchange(server, request % (PREDICT.encode(), len(BODY), BODY))
