@@ -96,10 +96,17 @@ def decode(proto: Any) -> np.ndarray:
         raise TensorError(f"{len(shape)} dimensions, at most {_MAX_DIMENSIONS} are possible")
     count = math.prod(shape)
     if count == 0:
-        return np.empty(shape, kind.dtype)
+        return _no_values(shape, kind)
     if proto.tensor_content:
         return _from_content(proto.tensor_content, kind, count).reshape(shape)
     return _from_values(proto, kind, count).reshape(shape)
+
+
+def _no_values(shape: tuple[int, ...], kind: _Kind) -> np.ndarray:
+    try:
+        return np.empty(shape, kind.dtype)
+    except ValueError as error:  # beside the 0, sizes whose product is beyond numpy
+        raise TensorError(f"shape {shape} is too large") from error
 
 
 def _from_content(content: bytes, kind: _Kind, count: int) -> np.ndarray:

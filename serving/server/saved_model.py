@@ -140,6 +140,9 @@ class SavedModel:
             values = self._run_session(feeds, computed, deadline)
         except tf.errors.OpError as error:
             raise ModelError(status_code(error.error_code), error.message) from error
+        except UnicodeDecodeError as error:
+            # A kernel quotes the bytes it was fed ("Could not parse example input, value: ...").
+            raise InvalidArgumentError(error.object.decode(errors="replace")) from error
         if self._metrics is not None:
             self._metrics.graph_ran(time.perf_counter() - started)
         arrays = dict(zip(computed, values, strict=True))

@@ -122,6 +122,7 @@ def test_values_that_do_not_fill_the_shape(message, expected):
         proto("DT_FLOAT", [1] * 65, float_val=[1]),
         proto("DT_FLOAT", (2**31,), float_val=[1]),
         proto("DT_FLOAT", (2**62, 4), float_val=[1]),
+        proto("DT_FLOAT", (0, 2**62, 2**62)),
         proto("DT_STRING", (2**40,), string_val=[b"a"]),
         proto("DT_FLOAT", (2,), tensor_content=b"1234567"),
         proto("DT_STRING", (2,), tensor_content=b"\x01\x02ab"),

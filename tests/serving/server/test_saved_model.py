@@ -84,6 +84,15 @@ def test_operations_without_outputs(model):
     assert message.startswith(f"Tried to fetch data for '{name}:0', which produces no output.")
 
 
+def test_errors_that_quote_bytes(model):
+    examples = np.empty(1, object)
+    examples[0] = b"\x80\xff"
+    output = model.signature_defs["regress_x_to_y"].outputs["outputs"].name
+    code, message = refused(model.run, {"tf_example:0": examples}, [output])
+    assert code == "INVALID_ARGUMENT"
+    assert message.startswith("Could not parse example input, value: '\ufffd\ufffd'")
+
+
 def test_a_run_is_broken_off_at_its_deadline(model):
     feeds = {"steps:0": np.array(10**12)}
     counted = model.signature_defs["count"].outputs["counted"].name
