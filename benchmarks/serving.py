@@ -1,19 +1,28 @@
-"""What gRPC adds to a model's own time: one image at a time, over the wire and in process.
+"""What serving adds to a model's own time: over gRPC and in process, in turns.
 
     python -m benchmarks.serving                            # ResNet50 with random weights
     python -m benchmarks.serving workspace/serving/signs    # a pushed model
 
 The newest version is served by its own process and called in this one too, the two in turns, so
-that whatever else the machine does weighs on both. Prints medians in milliseconds and their ratio.
-Takes about a minute on two slow cores.
+that whatever else the machine does weighs on both. Two tables:
+
+- one image at a time: the median latency of a gRPC call, of the signature as
+  `tf.saved_model.load` gives it, and of the server's own `SavedModel.run`;
+- 32 clients in a process of their own on a server with batching, beside the batch size at which
+  the signature answers the most images a second.
+
+Takes about three minutes on two slow cores.
 """
 
 import argparse
 import io
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -24,17 +33,31 @@ from PIL import Image
 from modules import features
 from serving import protos
 from serving.server.process import ServerProcess
+from serving.server.saved_model import SavedModel, SessionOptions
+
+CLIENTS = 32
+BATCH_SIZES = (8, 16, 32, 64)
+# One batch at a time has all cores, and while it runs the next one fills.
+BATCHING = """
+max_batch_size { value: 16 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 100 }
+num_batch_threads { value: 1 }
+"""
 
 
-def measure(base_path: Path, rounds: int) -> None:
-    """Prints the median of `rounds` calls over gRPC, and in process."""
-    newest = max(
-        (path for path in base_path.iterdir() if path.name.isdigit()), key=lambda p: int(p.name)
-    )
-    signature = tf.saved_model.load(str(newest)).signatures[features.SERVE_IMAGES]
+def measure_latency(base_path: Path, rounds: int) -> None:
+    """Prints the medians of `rounds` calls with one image, in milliseconds."""
+    version = _newest(base_path)
+    signature = tf.saved_model.load(str(version)).signatures[features.SERVE_IMAGES]
+    model = SavedModel(version, SessionOptions())
+    served = model.signature_defs[features.SERVE_IMAGES]
+    (feed,) = (info.name for info in served.inputs.values())
+    fetches = [info.name for info in served.outputs.values()]
     picture = _picture()
+    pictures = np.array([picture], object)
 
-    def in_process() -> None:
+    def call_signature() -> None:
         for output in signature(tf.constant([picture])).values():
             output.numpy()
 
@@ -44,15 +67,64 @@ def measure(base_path: Path, rounds: int) -> None:
             model_spec={"name": "signs", "signature_name": features.SERVE_IMAGES}
         )
         request.inputs[features.IMAGES_INPUT].CopyFrom(tf.make_tensor_proto([picture]))
-        over_grpc, local = _in_turns(
-            [lambda: stub.Predict(request, timeout=60), in_process], rounds
+        over_grpc, in_process, session = _in_turns(
+            [
+                lambda: stub.Predict(request, timeout=60),
+                call_signature,
+                lambda: model.run({feed: pictures}, fetches),
+            ],
+            rounds,
         )
-    print(f"over gRPC   {over_grpc:8.2f} ms")
-    print(f"in process  {local:8.2f} ms")
-    print(f"ratio       {over_grpc / local:8.2f}")
+    print("one image, median of", rounds)
+    print(f"  over gRPC                 {over_grpc:8.2f} ms")
+    print(f"  signature in process      {in_process:8.2f} ms   ratio {over_grpc / in_process:.2f}")
+    print(f"  SavedModel.run in process {session:8.2f} ms   ratio {over_grpc / session:.2f}")
 
 
-def _in_turns(calls: list[Callable[[], object]], rounds: int) -> list[float]:
+def measure_throughput(base_path: Path, rounds: int, seconds: float, batching: str) -> None:
+    """Prints images a second: of 32 clients, and of the signature at its best batch size."""
+    signature = tf.saved_model.load(str(_newest(base_path))).signatures[features.SERVE_IMAGES]
+    picture = _picture()
+    with tempfile.TemporaryDirectory() as folder:
+        file, image = Path(folder) / "batching.txt", Path(folder) / "picture.jpg"
+        file.write_text(batching)
+        image.write_bytes(picture)
+        flags = ["--enable_batching", f"--batching_parameters_file={file}"]
+        rates: dict[int, list[float]] = {size: [] for size in (0, *BATCH_SIZES)}
+        with ServerProcess(base_path, flags=flags) as server:
+            for _ in range(rounds):
+                rates[0].append(_rate_of_clients(server.address, image, seconds))
+                for size in BATCH_SIZES:
+                    batch = tf.constant([picture] * size)
+                    calls = _calls_per_second(lambda b=batch: signature(b), seconds / 2)
+                    rates[size].append(size * calls)
+    medians = {size: statistics.median(values) for size, values in rates.items()}
+    best = max(BATCH_SIZES, key=lambda size: medians[size])
+    print(f"images a second, median of {rounds} rounds")
+    print(f"  {CLIENTS} clients, batched      {medians[0]:8.1f}")
+    for size in BATCH_SIZES:
+        ratio = f"   ratio {medians[0] / medians[size]:.2f}" if size == best else ""
+        print(f"  in process, batch of {size:2d}  {medians[size]:8.1f}{ratio}")
+
+
+def _rate_of_clients(address: str, image: Path, seconds: float) -> float:
+    command = [Path(sys.executable).with_name("signs"), "bench-serving", str(image)]
+    command += [f"--address={address}", "--model=signs", f"--clients={CLIENTS}"]
+    command += [f"--duration={seconds}", "--warm-up=1", "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    return float(json.loads(done.stdout)["throughput"])
+
+
+def _calls_per_second(call: Callable[[], object], seconds: float) -> float:
+    call()
+    calls, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        call()
+        calls += 1
+    return calls / (time.perf_counter() - started)
+
+
+def _in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     for call in calls:
         for _ in range(10):
             call()
@@ -63,6 +135,14 @@ def _in_turns(calls: list[Callable[[], object]], rounds: int) -> list[float]:
             call()
             taken.append(1000 * (time.perf_counter() - started))
     return [statistics.median(taken) for taken in times]
+
+
+def _newest(base_path: Path) -> Path:
+    return max((path for path in base_path.iterdir() if path.name.isdigit()), key=_number)
+
+
+def _number(path: Path) -> int:
+    return int(path.name)
 
 
 def _picture() -> bytes:
@@ -100,14 +180,20 @@ def main() -> None:
     """Reads the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("base_path", type=Path, nargs="?", help="folder of version folders")
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=200, help="calls with one image")
+    parser.add_argument("--windows", type=int, default=3, help="times the clients ask")
+    parser.add_argument("--seconds", type=float, default=6.0, help="how long they ask")
+    parser.add_argument("--batching", default=BATCHING, help="BatchingParameters in text format")
     options = parser.parse_args()
-    if options.base_path is not None:
-        measure(options.base_path, options.rounds)
-        return
     with tempfile.TemporaryDirectory() as folder:
-        _save_resnet50(Path(folder) / "1")
-        measure(Path(folder), options.rounds)
+        base_path = options.base_path
+        if base_path is None:
+            base_path = Path(folder)
+            _save_resnet50(base_path / "1")
+        if options.rounds:
+            measure_latency(base_path, options.rounds)
+        if options.windows:
+            measure_throughput(base_path, options.windows, options.seconds, options.batching)
 
 
 if __name__ == "__main__":
