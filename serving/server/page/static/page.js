@@ -11,7 +11,7 @@ import { prepare } from "./picture.js";
 // Below this probability of the most probable class, the page says "not sure".
 const SURE = 0.7;
 const MOST_BARS = 10;
-const MOST_ENTRIES = 50;
+const MOST_ENTRIES = 200;
 const STATUS_EVERY_MS = 3_000;
 
 const $ = (id) => document.getElementById(id);
