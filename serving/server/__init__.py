@@ -1,7 +1,12 @@
 """The embedded model server: TF Serving's contract in Python, for one machine.
 
-    main -> flags -> model_server -> prediction_service, model_service -> models -> model_store
-                                                                                    saved_model
+    main -> flags, options
+         -> model_server -> grpc_server -> rpc --+-> prediction_service -> inference.*
+                         -> rest.* -----------/  +-> model_service          |
+                         -> config_file -> models -> model_store <---lease--+
+                                                         | loads through
+                            loading: saved_model -> batching -> warm_up
 
-Protobuf stops at the two services, TensorFlow starts at `saved_model`: the rest imports fast.
+Flags and files are checked, and the port is tried, before TensorFlow is imported: that starts at
+`loading`. `errors` says what a request can fail with, `metrics` counts.
 """
