@@ -205,11 +205,11 @@ class SavedModel:
 
         A run that is refused for the types it feeds has done just that, and nothing else.
         """
-        wrong_types = {
-            name: np.empty(0, np.float32 if self._is_string(name) else object) for name in feeds
-        }
         # What else is wrong with a signature is told to those who ask for it.
-        with contextlib.suppress(tf.errors.OpError, InvalidArgumentError):
+        with contextlib.suppress(tf.errors.OpError, InvalidArgumentError, LookupError):
+            wrong_types = {
+                name: np.empty(0, np.float32 if self._is_string(name) else object) for name in feeds
+            }
             self._run_session(wrong_types, sorted(fetches), None)
 
     def _is_string(self, name: str) -> bool:

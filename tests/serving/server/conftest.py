@@ -76,6 +76,8 @@ def _save_half_plus_two(path: Path) -> None:
             "regress_double": regress(tf.cast(half, tf.float64)),
             "regress_of_one": regress(half[:1]),
         }
+        signatures["lost"] = signature({"x": x}, {"y": y})
+        signatures["lost"].inputs["x"].name = "gone:0"
         signatures["with_default"].defaults["plus"].CopyFrom(tf.make_tensor_proto(10.0))
         session.run(v1.global_variables_initializer())
         builder = v1.saved_model.Builder(str(path))

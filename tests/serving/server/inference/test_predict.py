@@ -169,6 +169,12 @@ ERRORS = {
         INVALID,
         "Expects arg[0] to be float but int64 is provided",
     ),
+    "a signature of a tensor that does not exist": (
+        request("lost", x=floats(1)),
+        INVALID,
+        "Tensor gone:0, specified in either feed_devices or fetch_devices was not found in the "
+        "Graph",
+    ),
     "an output twice": (
         request(outputs=["y", "y"], x=floats(1)),
         INVALID,
