@@ -24,7 +24,10 @@ from serving.client import Client
 
 SIGNS = [sys.executable, "-m", "pipeline.cli"]
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("doctor", "ingest", "run", "serve", "predict", "runs")
+COMMANDS = (
+    *("doctor", "ingest", "run", "serve", "predict", "runs"),
+    *("bench-serving", "promote", "rollback", "versions", "shadow"),
+)
 
 
 @pytest.fixture
