@@ -80,8 +80,8 @@ def test_reload_rollback_and_broken_versions_without_a_failed_request(tmp_path, 
         # A good one ends the trouble, and taking it away rolls back.
         push(tmp_path, 5)
         eventually(lambda: states(client).get(5) == "AVAILABLE")
-        shutil.rmtree(tmp_path / "4")
-        shutil.rmtree(tmp_path / "5")
+        for version in ("3", "4", "5"):
+            shutil.rmtree(tmp_path / version)
         eventually(lambda: states(client)[2] == "AVAILABLE" and states(client)[5] == "END")
 
         stop.set()
@@ -122,9 +122,7 @@ def test_late_base_path_then_drain(tmp_path, push):
         assert call.result().outputs["counted"].int64_val == [400_000]
     eventually(lambda: not is_running(server.pid))
     assert server.stop() == 0
-    assert f"Running gRPC ModelServer at {server.address} ... (model signs, version 1)" in (
-        server.log()
-    )
+    assert f" I Running gRPC ModelServer at {server.address} ...\n" in server.log()
 
 
 def test_kill_and_restart_on_the_same_port(tmp_path, push):

@@ -1,6 +1,6 @@
 """Every RPC against a real server in its own process: answers, and the exact error of each case."""
 
-import time
+from collections import Counter
 
 import grpc
 import numpy as np
@@ -393,19 +393,15 @@ def test_message_of_80_mb_is_taken(ask):
     assert tensors.decode(ask(big).outputs["b_again"]).tolist() == [[1, 1]]
 
 
-def test_requests_that_nobody_waits_for_are_not_started(channel, ask):
-    """Four long requests hold the four threads; what waits behind them in vain is not run."""
+def test_more_requests_than_threads_are_refused(channel, ask):
+    """Four long requests hold the four threads; the others are told at once."""
     predict = protos.PredictionServiceStub(channel).Predict
     slow = predict_request("count", {"n": np.array(100_000, np.int64)})
-    started = time.monotonic()
-    held = [predict.future(slow, timeout=TIMEOUT_S) for _ in range(4)]
-    hopeless = [predict.future(slow, timeout=0.05) for _ in range(20)]
-    assert {call.code() for call in hopeless} == {grpc.StatusCode.DEADLINE_EXCEEDED}
-    assert all(call.result().outputs["counted"].int64_val == [100_000] for call in held)
-    held_for = time.monotonic() - started
-    # Had they been run, they would have taken five times as long as those four.
+    calls = [predict.future(slow, timeout=TIMEOUT_S) for _ in range(24)]
+    codes = Counter(call.code() for call in calls)
+    assert codes[grpc.StatusCode.OK] >= 4
+    assert codes[grpc.StatusCode.RESOURCE_EXHAUSTED] == 24 - codes[grpc.StatusCode.OK] > 0
     assert ask(add_request(outputs=["sum"]))
-    assert time.monotonic() - started < 2 * held_for
 
 
 # --- The other RPCs -------------------------------------------------------------------------------
