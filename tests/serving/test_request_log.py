@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from serving import protos, request_log
-from serving.records import encode
+from serving.records import encode, read_records
 from serving.request_log import RequestLog, RequestLogError, read_log
 
 
@@ -201,6 +201,28 @@ def test_a_disk_that_fails_is_told_once_a_minute(started, tmp_path, monkeypatch,
     assert caplog.messages == [
         f"Request log {tmp_path}: 1 requests are not in it, 0 are: No space left on device"
     ]
+
+
+def test_what_a_full_disk_has_torn_is_taken_back(started, tmp_path, monkeypatch):
+    really_write = os.pwrite
+
+    def half(file, data, offset):
+        if offset == 0 or len(data) < 1000:
+            return really_write(file, data, offset)
+        if len(data) > 5000:
+            return really_write(file, data[:4000], offset)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(request_log.os, "pwrite", half)
+    log = started(tmp_path, 1.0)
+    log.record(asked(0), answered())
+    log.record(asked(1, size=8000), answered())
+    log.record(asked(2), answered())
+    log.close()
+    (file,) = tmp_path.iterdir()
+    assert len(list(read_records(file))) == 2  # and nothing after them
+    assert numbers(file) == [0, 2]
+    assert (log.written, log.dropped) == (2, 1)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
