@@ -160,8 +160,8 @@ class SavedModel:
     ) -> list[Any]:
         """`Session.run` itself looks up every name again and casts what it is fed; this does not.
 
-        It is not public, but what `Session.run` comes to. Feeds go in the order of their names,
-        which is the order that TensorFlow's messages number them in.
+        It is not public, but what `Session.run` comes to. Names go sorted, because TensorFlow
+        remembers a plan under every order in which it was asked for.
         """
         inputs = {self._tensor(name): feeds[name] for name in sorted(feeds)}
         outputs = [self._tensor(name) for name in fetches]
