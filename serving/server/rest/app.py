@@ -1,11 +1,13 @@
 """The REST API over HTTP, as an ASGI app; `server` runs it.
 
-What TF Serving's HTTP library (libevent) does and an ASGI server does not let an app do:
+What TF Serving's HTTP library (libevent) does, and an ASGI app on uvicorn cannot or need not do:
 
-- header names are sent in lower case, reason phrases are Python's ("504 Gateway Timeout", not
-  "Gateway Time-out"), HEAD is answered without a body, and a request that is no HTTP at all, or has
-  an unknown method, gets the server's own 400;
-- an error that closes the connection has its headers in another order.
+- reason phrases are Python's ("504 Gateway Timeout", not "Gateway Time-out"; none for 499), header
+  names are lower case and `date` comes first;
+- HEAD is answered without a body, as HTTP wants it, and HTTP/1.0 connections always end;
+- what is no HTTP, has an unknown method, or a path of more than 64 KB, gets uvicorn's own 400 in
+  plain text, not an HTML page with 400, 413 or 501; a fragment ("#...") in a path is dropped;
+- a body of 2 GiB or more is refused, and connections that were idle for an hour are closed.
 
 Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libevent's `http.c`).
 """

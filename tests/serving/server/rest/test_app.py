@@ -3,8 +3,10 @@
 import asyncio
 import time
 
+import grpc
 import pytest
 
+from serving.server.errors import ModelError
 from serving.server.metrics import Metrics
 from serving.server.rest import app as app_module
 from serving.server.rest.app import RestOptions, make_app
@@ -62,6 +64,44 @@ def test_too_large_bodies(client, monkeypatch):
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json; charset=utf-8"])
 def test_the_content_type_does_not_matter(client, content_type):
     assert client.post("m:predict", '{"instances":[1]}', content_type=content_type).status == 200
+
+
+class Refusing:
+    """A ModelService that fails in one way."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def get_model_status(self, request, deadline=None):
+        raise ModelError(self.code, "no")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("CANCELLED", 499),
+        ("UNKNOWN", 500),
+        ("INVALID_ARGUMENT", 400),
+        ("DEADLINE_EXCEEDED", 504),
+        ("NOT_FOUND", 404),
+        ("ALREADY_EXISTS", 409),
+        ("PERMISSION_DENIED", 403),
+        ("RESOURCE_EXHAUSTED", 429),
+        ("FAILED_PRECONDITION", 400),
+        ("ABORTED", 409),
+        ("OUT_OF_RANGE", 400),
+        ("UNIMPLEMENTED", 501),
+        ("INTERNAL", 500),
+        ("UNAVAILABLE", 503),
+        ("DATA_LOSS", 500),
+        ("UNAUTHENTICATED", 401),
+    ],
+)
+def test_statuses(core, runner, code, status):
+    statuses = Refusing(grpc.StatusCode[code])
+    app = make_app(core.predictions, statuses, RestOptions(), core.metrics)
+    answer = Client(app, runner).ask("GET", "/v1/models/m")
+    assert (answer.status, answer.body) == (status, error("no"))
 
 
 # --- CORS -----------------------------------------------------------------------------------------
