@@ -47,8 +47,6 @@ def fill_examples(document: JsonObject, request: Any) -> None:
 
 
 def _fill_example(value: Any, example: Any) -> None:
-    # Setting it, empty or not, tells a context that is `{}` from none.
-    example.SetInParent()
     if type(value) is not JsonObject:
         raise InvalidArgumentError(f"Example must be JSON object but got JSON {type_name(value)}")
     for name, content in value:

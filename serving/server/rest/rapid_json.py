@@ -3,7 +3,8 @@
 It is slow (a microsecond or so for each value): `json_reader` comes here only with documents that
 Python's own reader does not read as RapidJSON would. It follows RapidJSON's iterative reader
 (`reader.h`) with the options TF Serving sets: NaN and infinities are numbers, the document ends
-with its first value, nesting is unlimited, strings need not be valid UTF-8.
+with its first value, nesting is unlimited, strings need not be valid UTF-8. Unlike RapidJSON's, the
+last digit of a double is always right.
 """
 
 import re

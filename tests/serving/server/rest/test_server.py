@@ -71,12 +71,12 @@ def test_a_connection_serves_many_requests(connection):
 
 def test_small_answers_do_not_wait_for_acknowledgements(connection):
     waits = []
-    for _ in range(20):
+    for _ in range(60):
         started = time.monotonic()
         connection.request("POST", PREDICT, BODY)
         connection.getresponse().read()
         waits.append(time.monotonic() - started)
-    assert min(waits) < 0.03
+    assert min(waits[-20:]) < 0.03  # the first packets are acknowledged at once anyway
 
 
 def test_connection_close(server):
