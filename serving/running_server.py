@@ -10,6 +10,7 @@ from serving.rollout import RolloutError
 from serving.transport import Tls
 
 _POLL_S = 0.2
+_ENDED_FOR_GOOD_S = 5.0
 
 
 class RunningServer:
@@ -64,18 +65,22 @@ class RunningServer:
     def wait_until_loaded(self, version: int) -> None:
         """See `rollout.Server`."""
         with self._client(version=version) as client:
-            began = False
+            ended_at: float | None = None
 
             def is_loaded() -> str | None:
-                nonlocal began
+                nonlocal ended_at
                 (status,) = client.status()
                 if status.state == "AVAILABLE":
                     return None
-                # What an earlier attempt left behind is not what becomes of this one.
-                began = began or status.state != "END"
-                if began and status.state == "END":
+                # A server that was asked to load it again would have begun by then.
+                if status.state != "END":
+                    ended_at = None
+                elif ended_at is None:
+                    ended_at = time.monotonic()
+                elif time.monotonic() > ended_at + _ENDED_FOR_GOOD_S and status.error_message:
                     raise RolloutError(
-                        f"Version {version} could not be loaded: {status.error_message}"
+                        f"Version {version} could not be loaded: {status.error_message}. "
+                        "What was served before is served again."
                     )
                 return f"version {version} is {status.state} {status.error_message}".rstrip()
 

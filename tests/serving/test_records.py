@@ -1,7 +1,6 @@
 """TFRecord files: what TensorFlow writes we read, the other way round, and damage has its words."""
 
-import subprocess
-import sys
+import struct
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from serving.records import (
     RecordError,
     TruncatedRecordError,
+    _masked_crc32c,
     encode,
     read_records,
     write_record,
@@ -37,20 +37,12 @@ def test_nothing_in_an_empty_file(tmp_path):
     assert list(read_records(write(tmp_path / "log"))) == []
 
 
-def test_tensorflow_reads_and_writes_the_same_bytes(tmp_path):
-    ours = write(tmp_path / "ours", b"hello", b"")
-    code = """
-import sys
-import tensorflow as tf
-with tf.io.TFRecordWriter(sys.argv[2]) as writer:
-    for record in tf.data.TFRecordDataset(sys.argv[1]):
-        writer.write(record.numpy())
-"""
-    theirs = tmp_path / "theirs"
-    subprocess.run(
-        [sys.executable, "-c", code, ours, theirs], check=True, capture_output=True, timeout=120
+def test_the_bytes_are_those_that_tensorflow_writes(tmp_path):
+    path = write(tmp_path / "log", b"hello", b"")
+    assert path.read_bytes().hex() == (
+        # tf.io.TFRecordWriter: length and its checksum, data and its checksum
+        "0500000000000000eab2043e68656c6c6fbb1f1c19000000000000000029039807d8ea82a2"
     )
-    assert theirs.read_bytes() == ours.read_bytes()
 
 
 @pytest.mark.parametrize("kept", [1, 7, 11])
@@ -90,10 +82,6 @@ def test_a_flipped_bit(tmp_path):
 
 
 def test_a_length_beyond_all_memory(tmp_path):
-    import struct
-
-    from serving.records import _masked_crc32c
-
     length = struct.pack("<Q", 2**63)
     path = tmp_path / "log"
     path.write_bytes(length + _masked_crc32c(length) + b"x")

@@ -6,6 +6,7 @@ Version 4 calls green "lilac": versions can be told apart by their answers, and 
 import itertools
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,6 +96,17 @@ def asked_all_the_time(*addresses: str) -> Iterator[Counter[str]]:
             thread.join()
 
 
+def logged_until_of(images: int, log: Path) -> list[object]:
+    """The log, when its last record is of so many images: it is written after the answer."""
+    deadline = time.monotonic() + 10
+    while True:
+        entries = list(read_log(log))
+        if len(entries[-1].predict_log.request.inputs["image_bytes"].string_val) == images:
+            return entries
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def version_of(address: str, label: str) -> int:
     with Client(address, label=label) as client:
         return client.metadata().version
@@ -132,9 +144,9 @@ def test_a_version_that_does_not_load_leaves_stable_where_it_was(workspace, addr
     before, text = version_of(address, "stable"), rollout.path.read_text()
     with (
         asked_all_the_time(address) as counted,
-        pytest.raises(RolloutError, match=r"Version 5 could not be loaded: |version 5 was not"),
+        pytest.raises(RolloutError, match=r"Version 5 could not be loaded: .*saved_model.pb"),
     ):
-        rollout.promote(5, server=RunningServer(address, "signs", load_timeout_s=10))
+        rollout.promote(5, server=RunningServer(address, "signs"))
     assert version_of(address, "stable") == before
     assert rollout.path.read_text() == text
     assert len(counted) == 1, counted
@@ -156,7 +168,7 @@ def test_a_replay_of_the_log_keeps_a_version_that_answers_otherwise(workspace, a
     log = str(workspace / "requests")
     with Client(address, label="stable") as client:
         client.predict([RED, GREEN, BLUE, RED])
-    records = sum(1 for _ in read_log(Path(log)))
+    records = len(logged_until_of(4, Path(log)))
     code, out, err = signs(
         *("promote", "--version", "4", "--shadow", log, "--newest", "1", "--max-changed", "0.2")
     )
