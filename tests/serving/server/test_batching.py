@@ -302,8 +302,10 @@ def test_a_batch_that_runs_is_not_in_the_queue(batched):
         return same(feeds)
 
     batched.load(slow, "max_batch_size { value: 1 } max_enqueued_batches { value: 1 }")
-    answers = [batched.ask(number) for number in (1, 2)]
-    assert all(running.acquire(timeout=WAIT_S) for _ in answers)
+    answers = []
+    for number in (1, 2):
+        answers.append(batched.ask(number))
+        assert running.acquire(timeout=WAIT_S)
     answers.append(batched._executor.submit(batched.batched.run, {"x:0": np.ones(1)}, ["y:0"]))
     while not batched.queued():
         time.sleep(0.001)
