@@ -11,11 +11,11 @@ import re
 import socket
 import time
 from concurrent import futures
-from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2_grpc
 
-from serving.server import standard_services
+from serving.server import health, standard_services
 from serving.server.configs.protos import SSLConfig
 from serving.server.configs.read import ConfigError, read
 from serving.server.options import ServerOptions, StartError
@@ -57,7 +57,7 @@ class GrpcServer:
             **_channel_arguments(options.grpc_channel_arguments),
         }
         self._server: grpc.Server | None = None
-        self._health: Any = None
+        self._health: health.Health | None = None
 
     @property
     def address(self) -> str:
@@ -108,8 +108,9 @@ class GrpcServer:
             standard_services.add_profiler(server)
             names.append(standard_services.PROFILER)
         if self._options.enable_grpc_healthcheck_service:
-            self._health = standard_services.add_health(server)
-            names.append(standard_services.HEALTH)
+            self._health = health.Health()
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            names.append(health.NAME)
         standard_services.add_reflection(server, names, services)
         if self._options.port:
             self._listen(server, self.address)
@@ -136,7 +137,7 @@ class GrpcServer:
         if self._server is None:
             return True
         if self._health is not None:
-            self._health.enter_graceful_shutdown()
+            self._health.stop()
         finished = self._server.stop(drain_s)
         # Health and reflection streams have no end of their own, and need not be waited for.
         now = time.monotonic()

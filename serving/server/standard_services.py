@@ -1,4 +1,4 @@
-"""The services that TF Serving's gRPC server has besides its own: health, reflection, profiler."""
+"""The services that TF Serving's gRPC server has besides its own: reflection and profiler."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,30 +8,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 from serving.server.rpc import Method, Services
 
-HEALTH = "grpc.health.v1.Health"
 PROFILER = "tensorflow.ProfilerService"
-
-
-def add_health(server: grpc.Server) -> Any:
-    """grpc.health.v1, under TF Serving's names, which are not those of its services.
-
-    Returns:
-        The servicer, a `grpc_health.v1.health.HealthServicer`.
-    """
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
-    class Health(health.HealthServicer):
-        def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-            response = super().Check(request, context)
-            if context.code() is grpc.StatusCode.NOT_FOUND:
-                context.set_details("service name unknown")
-            return response
-
-    servicer = Health()
-    for service in ("ModelService", "PredictionService"):
-        servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    return servicer
 
 
 def add_reflection(server: grpc.Server, names: Sequence[str], services: Services) -> None:

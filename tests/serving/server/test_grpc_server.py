@@ -147,7 +147,8 @@ def test_deadlines_reach_the_method():
     with serving(note) as running, calling(running.address) as predict:
         predict(request(), timeout=100)
         predict(request())
-    assert 90 < deadlines[0] - time.monotonic() < 100
+    # On the wire, times are rounded up.
+    assert 90 < deadlines[0] - time.monotonic() < 110
     assert deadlines[1] is None
 
 
@@ -442,6 +443,25 @@ def test_health():
         assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+def test_watchers_that_come_and_go_do_not_stop_the_server():
+    with (
+        serving(enable_grpc_healthcheck_service=True) as running,
+        grpc.insecure_channel(running.address) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        for _ in range(100):
+            calls = [health.Watch(health_pb2.HealthCheckRequest(), timeout=WAIT_S) for _ in "ab"]
+            assert next(calls[0]).status == health_pb2.HealthCheckResponse.SERVING
+            for call in calls:
+                call.cancel()
+        check = health.Check(health_pb2.HealthCheckRequest(), timeout=WAIT_S)
+        assert check.status == health_pb2.HealthCheckResponse.SERVING
+        eventually_free = time.monotonic() + WAIT_S
+        while running.server._health._watchers:
+            assert time.monotonic() < eventually_free
+            time.sleep(0.01)
+
+
 def test_no_health_unless_asked_for():
     with serving() as running, grpc.insecure_channel(running.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
@@ -523,10 +543,10 @@ def test_requests_in_flight_are_answered_and_new_ones_refused():
     def is_refused() -> bool:
         with calling(running.address) as predict:
             try:
-                predict(request(), timeout=WAIT_S)
+                predict(request(), timeout=1)
             except grpc.RpcError as error:
-                assert error.code() is grpc.StatusCode.UNAVAILABLE
-                return True
+                # One that comes in the very moment of the stop may be neither taken nor refused.
+                return error.code() is grpc.StatusCode.UNAVAILABLE
         return False
 
     with serving(wait) as running, calling(running.address) as predict:
