@@ -88,7 +88,7 @@ class ServerProcess:
         Raises:
             ServerProcessError: it ended, or did not answer in time.
         """
-        self._port = self._port or _free_port()
+        self._port = self._port or free_port()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives the process, for log()
         self._process = subprocess.Popen(
             [
@@ -171,7 +171,7 @@ class ServerProcess:
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on now; between this call and the server's another may take it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

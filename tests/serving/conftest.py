@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from modules import features
-from serving.server.process import ServerProcess, _free_port
+from serving.server.process import ServerProcess, free_port
 
 CLASSES = ("red", "green", "blue")
 ECHOED = [
@@ -116,7 +116,7 @@ def push(saved_model: Path) -> Callable[[Path, int], Path]:
 @pytest.fixture(scope="session")
 def rest_port() -> int:
     """Where `server` has its REST API."""
-    return _free_port()
+    return free_port()
 
 
 @pytest.fixture(scope="session")

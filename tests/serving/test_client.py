@@ -27,7 +27,7 @@ from serving.client import (
     Tls,
     VersionStatus,
 )
-from serving.server.process import _free_port
+from serving.server.process import free_port
 from tests.serving.conftest import BLUE, CLASSES, GREEN, RED
 from tests.serving.server.test_grpc_server import Authority
 
@@ -242,7 +242,7 @@ def test_image_larger_than_a_message(server):
 
 @pytest.mark.parametrize("scheme", ["", "http://", "https://"])
 def test_nobody_listens(scheme):
-    address = f"{scheme}127.0.0.1:{_free_port()}"
+    address = f"{scheme}127.0.0.1:{free_port()}"
     started = time.monotonic()
     with Client(address) as client:
         text = failed(client, RED)
@@ -355,7 +355,7 @@ def test_answers_of_another_model():
 
 
 def test_server_that_starts_late_is_waited_for(tmp_path):
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     with Client(address) as client, pytest.raises(ClientError) as caught:
         client.wait_until_available(0.5)
     assert str(caught.value).startswith(

@@ -20,7 +20,7 @@ from serving.client import Client, ClientError
 from serving.request_log import read_log
 from serving.rollout import Rollout, RolloutError
 from serving.running_server import RunningServer
-from serving.server.process import ServerProcess, _free_port
+from serving.server.process import ServerProcess, free_port
 from tests.serving.conftest import BLUE, GREEN, RED
 
 
@@ -41,7 +41,7 @@ def workspace(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def rest_address() -> str:
-    return f"http://127.0.0.1:{_free_port()}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_mistakes_are_told(workspace, address, signs, tmp_path):
 
 
 def test_nobody_there(workspace, capfd):
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     assert cli.main(["rollback", "--address", address, "--workspace", str(workspace)]) == 2
     assert capfd.readouterr().err == (
         f"signs: error: Nobody answers at {address}: start a server with `signs serve`, or name "

@@ -23,6 +23,7 @@ from serving.server.errors import NotFoundError
 from serving.server.grpc_server import GrpcServer
 from serving.server.metrics import Metrics
 from serving.server.options import ServerOptions, StartError
+from serving.server.process import free_port
 from serving.server.rpc import Method, Rpcs
 
 SERVICE = "testing.Echo"
@@ -35,12 +36,6 @@ def echo(request, deadline=None):
 
 def request(name: str = "m") -> protos.PredictRequest:
     return protos.PredictRequest(model_spec={"name": name})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

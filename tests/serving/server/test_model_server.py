@@ -19,14 +19,9 @@ from serving.request_log import read_log
 from serving.server.flags import parse
 from serving.server.model_server import ModelServer
 from serving.server.options import StartError
+from serving.server.process import free_port
 
 WAIT_S = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def eventually(condition: Callable[[], bool]) -> None:
