@@ -1,5 +1,8 @@
 """The command line: TF Serving's flags, its rules for reading them, the words of its refusals."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from serving.server.flags import UsageError, parse, usage
@@ -318,3 +321,19 @@ def test_ignored_flags_are_told(caplog, capsys):
     assert capsys.readouterr().out == (
         "Failed to start server. Error: NOT_FOUND: /no; No such file or directory\n"
     )
+
+
+def test_the_documentation_tells_what_becomes_of_every_flag():
+    text = (Path(__file__).parents[3] / "docs/tf_serving.md").read_text()
+    rows = dict(re.findall(r"^\| `--(\w+)` \| .+ \| (.+) \|$", text, re.MULTILINE))
+    told = {
+        flag.name: f"refused: {flag.refused}"
+        if flag.refused
+        else f"taken, no effect: {flag.ignored}"
+        if flag.ignored
+        else flag.usage
+        if flag.extension
+        else "supported"
+        for flag in FLAGS
+    }
+    assert rows == told
