@@ -76,6 +76,7 @@ class ModelServer:
         from serving.server.model_store import LoadPolicy
         from serving.server.models import Models
         from serving.server.prediction_service import PredictionService
+        from serving.server.version_folders import GRACE_S
 
         # What is imported by now stays: not looking at it again keeps a collection under 10 ms.
         gc.collect()
@@ -92,6 +93,7 @@ class ModelServer:
                 poll_wait_s=options.file_system_poll_wait_seconds,
                 max_retries=options.max_num_load_retries,
                 retry_wait_s=max(0.0, options.load_retry_interval_micros / 1e6),
+                grace_s=GRACE_S,
             ),
             allow_labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
             stopping=self._stopping,

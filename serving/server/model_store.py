@@ -8,9 +8,10 @@ highest version first.) An unwanted version goes by TF Serving's `AvailabilityPr
 once a wanted one is available, or nothing is wanted any more; and only when its last request is
 answered, so that a reload never fails a request.
 
-A version that cannot be loaded is tried again `max_retries` times and then ends with its error,
-while an older one goes on serving. It begins a new life only when it was not wanted for a while
-and then is. States are TF Serving's (`ServableState`).
+A version that cannot be loaded is tried again `max_retries` times, and before that for as long as
+it is still being copied. Then it ends with its error, while an older one goes on serving, and
+begins a new life only when it was not wanted for a while and then is. States are TF Serving's
+(`ServableState`).
 """
 
 import enum
@@ -26,8 +27,11 @@ from typing import Generic, Protocol, TypeVar
 import grpc
 
 from serving.server.errors import ModelError, NotFoundError, RequestError
+from serving.server.version_folders import is_changing
 
 log = logging.getLogger(__name__)
+
+_COPYING_WAIT_S = 0.5  # between two tries of what is still being copied
 
 
 class Servable(Protocol):
@@ -65,11 +69,14 @@ class LoadPolicy:
             of the configuration, less never.
         max_retries: how many times a load that failed is tried again.
         retry_wait_s: seconds between two tries.
+        grace_s: a version whose folder changed during the last so many seconds is still being
+            copied. It is tried again until it is whole, and that counts as no retry.
     """
 
     poll_wait_s: float = 1.0
     max_retries: int = 5
     retry_wait_s: float = 60.0
+    grace_s: float = 0.0
 
 
 T = TypeVar("T", bound=Servable)
@@ -224,9 +231,8 @@ class ModelStore(Generic[T]):
 
     def _load_with_retries(self, version: _Version[T]) -> T | None:
         """The servable, or None where it failed (`version.error` says why) or is not wanted."""
-        for retries_left in range(max(self._policy.max_retries, 0), -1, -1):
-            if not self._take_turn(version):
-                break
+        retries_left = max(self._policy.max_retries, 0)
+        while self._take_turn(version):
             started = time.monotonic()
             try:
                 self._check_folder(version)
@@ -248,18 +254,25 @@ class ModelStore(Generic[T]):
                 with self._changed:
                     self._loading = None
                     self._changed.notify_all()
+            if is_changing(version.path, self._policy.grace_s):
+                wait_s, then = _COPYING_WAIT_S, "; it is still being copied"
+            elif retries_left:
+                wait_s, then = self._policy.retry_wait_s, f"; {retries_left} more tries"
+                retries_left -= 1
+            else:
+                wait_s, then = None, ""
             log.error(
                 "Servable %s cannot be loaded: %s: %s%s",
                 self._describe(version),
                 version.error.code.name,
                 version.error,
-                f"; {retries_left} more tries" if retries_left else "",
+                then,
             )
-            if retries_left:
-                with self._changed:
-                    wait_s = max(self._policy.retry_wait_s, 0.0)
-                    self._changed.wait_for(lambda: not version.wanted, wait_s)
-                    version.waits_to_load = True
+            if wait_s is None:
+                break
+            with self._changed:
+                self._changed.wait_for(lambda: not version.wanted, wait_s)
+                version.waits_to_load = True
         return None
 
     def _take_turn(self, version: _Version[T]) -> bool:

@@ -36,7 +36,7 @@ from serving.server.model_store import (
     VersionStatus,
     not_found,
 )
-from serving.server.version_folders import GRACE_S, BasePathError, wanted_versions
+from serving.server.version_folders import BasePathError, wanted_versions
 
 log = logging.getLogger(__name__)
 
@@ -244,7 +244,7 @@ class Models(Generic[T]):
             return
         warnings: list[str] = []
         # Who looks only once would miss what is left alone.
-        grace_s = GRACE_S if self._policy.poll_wait_s else 0.0
+        grace_s = self._policy.grace_s if self._policy.poll_wait_s else 0.0
         try:
             found = {
                 name: wanted_versions(config, self._stores[name].wanted(), warnings.append, grace_s)

@@ -6,7 +6,8 @@ The rules are those of TF Serving's `file_system_storage_path_source.cc`, with o
 who push a model copy it file by file, and good ones (TFX's Pusher) write `saved_model.pb` last.
 TF Serving tries whatever it finds, and a push that is slower than its tries is lost. Here a folder
 without that file is left alone while something in it changed during the last seconds; after that
-it is tried, and fails with TF Serving's error.
+it is tried, and fails with TF Serving's error. (One that is copied in another order is tried too
+early; `model_store` does not hold that against it.)
 """
 
 import re
@@ -108,16 +109,23 @@ def _numbered_folders(
     return folders
 
 
-def _being_copied(folder: Path, grace_s: float) -> bool:
-    """Without its `saved_model.pb`, and changed less than `grace_s` seconds ago."""
+def is_changing(folder: Path, grace_s: float) -> bool:
+    """Whether something in the folder of a version changed less than `grace_s` seconds ago."""
     try:
-        if any((folder / name).exists() for name in _SAVED_MODEL_FILES):
-            return False
         # Not the time of modification, which some copy along with the contents.
         entries = [folder, *folder.glob("*"), *folder.glob("*/*")]
         newest = max(entry.lstat().st_ctime for entry in entries)
     except FileNotFoundError:  # an entry vanished meanwhile: it is changing right now
-        return True
+        return folder.exists()
     except OSError:  # may not be read: loading it says why
         return False
     return 0 <= time.time() - newest < grace_s
+
+
+def _being_copied(folder: Path, grace_s: float) -> bool:
+    """Without its `saved_model.pb`, and still changing."""
+    try:
+        complete = any((folder / name).exists() for name in _SAVED_MODEL_FILES)
+    except OSError:  # may not be read: loading it says why
+        return False
+    return not complete and is_changing(folder, grace_s)

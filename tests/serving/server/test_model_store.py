@@ -103,6 +103,23 @@ def test_lease(make, folders):
     assert str(caught.value) == "Servable not found for request: Latest(m)"
 
 
+def test_version_that_is_still_being_copied_is_not_judged(make, folders):
+    """Some copy `saved_model.pb` first; TF Serving ends such a version with an error."""
+    store = make(policy=LoadPolicy(max_retries=0, grace_s=0.6))
+    wanted = folders(1, 2, v2="broken")
+    store.want(wanted)
+    eventually(lambda: states(store)[2] == "LOADING")
+    for _ in range(10):
+        (wanted[2] / "variables").write_text("more and more")
+        time.sleep(0.1)
+        assert states(store)[2] == "LOADING"
+    (wanted[2] / "saved_model.pb").write_text("good")
+    eventually(lambda: states(store)[2] == "AVAILABLE")
+    store.want(folders(1, 2, 3, v3="broken"))
+    eventually(lambda: states(store)[3] == "END")
+    assert store.statuses()[0].error is not None
+
+
 def test_versions_load_one_after_the_other_the_highest_first(make, folders):
     gate = Gate()
     store = make(gate)

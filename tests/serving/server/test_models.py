@@ -356,9 +356,9 @@ def test_policies(base, start):
     assert answer(models, version=1) == 1
 
 
-def test_incomplete_version_does_not_take_the_good_one_down(base, start, monkeypatch):
-    monkeypatch.setattr(models_module, "GRACE_S", 0.5)
-    models = start({"name": "m", "base_path": str(base)})
+def test_incomplete_version_does_not_take_the_good_one_down(base, start):
+    policy = LoadPolicy(poll_wait_s=0.02, max_retries=0, grace_s=0.5)
+    models = start({"name": "m", "base_path": str(base)}, policy=policy)
     (base / "2" / "variables").mkdir(parents=True)
     time.sleep(0.2)
     assert states(models) == {1: "AVAILABLE"}
