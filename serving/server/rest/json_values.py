@@ -185,13 +185,8 @@ def write(proto: Any, dtype: int, shape: Sequence[int], values: list[Any]) -> No
     if dtype == _T.DT_STRING:
         proto.string_val.extend(values)
     elif dtype in _FLOATS:
-        try:
-            doubles = np.array(values, np.float64)
-        except OverflowError:
-            raise InvalidArgumentError(
-                "JSON Parse error: Number too big to be stored in double."
-            ) from None
         with np.errstate(over="ignore"):
+            doubles = np.array(values, np.float64)
             proto.tensor_content = doubles.astype(_FLOATS[dtype]).tobytes()
     elif dtype == _T.DT_BOOL:
         proto.tensor_content = np.array(values, np.bool_).tobytes()

@@ -59,14 +59,23 @@ def test_any_bytes_are_read_or_refused_alike(tail):
         (b'{"a":1E400}', "JSON Parse error: Number too big to be stored in double. at offset: 5"),
         (rb'{"a":"\ud800"}', "JSON Parse error: The surrogate pair in string is invalid. at "
          "offset: 6"),
-        (b'{"a":' + b"1" * 5000 + b"}",
-         "JSON Parse error: Number too big to be stored in double. at offset: 5"),
+        *(
+            (b'{"a":' + number + b"}",
+             "JSON Parse error: Number too big to be stored in double. at offset: 5")
+            for number in (b"2" * 309, b"1" * 400, b"1" * 400 + b".5", b"1" * 5000)
+        ),
     ],
 )  # fmt: skip
 def test_errors(body, text):
     with pytest.raises(InvalidArgumentError) as error:
         json_reader.read(body)
     assert str(error.value) == text
+
+
+def test_the_largest_integers():
+    digits = "1" * 308
+    assert json_reader.read(f'{{"a":{digits}}}'.encode()).find("a") == int(digits)
+    assert json_reader.read(f'{{"a":{digits}1}}'.encode()).find("a") == float(digits + "1")
 
 
 def test_what_follows_the_document_is_ignored():

@@ -370,12 +370,6 @@ def test_more_dimensions_than_a_tensor_can_have(client):
     assert (answer.status, answer.body) == (400, error("tensor parsing error: x"))
 
 
-def test_integers_beyond_a_double(client):
-    answer = client.post("m:predict", '{"instances":[' + "1" * 400 + "]}")
-    text = "JSON Parse error: Number too big to be stored in double."
-    assert (answer.status, answer.body) == (400, error(text))
-
-
 # --- Bodies ---------------------------------------------------------------------------------------
 
 
