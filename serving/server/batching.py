@@ -138,6 +138,7 @@ class BatchedModel:
     ) -> None:
         rows = sum(task.rows for task in tasks)
         padding = self._padding(rows)
+        self._metrics.batch_made(rows + padding, padding)
         merged = {
             name: batch_rows.merged(name, [task.feeds[name] for task in tasks], padding, self._pads)
             for name in sorted(tasks[0].feeds)
@@ -145,7 +146,7 @@ class BatchedModel:
         try:
             results = self._model.run(merged, fetches, deadline)
         finally:
-            self._metrics.batch_ran(rows + padding, padding)
+            self._metrics.batch_ran()
         for array in results:
             if array.ndim == 0:
                 raise FailedPreconditionError("Batched output tensor has 0 dimensions")

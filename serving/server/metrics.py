@@ -211,12 +211,16 @@ class Metrics:
         with self._lock:
             self._queueing.add(seconds * 1e6, "")
 
-    def batch_ran(self, rows: int, padding: int) -> None:
-        """A batch of `rows` rows ran, `padding` of which were filled in."""
+    def batch_made(self, rows: int, padding: int) -> None:
+        """A batch of `rows` rows is about to run, `padding` of which are filled in."""
         with self._lock:
-            self._batches.add(1)
             self._batch_rows.add(rows)
             self._padding.add(padding, str(rows))
+
+    def batch_ran(self) -> None:
+        """The model ran for a batch, whether it succeeded or not."""
+        with self._lock:
+            self._batches.add(1)
 
     def value(self, name: str) -> int:
         """What ReloadConfigRequest.metric_names asks for.

@@ -531,6 +531,16 @@ def test_metrics(batched):
         assert f"{prefix}{line}\n" in page
 
 
+def test_metrics_of_a_batch_that_cannot_be_merged(batched):
+    batched.load(same, f"max_batch_size {{ value: 2 }} {LONG}")
+    narrow, wide = batched.ask([1, 2]), batched.ask([3, 4, 5])
+    assert refusal(narrow) == refusal(wide)
+    page = batched.metrics.render().decode()
+    prefix = ":tensorflow:serving:batching_session:"
+    assert f"{prefix}processed_batch_size_sum{{}} 2\n" in page
+    assert f"{prefix}wrapped_run_count{{}}" not in page
+
+
 # --- Many at once ---------------------------------------------------------------------------------
 
 

@@ -125,10 +125,11 @@ def test_a_value_that_equals_a_bound_is_in_the_next_bucket(metrics):
 
 
 def test_batches(metrics):
-    metrics.batch_ran(4, 1)
-    metrics.batch_ran(4, 0)
+    metrics.batch_made(4, 1)
+    metrics.batch_made(4, 0)
+    metrics.batch_ran()
     prefix = ":tensorflow:serving:batching_session:"
-    assert samples(metrics, prefix + "wrapped_run_count") == ["{} 2"]
+    assert samples(metrics, prefix + "wrapped_run_count") == ["{} 1"]
     assert samples(metrics, prefix + "processed_batch_size_sum") == ["{} 8"]
     padding = samples(metrics, prefix + "padding_size_")
     assert padding[:2] == [
