@@ -6,7 +6,8 @@ What TF Serving's HTTP library (libevent) does, and an ASGI app on uvicorn canno
   names are lower case and `date` comes first;
 - HEAD is answered without a body, as HTTP wants it, and HTTP/1.0 connections always end;
 - what is no HTTP, has an unknown method, or a path of more than 64 KB, gets uvicorn's own 400 in
-  plain text, not an HTML page with 400, 413 or 501; a fragment ("#...") in a path is dropped;
+  plain text, not an HTML page with 400, 413 or 501; a fragment ("#...") in a path is dropped, and
+  so is a "?" with nothing behind it;
 - a body of 2 GiB or more is refused, and connections that were idle for an hour are closed.
 
 Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libevent's `http.c`).
@@ -114,7 +115,7 @@ class _RestApp:
         method, path = scope["method"], scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         target = f"{path}?{query}" if query else path
-        headers = dict(scope["headers"])
+        headers = dict(reversed(scope["headers"]))  # of several of one name, the first counts
         valid = method in _METHODS and _URI.fullmatch(target)
         is_metrics = path == self._options.metrics_path
         is_api = _API.fullmatch(target)

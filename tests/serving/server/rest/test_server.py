@@ -95,6 +95,13 @@ def test_error_pages_close_the_connection(server):
     )
 
 
+def test_of_headers_of_one_name_the_first_counts(server):
+    request = b"OPTIONS /v1/models/m HTTP/1.1\r\nConnection: close\r\n%s\r\n\r\n"
+    site, other = b"Origin: http://x", b"Origin: x"
+    assert exchange(server, request % b"\r\n".join([site, other])).startswith(b"HTTP/1.1 200 ")
+    assert exchange(server, request % b"\r\n".join([other, site])).startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize(
     "request_line", [b"TRACE /v1/models/m HTTP/1.1", b"GET http://x/v1/models/m HTTP/1.1"]
 )
