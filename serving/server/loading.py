@@ -3,6 +3,7 @@
 SavedModel -> BatchedModel, if batching is on -> warm-up requests -> served
 """
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ from serving.server.metrics import Metrics
 from serving.server.options import ServerOptions
 from serving.server.saved_model import SavedModel, SessionOptions
 from serving.server.warm_up import warm_up
+
+log = logging.getLogger(__name__)
 
 _BATCHING_FILE = "batching_params.pbtxt"
 
@@ -103,9 +106,14 @@ def _session_options(options: ServerOptions) -> SessionOptions:
     config = config_pb2.ConfigProto()
     if options.tensorflow_session_config_file:
         read(options.tensorflow_session_config_file, config)
-    if options.mixed_precision:
+    if options.mixed_precision == "bfloat16":
         rewriting = config.graph_options.rewrite_options
         rewriting.auto_mixed_precision_onednn_bfloat16 = rewriter_config_pb2.RewriterConfig.ON
+    elif options.mixed_precision:
+        log.warning(
+            "%s auto mixed precision is not supported. Valid option: bfloat16",
+            options.mixed_precision,
+        )
     both = options.tensorflow_session_parallelism
     # An empty list of tags is the usual one (`saved_model_bundle_factory.cc`).
     tags = tuple(tag for tag in options.saved_model_tags.split(",") if tag) or ("serve",)

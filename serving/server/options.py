@@ -288,8 +288,6 @@ class ServerOptions:
                 "--request_log_sampling_rate must be between 0 and 1. Received: "
                 f"{self.request_log_sampling_rate}"
             )
-        if self.mixed_precision not in ("", "bfloat16"):
-            raise _invalid(f"--mixed_precision must be bfloat16. Received: {self.mixed_precision}")
         if self.log_format not in ("text", "json"):
             raise _invalid(f"--log_format must be text or json. Received: {self.log_format}")
 

@@ -300,7 +300,6 @@ def test_refusals_in_their_order():
             "--request_log_sampling_rate must be between 0 and 1. Received: 1.5",
         ),
         ("--log_format=xml", "--log_format must be text or json. Received: xml"),
-        ("--mixed_precision=int8", "--mixed_precision must be bfloat16. Received: int8"),
     ],
 )
 def test_refusals_of_our_own(flag, text):
