@@ -181,6 +181,9 @@ class ModelServer:
                 "for HTTP/REST API. Skipped exporting HTTP/REST API."
             )
             return
+        # TF Serving's name for it, which scripts look for in the log.
+        host = "localhost" if options.host == "127.0.0.1" else options.host
+        address = f"{host}:{options.rest_api_port}"
         try:
             monitoring = MonitoringConfig()
             if options.monitoring_config_file:
@@ -210,12 +213,7 @@ class ModelServer:
             )
             rest.start()
         except (ConfigError, OSError, OverflowError) as error:
-            log.error(
-                "Failed to start HTTP Server at %s:%d: %s",
-                options.host,
-                options.rest_api_port,
-                error,
-            )
+            log.error("Failed to start HTTP Server at %s: %s", address, error)
             return
         self._listening.append(rest)
-        log.info("Exporting HTTP/REST API at:%s:%d ...", options.host, options.rest_api_port)
+        log.info("Exporting HTTP/REST API at:%s ...", address)

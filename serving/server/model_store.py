@@ -223,7 +223,7 @@ class ModelStore(Generic[T]):
             except Exception:
                 log.exception("Unloading %s", self._describe(version))
             del servable
-            log.info("Unloaded %s", self._describe(version))
+            log.info("Done unloading servable version %s", self._describe(version))
         with self._changed:
             self._move(version, State.END)
             if version.number in self._folders:
@@ -247,8 +247,11 @@ class ModelStore(Generic[T]):
                 version.error = ModelError(grpc.StatusCode.UNKNOWN, text)
             else:
                 version.error = None
-                seconds = time.monotonic() - started
-                log.info("Loaded %s in %.1f s", self._describe(version), seconds)
+                log.info(
+                    "Successfully loaded servable version %s in %.1f s",
+                    self._describe(version),
+                    time.monotonic() - started,
+                )
                 return servable
             finally:
                 with self._changed:
@@ -262,7 +265,7 @@ class ModelStore(Generic[T]):
             else:
                 wait_s, then = None, ""
             log.error(
-                "Servable %s cannot be loaded: %s: %s%s",
+                "Loading servable: %s failed: %s: %s%s",
                 self._describe(version),
                 version.error.code.name,
                 version.error,

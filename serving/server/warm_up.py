@@ -83,7 +83,13 @@ def warm_up(
         raise ModelError(grpc.StatusCode.UNKNOWN, f"{path}; {error.strerror}") from error
     seconds = time.monotonic() - started
     metrics.warmed_up(str(version_dir), "OK", seconds, count)
-    log.info("Warmed up with %d requests of %s in %.1f s", count, path, seconds)
+    log.info(
+        "Finished reading warmup data for model at %s. Number of warmup records read: %d. "
+        "Elapsed time (microseconds): %d.",
+        path,
+        count,
+        seconds * 1e6,
+    )
 
 
 def _parse(record: bytes, path: Path) -> Any:

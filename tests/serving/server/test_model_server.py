@@ -183,6 +183,12 @@ def test_a_server_without_models(tmp_path):
         )
 
 
+def test_an_unknown_mixed_precision_is_told_and_changes_nothing(base_path, caplog):
+    with running(f"--model_base_path={base_path}", "--mixed_precision=int8") as server:
+        assert server.predict(addition("default"), timeout=WAIT_S).outputs
+    assert "int8 auto mixed precision is not supported. Valid option: bfloat16" in caplog.text
+
+
 def test_method_names_are_checked_where_asked_for(base_path):
     body = {"signature_name": "add", "examples": [{"a": 1.0}]}
     for flags, text in [
@@ -319,7 +325,7 @@ def test_what_hinders_rest_does_not_hinder_grpc(base_path, tmp_path, caplog, hin
             ),
             "taken": (
                 [f"--rest_api_port={taken}"],
-                f"Failed to start HTTP Server at 127.0.0.1:{taken}: ",
+                f"Failed to start HTTP Server at localhost:{taken}: ",
             ),
             "same": (
                 [f"--port={port}", f"--rest_api_port={port}"],
@@ -328,7 +334,7 @@ def test_what_hinders_rest_does_not_hinder_grpc(base_path, tmp_path, caplog, hin
             ),
             "range": (
                 ["--rest_api_port=65536"],
-                "Failed to start HTTP Server at 127.0.0.1:65536: ",
+                "Failed to start HTTP Server at localhost:65536: ",
             ),
         }[hindrance]
         options, _ = parse([f"--model_base_path={base_path}", f"--port={port}", *flags])

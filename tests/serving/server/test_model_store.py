@@ -1,6 +1,7 @@
 """The life of a model's versions, with real folders and threads; what is loaded is a stand-in."""
 
 import gc
+import logging
 import os
 import threading
 import time
@@ -221,6 +222,19 @@ def test_broken_version_is_tried_again_only_after_it_was_gone(make, folders):
     store.want(version)
     eventually(lambda: served(store) == 1)
     assert store.statuses()[0].error is None
+
+
+def test_the_log_tells_of_versions_in_tf_servings_words(make, folders, caplog):
+    caplog.set_level(logging.INFO)
+    store = make()
+    store.want(folders(1, 2, v2="broken"))
+    eventually(lambda: states(store) == {1: "AVAILABLE", 2: "END"})
+    store.want({})
+    eventually(store.is_unloaded)
+    failed, loaded, unloaded = (record.getMessage() for record in caplog.records)
+    assert failed == "Loading servable: {name: m version: 2} failed: DATA_LOSS: Can't parse it"
+    assert loaded.startswith("Successfully loaded servable version {name: m version: 1} in ")
+    assert unloaded == "Done unloading servable version {name: m version: 1}"
 
 
 def test_retries(make, folders):

@@ -107,6 +107,16 @@ def test_no_file(version_dir, caplog):
     assert f"No warmup data file found at {version_dir / REQUESTS_FILE}" in caplog.text
 
 
+def test_the_log_tells_how_many_were_read(version_dir, caplog):
+    caplog.set_level(logging.INFO)
+    path = write(version_dir, predict_log(), predict_log())
+    run(version_dir, iterations=3)
+    assert (
+        f"Finished reading warmup data for model at {path}. Number of warmup records read: 2. "
+        "Elapsed time (microseconds): "
+    ) in caplog.text
+
+
 def test_every_kind_is_run_in_order(version_dir):
     tasks = (
         'tasks { model_spec { name: "a" signature_name: "classify" } '
