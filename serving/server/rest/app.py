@@ -5,9 +5,9 @@ What TF Serving's HTTP library (libevent) does, and an ASGI app on uvicorn canno
 - reason phrases are Python's ("504 Gateway Timeout", not "Gateway Time-out"; none for 499), header
   names are lower case and `date` comes first;
 - HEAD is answered without a body, as HTTP wants it, and HTTP/1.0 connections always end;
-- what is no HTTP, has an unknown method, or a path of more than 64 KB, gets uvicorn's own 400 in
-  plain text, not an HTML page with 400, 413 or 501; a fragment ("#...") in a path is dropped, and
-  so is a "?" with nothing behind it;
+- what has an unknown method, a bad chunk, or a path of more than 64 KB, is answered with 400 as
+  what is no HTTP, not with 501 or 413; a fragment ("#...") in a path is dropped, and so is a "?"
+  with nothing behind it;
 - a body of 2 GiB or more is refused, and connections that were idle for an hour are closed.
 
 Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libevent's `http.c`).
@@ -232,11 +232,13 @@ async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
 
 
 async def _send_error(send: Send, status: int, phrase: str = "") -> None:
+    headers = [(b"content-type", b"text/html"), (b"connection", b"close")]
+    await _send(send, status, headers, error_page(status, phrase or HTTPStatus(status).phrase))
+
+
+def error_page(status: int, phrase: str) -> bytes:
     """libevent's error page, after which it closes the connection."""
-    phrase = phrase or HTTPStatus(status).phrase
-    page = (
+    return (
         f"<HTML><HEAD>\n<TITLE>{status} {phrase}</TITLE>\n</HEAD><BODY>\n<H1>{phrase}</H1>\n"
         "</BODY></HTML>\n"
-    )
-    headers = [(b"content-type", b"text/html"), (b"connection", b"close")]
-    await _send(send, status, headers, page.encode())
+    ).encode()

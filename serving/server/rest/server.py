@@ -2,17 +2,37 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.server.rest.app import App
+from serving.server.rest.app import App, error_page
 
 # libevent lets idle connections be; uvicorn's five seconds would race with clients' pools.
 _KEEP_ALIVE_S = 3600
 _BACKLOG = 2048
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+
+class _Protocol(HttpToolsProtocol):
+    """One connection; as libevent, it knows no protocol but this, and says what is no HTTP."""
+
+    def data_received(self, data: bytes) -> None:
+        # The parser would drop the body of a request that offers to go on in HTTP/2, as Java's
+        # client and `curl --http2` do. A body that looks like such a header is no JSON.
+        super().data_received(_UPGRADE.sub(b"\r\nIgnored:", data))
+
+    def send_400_response(self, msg: str) -> None:
+        page = error_page(400, "Bad Request")
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/html\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n%s" % (len(page), page)
+        )
+        self.transport.close()
 
 
 class RestServer:
@@ -33,7 +53,7 @@ class RestServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=_Protocol,
                 ws="none",
                 lifespan="off",
                 loop="asyncio",

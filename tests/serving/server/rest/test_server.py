@@ -124,7 +124,20 @@ def test_request_lines(server, request_line):
     ],
 )
 def test_what_is_no_http_is_refused(server, request_bytes):
-    assert exchange(server, request_bytes).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert exchange(server, request_bytes) == (
+        b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/html\r\nconnection: close\r\n"
+        b"content-length: 94\r\n\r\n<HTML><HEAD>\n<TITLE>400 Bad Request</TITLE>\n</HEAD><BODY>\n"
+        b"<H1>Bad Request</H1>\n</BODY></HTML>\n"
+    )
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+def test_an_offer_to_change_the_protocol_is_not_taken(server, protocol):
+    offer = b"Connection: Upgrade\r\nUPGRADE: " + protocol
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 17\r\n%s\r\n\r\n"
+    requests = [head % (PREDICT.encode(), line) + BODY for line in (offer, b"Connection: close")]
+    answers = exchange(server, b"".join(requests))
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == answers.count(ANSWER) == 2
 
 
 def test_chunks(connection):
