@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 
 from serving import protos, tensors
@@ -123,6 +124,33 @@ def test_late_base_path_then_drain(tmp_path, push):
     eventually(lambda: not is_running(server.pid))
     assert server.stop() == 0
     assert f" I Running gRPC ModelServer at {server.address} ...\n" in server.log()
+
+
+def test_memory_of_a_version_is_freed_when_it_goes(tmp_path):
+    weight_mb = 150
+    save_heavy_model(tmp_path / "1", weight_mb)
+    with ServerProcess(tmp_path) as server, Client(server.address) as client:
+        process = psutil.Process(server.pid)
+        loaded = process.memory_info().rss
+        shutil.rmtree(tmp_path / "1")
+        eventually(lambda: states(client) == {1: "END"})
+        eventually(lambda: loaded - process.memory_info().rss > 0.9 * weight_mb * 2**20)
+
+
+def save_heavy_model(path: Path, weight_mb: int) -> None:
+    import tensorflow as tf
+
+    class Heavy(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = tf.Variable(tf.ones([weight_mb * 2**18]))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+        def add(self, x):
+            return {"y": x + self.weight[0]}
+
+    model = Heavy()
+    tf.saved_model.save(model, str(path), signatures=model.add)
 
 
 def test_kill_and_restart_on_the_same_port(tmp_path, push):
