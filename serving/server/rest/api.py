@@ -7,7 +7,7 @@ the model before its signature, the signature before the tensors.
 import logging
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -172,7 +172,7 @@ class RestApi:
         return inputs
 
 
-def _reply(answer: Any) -> Reply:
+def _reply(answer: Callable[[], bytes]) -> Reply:
     try:
         return Reply(grpc.StatusCode.OK, answer())
     except RequestError as error:

@@ -143,9 +143,8 @@ class _RestApp:
             await self._answer_api(method, target, headers, body, send)
 
     async def _answer_metrics(self, path: str, target: str, send: Send) -> None:
-        status, body = 200, b""
         if target == path:
-            body = self._metrics.render()
+            status, body = 200, self._metrics.render()
         else:
             status, body = 400, f"Unexpected path: {target}. Should be {path}".encode()
         await _send(send, status, [(b"content-type", b"text/plain")], body)
