@@ -259,9 +259,10 @@ def _check_folder(path: Path) -> None:
 
 
 def _load_error(error: Exception, path: Path, tags: tuple[str, ...]) -> ModelError:
-    if isinstance(error, tf.errors.OpError):
-        # Python's sessions add where the node was defined to what the C++ session says.
-        said = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
+    # Python's sessions add where the node was defined to what the C++ session says; its importer
+    # makes a ValueError of it.
+    said = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
+    if isinstance(said, tf.errors.OpError):
         return ModelError(status_code(said.error_code), said.message)
     text = str(error)
     if isinstance(error, RuntimeError) and "associated with tags" in text:

@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import socket
 import time
 import weakref
 
@@ -172,6 +173,32 @@ def pbtxt(content):
     return damage
 
 
+def graph(change):
+    """Changes the GraphDef."""
+
+    def damage(path):
+        from tensorflow.core.protobuf import saved_model_pb2
+
+        content = (path / "saved_model.pb").read_bytes()
+        saved = saved_model_pb2.SavedModel.FromString(content)
+        change(saved.meta_graphs[0].graph_def)
+        write("saved_model.pb", saved.SerializeToString())(path)
+
+    return damage
+
+
+def node(graph_def, operation):
+    return next(node for node in graph_def.node if node.op == operation)
+
+
+def unknown_operation(graph_def):
+    node(graph_def, "AsString").op = "Lost"
+
+
+def unknown_input(graph_def):
+    node(graph_def, "AsString").input[0] = "lost"
+
+
 DAMAGES = {
     "no saved_model.pb": (
         remove("saved_model.pb"),
@@ -210,6 +237,20 @@ DAMAGES = {
         "OUT_OF_RANGE",
         "Read less bytes than requested\n\t [[{{node save/RestoreV2}}]]",
     ),
+    "an operation that TensorFlow has not": (
+        graph(unknown_operation),
+        "NOT_FOUND",
+        "Op type not registered 'Lost' in binary running on %h. Make sure the Op and Kernel are "
+        "registered in the binary running in this process. Note that if you are loading a saved "
+        "graph which used ops from tf.contrib (e.g. `tf.contrib.resampler`), accessing should be "
+        "done before importing the graph, as contrib ops are lazily registered when the module is "
+        "first accessed.",
+    ),
+    "an input that the graph has not": (
+        graph(unknown_input),
+        "INVALID_ARGUMENT",
+        "Node 'AsString': Unknown input node 'lost'",
+    ),
 }
 
 
@@ -219,7 +260,8 @@ def test_what_cannot_be_loaded(half_plus_two, tmp_path, case):
     path = tmp_path / "1"
     shutil.copytree(half_plus_two, path)
     damage(path)
-    assert refused(load, path) == (code, message.replace("%s", str(path)))
+    message = message.replace("%s", str(path)).replace("%h", socket.gethostname())
+    assert refused(load, path) == (code, message)
 
 
 def test_other_tags(half_plus_two):
