@@ -349,6 +349,14 @@ def test_values_of_the_wrong_type(client, signature, value):
     )
 
 
+@pytest.mark.parametrize(
+    "text", ["!!", "Y", "YQ=", "YQ===", "YWJj=", "=", "YQ==YQ==", "YQ-_", "YQ\\u00a0==", "é"]
+)
+def test_what_is_no_base64(client, text):
+    answer = client.post("m:predict", f'{{"signature_name":"raw","inputs":{{"b64":"{text}"}}}}')
+    assert (answer.status, answer.body) == (400, error("Unable to base64 decode"))
+
+
 def test_outputs_without_a_form_in_json(client):
     body = '{"signature_name":"echo_half","instances":[[]]}'
     # Without values nothing is refused: neither on the way in, nor out.
