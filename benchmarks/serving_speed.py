@@ -1,7 +1,7 @@
 """What serving adds to a model's own time: over gRPC and in process, in turns.
 
-    python -m benchmarks.serving                            # ResNet50 with random weights
-    python -m benchmarks.serving workspace/serving/signs    # a pushed model
+    python benchmarks/serving_speed.py                            # ResNet50 with random weights
+    python benchmarks/serving_speed.py workspace/serving/signs    # a pushed model
 
 The newest version is served by its own process and called in this one too, the two in turns, so
 that whatever else the machine does weighs on both. Two tables:
