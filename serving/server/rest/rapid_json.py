@@ -191,6 +191,8 @@ class _Reader:
         if self._data[self._at] in b"IN":
             return self._not_finite(negative=self._at > start)
         whole = b"0" if self._take(b"0") else self._digits("Invalid value.")
+        if len(whole) > 309 or float(whole[:-1] or b"0") >= _TENTH_OF_MAX:
+            self._fail("Number too big to be stored in double.", start)
         fraction = exponent = b""
         if self._take(b"."):
             fraction = self._digits("Miss fraction part in number.")
@@ -201,9 +203,6 @@ class _Reader:
             limit = 308 + min(len(fraction), 17)
             if not minus and (len(exponent.lstrip(b"0")) > 9 or int(exponent) > limit):
                 self._fail("Number too big to be stored in double.", start)
-        too_long = len(whole) > 309 or float(whole[:-1] or b"0") >= _TENTH_OF_MAX
-        if too_long and len(whole) > 1:
-            self._fail("Number too big to be stored in double.", start)
         text = self._data[start : self._at]
         if fraction or exponent:
             return float(text)

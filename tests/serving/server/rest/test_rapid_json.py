@@ -55,6 +55,7 @@ ERRORS = [
     (b"[7, -1E+309]", "Number too big to be stored in double.", 4),
     (b"1" * 310, "Number too big to be stored in double.", 0),
     (b"1" * 5000 + b".5", "Number too big to be stored in double.", 0),
+    (b"2" * 309 + b".", "Number too big to be stored in double.", 0),
     (b"1e" + b"9" * 5000, "Number too big to be stored in double.", 0),
 ]
 
