@@ -37,7 +37,7 @@ from serving.server.saved_model import SavedModel, SessionOptions
 
 CLIENTS = 32
 BATCH_SIZES = (8, 16, 32, 64)
-# A batch for each of two cores, computed by that core alone: half of the 32 clients wait for one and
+# A batch for each of two cores, computed by that core alone: half of the 32 clients wait for one,
 # half for the other.
 BATCHING = """
 max_batch_size { value: 16 }
