@@ -24,6 +24,9 @@ from serving.transport import Transport, TransportError, UnexpectedAnswerError
 OK = "OK"
 _OUTPUTS = (features.PROBABILITIES,)
 _TELL_EVERY_S = 0.2
+# In a closed loop, after a refusal: a server that is down refuses thousands of times a second, and
+# who asks that often keeps it from coming up.
+_PAUSE_S = 0.05
 
 
 class LoadError(UserError):
@@ -225,6 +228,8 @@ class _Asking:
             self.due_s.append(due - measured_from)
             self.refused += code != OK
             self.codes.append(code)
+            if code != OK and self._load.rate is None:
+                time.sleep(_PAUSE_S)
 
     def _ask(self, inputs: Mapping[str, np.ndarray]) -> str:
         try:

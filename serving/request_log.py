@@ -250,7 +250,7 @@ def _is_deleted(file: int) -> bool:
     return os.fstat(file).st_nlink == 0
 
 
-def read_log(path: Path) -> Iterator[Any]:
+def read_log(path: str | os.PathLike[str]) -> Iterator[Any]:
     """Yields the PredictionLog records of a log, oldest first.
 
     A file that ends within a record gives those before it; so does a damaged one, with a warning.
@@ -261,6 +261,7 @@ def read_log(path: Path) -> Iterator[Any]:
     Raises:
         RequestLogError: there is no log.
     """
+    path = Path(path)
     files = sorted(path.glob(_FILES)) if path.is_dir() else [path]
     if not files or (files == [path] and not path.is_file()):
         raise RequestLogError(f"{path}: no request log there.")

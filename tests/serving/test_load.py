@@ -111,6 +111,11 @@ def test_errors_are_counted_by_status_and_kept_out_of_the_percentiles():
         found.percentile_ms(50)
 
 
+def test_a_server_that_is_down_is_not_asked_without_a_pause():
+    found = run(Load(clients=1, duration_s=0.5, warm_up_s=0), lambda: Slow(0, 1), [b"a"])
+    assert 1 <= found.errors["UNAVAILABLE"] <= 10
+
+
 def test_images_come_in_turns_and_in_batches():
     slow = Slow(0.01)
     load = Load(clients=1, duration_s=0.1, warm_up_s=0, batch_size=3)
