@@ -309,7 +309,8 @@ def check_damaged(channel, count: int) -> None:
         seen[send(channel, *sent)] += 1
 
     run()
-    assert {grpc.StatusCode.OK, grpc.StatusCode.INTERNAL} < set(seen), seen
+    # Some are no messages any more, and some of the others come as far as a model.
+    assert grpc.StatusCode.INTERNAL in seen and len(seen) > 2, seen
 
 
 def check_rest(port: int, count: int) -> None:

@@ -16,13 +16,17 @@ export async function grabFrom(dialog) {
   });
   try {
     video.srcObject = stream;
-    dialog.showModal();
-    await video.play();
-    return await new Promise((resolve, reject) => {
-      dialog.querySelector("#shutter").onclick = () => grab(video).then(resolve, reject);
+    const playing = video.play();
+    // Before the dialog is shown: it may be closed before the camera has its first picture.
+    const taken = new Promise((resolve, reject) => {
+      playing.catch(reject);
+      dialog.querySelector("#shutter").onclick = () =>
+        playing.then(() => grab(video)).then(resolve, reject);
       dialog.querySelector("#close").onclick = () => resolve(null);
       dialog.onclose = () => resolve(null); // by the Escape key
     });
+    dialog.showModal();
+    return await taken;
   } finally {
     for (const track of stream.getTracks()) track.stop();
     video.srcObject = null;

@@ -151,7 +151,7 @@ def site(running_site: Site) -> Site:
     return running_site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
