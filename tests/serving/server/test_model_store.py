@@ -231,7 +231,7 @@ def test_the_log_tells_of_versions_in_tf_servings_words(make, folders, caplog):
     eventually(lambda: states(store) == {1: "AVAILABLE", 2: "END"})
     store.want({})
     eventually(store.is_unloaded)
-    failed, loaded, unloaded = (record.getMessage() for record in caplog.records)
+    unloaded, failed, loaded = sorted(record.getMessage() for record in caplog.records)
     assert failed == "Loading servable: {name: m version: 2} failed: DATA_LOSS: Can't parse it"
     assert loaded.startswith("Successfully loaded servable version {name: m version: 1} in ")
     assert unloaded == "Done unloading servable version {name: m version: 1}"
