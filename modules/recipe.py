@@ -2,6 +2,12 @@
 
 AdamW (Loshchilov and Hutter 2019) under a one-cycle learning rate (Smith and Topin 2018), small
 images first, label smoothing (He et al. 2018), and random affine and light changes.
+
+    signs run --data 64x64_SIGNS.zip
+
+trains the defaults on 1,080 photographs in 17 to 26 minutes on two slow cores that are shared (25
+minutes of processor time), and gets 119 or 120 of the 120 test photographs right. docs/training.md
+has what each ingredient is worth.
 """
 
 import difflib
