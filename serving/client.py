@@ -288,6 +288,7 @@ class Client:
         too long would take too long again.
         """
         pause = _FIRST_PAUSE_S
+        refusal = None
         while True:
             attempts -= 1
             try:
@@ -295,6 +296,10 @@ class Client:
             except UnexpectedAnswerError as error:
                 raise self._unexpected(str(error)) from error
             except TransportError as error:
+                if refusal and error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    # The time ran out on one more attempt: why it was needed says more.
+                    raise self._explained(refusal.code, refusal.details) from error
+                refusal = error
                 # Half of the pause is left to chance, so that many clients do not come back at
                 # once.
                 wait = pause * random.uniform(0.5, 1.0)
