@@ -12,7 +12,7 @@ has what each ingredient is worth.
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -135,6 +135,25 @@ class Recipe:
                 raise cause from err
             where = ".".join(str(part) for part in ("train", *first["loc"]))
             raise RecipeError(f"{where}: {first['msg']}. Received: {first['input']!r}") from err
+
+    def within(self, max_steps: int, steps_per_epoch: int) -> "Recipe":
+        """The recipe, shortened to a number of steps; its schedules shrink with it.
+
+        Args:
+            max_steps: rounded up to whole epochs; 0 leaves the recipe as it is.
+            steps_per_epoch: batches in one pass over the images.
+
+        Returns:
+            A recipe of at most as many epochs as this one.
+
+        Raises:
+            RecipeError: `max_steps` is negative.
+        """
+        if max_steps < 0:
+            raise RecipeError(f"max_steps must be 0 or more. Received: {max_steps}")
+        if max_steps == 0:
+            return self
+        return replace(self, epochs=min(self.epochs, -(-max_steps // steps_per_epoch)))
 
     def size_of_epochs(self, image_size: int) -> tuple[int, ...]:
         """Pixels a side to train at, epoch by epoch.

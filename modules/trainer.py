@@ -45,8 +45,9 @@ def run_fn(fn_args: "FnArgs") -> None:
             `transform_graph_path`, `serving_model_dir`, `model_run_dir`, `base_model` (None: the
             weights are random), `hyperparameters` (KerasTuner's configuration; None: the recipe's
             own) and `custom_config`: `recipe` (see modules.recipe), `class_names`, `image_size`,
-            `devices` (see modules.devices; optional) and `checkpoints`, a folder or address under
-            which unfinished trainings are kept (optional).
+            `devices` (see modules.devices; optional), `max_steps` (optional: see `Recipe.within`)
+            and `checkpoints`, a folder or address under which unfinished trainings are kept
+            (optional).
 
     Raises:
         TrainingError: there are no images, the loss is not a number, or the memory does not
@@ -62,6 +63,7 @@ def run_fn(fn_args: "FnArgs") -> None:
     if count == 0:
         raise TrainingError(f"there are no images in {' and '.join(recipe.splits)} to train on")
     steps = steps_per_epoch(count, recipe)
+    recipe = recipe.within(config.get("max_steps", 0), steps)
     # First of all: what TensorFlow has begun to use keeps the memory it took.
     devices = choose(
         DeviceOptions.from_dict(config.get("devices", {})),

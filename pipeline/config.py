@@ -29,7 +29,7 @@ class Data:
     """The span that a run reads, as its manifest describes it."""
 
     name: str  # of the data set: it names the pipeline and the served model
-    span: int
+    span: int | None  # None takes the newest
     class_names: tuple[str, ...]  # in the order of the labels
     counts: dict[str, int]  # images by split
     version: int | None = None  # of the span; None takes the newest

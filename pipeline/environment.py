@@ -16,8 +16,13 @@ class Environment:
     data_root: str  # holds `span-{SPAN}/v-{VERSION}/{split}/` of the data set
     pipeline_root: str  # TFX's artifacts
     serving_root: str  # `{serving_root}/{version}/` is what a model server polls
-    metadata_path: str | None = None  # SQLite file of ML Metadata; None where a cluster keeps it
+    checkpoint_root: str  # unfinished trainings; it outlives the step that is killed
+    # SQLite file of ML Metadata; None where no such store can be asked which model is the latest.
+    metadata_path: str | None = None
     beam_args: tuple[str, ...] = field(default=())
+    code_root: str = str(Path(__file__).parents[1])  # holds `data/` and `modules/`
+    # Whether data, steps and thresholds may be given anew to each run of the same pipeline.
+    runtime_parameters: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class Workspace:
             data_root=str(self.data / dataset),
             pipeline_root=str(self.root / "artifacts" / dataset),
             serving_root=str(self.serving(dataset)),
+            checkpoint_root=str(self.root / "artifacts" / dataset / "checkpoints"),
             metadata_path=str(self.root / "metadata.sqlite"),
             beam_args=beam_args,
         )

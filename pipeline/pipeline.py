@@ -8,16 +8,11 @@ On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model
 """
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from tfx.components import (
-    Evaluator,
-    ImportExampleGen,
-    SchemaGen,
-    StatisticsGen,
-    Transform,
-    Tuner,
-)
+from tfx.components import ImportExampleGen, SchemaGen, StatisticsGen, Transform, Tuner
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.common.resolver import Resolver
@@ -25,6 +20,7 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
 from tfx.orchestration import metadata
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import (
     example_gen_pb2,
@@ -33,24 +29,28 @@ from tfx.proto import (
     trainer_pb2,
     transform_pb2,
 )
-from tfx.types import Channel
+from tfx.types import BaseChannel, Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
 import modules
 from components.baseline import LatestBlessedOther
+from components.evaluator import Evaluator
 from components.example_validator import ExampleValidator
+from components.newest_pushed import NewestPushed
 from components.pusher import Pusher
 from components.serving_check import ServingCheck
 from components.trainer import Trainer
 from data.schema import schema_path
 from modules import features
-from modules.evaluation import eval_config
 from pipeline.config import Data, PipelineConfig
 from pipeline.environment import Environment
 
 
 def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipeline:
     """Builds the DAG.
+
+    Where there is no metadata store to ask, the baseline and the model to start from are the newest
+    one that was pushed, in place of the latest that was blessed.
 
     Args:
         config: what the run computes.
@@ -60,16 +60,13 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         A TFX pipeline that any TFX runner takes.
     """
     example_gen = ImportExampleGen(
-        input_base=environment.data_root,
+        input_base=_parameter(environment, "data_root", environment.data_root),
         input_config=_input_config(config.data),
-        range_config=range_config_pb2.RangeConfig(
-            static_range=range_config_pb2.StaticRange(
-                start_span_number=config.data.span, end_span_number=config.data.span
-            )
-        ),
+        range_config=_range_config(config.data),
     )
     examples = example_gen.outputs["examples"]
-    curated = ImportSchemaGen(schema_file=str(schema_path())).with_id("CuratedSchema")
+    schema_file = str(schema_path(Path(environment.code_root)))
+    curated = ImportSchemaGen(schema_file=schema_file).with_id("CuratedSchema")
     # The curated schema tells StatisticsGen that an image is no word to count.
     statistics_gen = StatisticsGen(examples=examples, schema=curated.outputs["schema"])
     statistics = statistics_gen.outputs["statistics"]
@@ -117,11 +114,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         )
     warm_start = None
     if config.warm_start:
-        warm_start = Resolver(
-            strategy_class=LatestBlessedModelStrategy,
-            model=Channel(type=Model),
-            model_blessing=Channel(type=ModelBlessing),
-        ).with_id("WarmStart")
+        warm_start = _warm_start(environment).with_id("WarmStart")
     trainer = Trainer(
         run_fn="modules.trainer.run_fn",
         examples=examples,
@@ -131,24 +124,20 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         train_args=trainer_pb2.TrainArgs(splits=config.train.splits),
         eval_args=trainer_pb2.EvalArgs(splits=_eval_splits(config)),
-        custom_config={
-            **training,
-            "checkpoints": f"{environment.pipeline_root}/checkpoints",
-        },
+        custom_config={**training, "checkpoints": environment.checkpoint_root},
+        max_steps=_parameter(environment, "train_steps", 0),
     )
     model = trainer.outputs["model"]
-    baseline = Resolver(
-        strategy_class=LatestBlessedOther,
-        candidate=model,
-        model=Channel(type=Model),
-        model_blessing=Channel(type=ModelBlessing),
-    ).with_id("Baseline")
+    baseline = _baseline(environment, model).with_id("Baseline")
     evaluator = Evaluator(
         examples=examples,
         model=model,
         baseline_model=baseline.outputs["model"],
-        example_splits=[features.TEST],
-        eval_config=eval_config(config.evaluate, config.data.class_names),
+        class_names=config.data.class_names,
+        thresholds={
+            name: _parameter(environment, name, value)
+            for name, value in asdict(config.evaluate).items()
+        },
     )
     model_blessing = evaluator.outputs["blessing"]
     serving_check = ServingCheck(
@@ -193,6 +182,44 @@ def code_digest() -> str:
     for path in sorted(Path(modules.__path__[0]).glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _parameter(environment: Environment, name: str, value: Any) -> Any:
+    """A value that each run may replace, where the environment has a way to give it."""
+    if not environment.runtime_parameters:
+        return value
+    return RuntimeParameter(name=name, ptype=type(value), default=value)
+
+
+def _warm_start(environment: Environment) -> NewestPushed | Resolver:
+    if not environment.metadata_path:
+        return NewestPushed(environment.serving_root)
+    return Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
+    )
+
+
+def _baseline(environment: Environment, candidate: BaseChannel) -> NewestPushed | Resolver:
+    if not environment.metadata_path:
+        return NewestPushed(environment.serving_root, candidate)
+    return Resolver(
+        strategy_class=LatestBlessedOther,
+        candidate=candidate,
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
+    )
+
+
+def _range_config(data: Data) -> range_config_pb2.RangeConfig | None:
+    if data.span is None:
+        return None
+    return range_config_pb2.RangeConfig(
+        static_range=range_config_pb2.StaticRange(
+            start_span_number=data.span, end_span_number=data.span
+        )
+    )
 
 
 def _input_config(data: Data) -> example_gen_pb2.Input:

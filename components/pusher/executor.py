@@ -71,7 +71,7 @@ def publish(model: Path, base: Path) -> Path:
     for leftover in base.glob(f"{_STAGING_PREFIX}*"):
         shutil.rmtree(leftover)
     numbers = [int(entry.name) for entry in base.iterdir() if entry.name.isdecimal()]
-    if numbers and _is_same(model, base / str(max(numbers))):
+    if numbers and is_same(model, base / str(max(numbers))):
         return base / str(max(numbers))
     number = max([int(time.time()), *(taken + 1 for taken in numbers)])
     staging = base / f"{_STAGING_PREFIX}{number}"
@@ -88,7 +88,8 @@ def publish(model: Path, base: Path) -> Path:
     return target
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files, to the byte."""
     files = [sorted(p.relative_to(d) for p in d.rglob("*") if p.is_file()) for d in (one, other)]
     return files[0] == files[1] and all(
         filecmp.cmp(one / file, other / file, shallow=False) for file in files[0]

@@ -16,9 +16,11 @@ from tfx.types import artifact_utils, standard_component_specs
 
 from modules.trainer import PROPERTIES
 
+MAX_STEPS = "max_steps"  # in the component's parameters, and in what `run_fn` is given
+
 
 class Executor(stock.GenericExecutor):
-    """The stock executor, and then the properties."""
+    """The stock executor, told how many steps at most, and then the properties."""
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -31,7 +33,13 @@ class Executor(stock.GenericExecutor):
         Raises:
             TypeError: a property is neither a string nor a number.
         """
-        super().Do(input_dict, output_dict, exec_properties)
+        custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        custom[MAX_STEPS] = exec_properties[MAX_STEPS]
+        super().Do(
+            input_dict,
+            output_dict,
+            {**exec_properties, standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(custom)},
+        )
         model = artifact_utils.get_single_instance(output_dict[standard_component_specs.MODEL_KEY])
         run = artifact_utils.get_single_uri(output_dict[standard_component_specs.MODEL_RUN_KEY])
         path = os.path.join(run, PROPERTIES)  # noqa: PTH118 - may be an address

@@ -11,12 +11,13 @@ from tfx.types.standard_artifacts import Examples, Model, ModelRun
 from tfx.utils import proto_utils
 
 from components.trainer import Trainer
-from components.trainer.executor import Executor, record
+from components.trainer.executor import MAX_STEPS, Executor, record
 from modules.trainer import PROPERTIES
 
 
 def run_fn(fn_args: Any) -> None:
     """Stands in for the training: what it is told to, it writes."""
+    assert fn_args.custom_config["max_steps"] == 7
     Path(fn_args.serving_model_dir).mkdir(parents=True)
     if (told := fn_args.custom_config["told"]) is not None:
         run_dir = Path(fn_args.model_run_dir)
@@ -45,6 +46,7 @@ def trained(root: Path, told: dict[str, Any] | None) -> Model:
             ),
             standard_component_specs.RUN_FN_KEY: f"{__name__}.run_fn",
             standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps({"told": told}),
+            MAX_STEPS: 7,
         },
     )
     return model
