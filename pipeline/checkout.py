@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 def has_kubeflow() -> bool:
     """Whether the code runs from a checkout (or from the image, which has one)."""
-    return (ROOT / "kubeflow" / "entrypoint.py").is_file()
+    return (ROOT / "kubeflow" / "cli.py").is_file()
 
 
 def kubeflow(module: str) -> ModuleType:

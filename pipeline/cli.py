@@ -17,6 +17,7 @@ from rich.console import Console
 
 from modules.errors import UserError
 from pipeline import cli_serving
+from pipeline.checkout import has_kubeflow, kubeflow
 from pipeline.cli_options import (
     ADDRESS,
     WORKSPACE,
@@ -67,6 +68,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_serving.app)
+if has_kubeflow():
+    app.add_typer(kubeflow("cli").app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -196,3 +196,15 @@ def test_bad_hyperparameters_are_named(values, text):
         Recipe().with_hyperparameters(values)
     assert str(caught.value).startswith(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "epochs"), [(0, 48), (1, 1), (34, 1), (35, 2), (68, 2), (1632, 48), (10_000, 48)]
+)
+def test_steps_shorten_a_training_to_whole_epochs(max_steps: int, epochs: int) -> None:
+    assert Recipe().within(max_steps, 34).epochs == epochs
+
+
+def test_negative_steps_are_told() -> None:
+    with pytest.raises(RecipeError, match=r"max_steps must be 0 or more\. Received: -1"):
+        Recipe().within(-1, 34)

@@ -15,6 +15,7 @@ def test_everything_lies_in_the_workspace(tmp_path: Path) -> None:
         environment.pipeline_root,
         environment.serving_root,
         environment.metadata_path,
+        environment.checkpoint_root,
         workspace.log("run"),
         workspace.run_directory("signs", "run"),
         workspace.lock,
