@@ -114,17 +114,24 @@ def follow(
 
 
 def last_error(log: Path) -> str | None:
-    """The last line of the file `log` that tells of an error, cut to a readable length.
+    """The last line of the file `log` that tells of an error; None where there is none, or no file.
 
-    That is the end of the last Python traceback; failing that, the last line that a native library
-    logged as an error. None where there is no such line or no such file.
+    See `error_line`.
     """
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-            text = file.read().decode(errors="replace")
+            return error_line(file.read().decode(errors="replace"))
     except OSError:
         return None
+
+
+def error_line(text: str) -> str | None:
+    """The last line of a log's text that tells of an error, cut to a readable length.
+
+    That is the end of the last Python traceback; failing that, the last line that a native library
+    logged as an error. None where there is no such line.
+    """
     for pattern in (_EXCEPTION, _NATIVE_ERROR):
         lines = [line for line in text.splitlines() if pattern.match(line)]
         if lines:
