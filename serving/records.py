@@ -8,7 +8,6 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import google_crc32c
 
@@ -28,15 +27,6 @@ def encode(data: bytes) -> bytes:
     """The bytes of one record."""
     length = struct.pack("<Q", len(data))
     return b"".join((length, _masked_crc32c(length), data, _masked_crc32c(data)))
-
-
-def write_record(file: BinaryIO, data: bytes) -> None:
-    """Appends one record.
-
-    Raises:
-        OSError: it could not be written, or not whole.
-    """
-    file.write(encode(data))
 
 
 def read_records(path: Path) -> Iterator[bytes]:

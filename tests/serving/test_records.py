@@ -11,14 +11,13 @@ from serving.records import (
     _masked_crc32c,
     encode,
     read_records,
-    write_record,
 )
 
 
 def write(path: Path, *records: bytes) -> Path:
     with path.open("wb") as file:
         for record in records:
-            write_record(file, record)
+            file.write(encode(record))
     return path
 
 
