@@ -1,0 +1,241 @@
+"""The image's recipe: linted, and tried as far as that goes without a container runtime.
+
+What COPY would take, as .dockerignore lets it through, is laid out as in the image, and run there.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = ROOT / "kubeflow" / "Dockerfile"
+PACKAGES = ("components", "data", "modules", "pipeline", "serving", "kubeflow")
+
+Instruction = tuple[str, str]
+
+
+def _stages(text: str) -> list[list[Instruction]]:
+    """The instructions of each stage; those before the first FROM are left out."""
+    text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+    stages: list[list[Instruction]] = []
+    for line in filter(str.strip, text.splitlines()):
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            stages.append([])
+        if stages:
+            stages[-1].append((word, " ".join(rest.split())))
+    return stages
+
+
+(BASE, *_), BUILD, FINAL = _stages(DOCKERFILE.read_text())
+
+
+def _lint(path: Path) -> tuple[int, set[str]]:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    linted = subprocess.run([hadolint, path], capture_output=True, text=True, check=False)
+    return linted.returncode, set(re.findall(r"\b(?:DL|SC)\d{4}\b", linted.stdout))
+
+
+def test_the_linter_has_nothing_to_say():
+    assert _lint(DOCKERFILE) == (0, set())
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "code"),
+    [
+        (r"uv==[\d.]+", "uv", "DL3013"),
+        (" --no-cache-dir", "", "DL3042"),
+        (" --no-install-recommends", "", "DL3015"),
+        (r"python:3[\w.-]+@sha256:\w+", "python:latest", "DL3007"),
+        ("USER 10001:10001", "USER 0:0", "DL3002"),
+        ("COPY components", "ADD components", "DL3020"),
+        (r"WORKDIR /app", "WORKDIR app", "DL3000"),
+        (r'CMD \["signs", "--help"\]', "CMD signs --help", "DL3025"),
+    ],
+)
+def test_the_linter_finds_a_fault(tmp_path, right, wrong, code):
+    text, count = re.subn(right, wrong, DOCKERFILE.read_text())
+    assert count
+    (tmp_path / "Dockerfile").write_text(text)
+    assert _lint(tmp_path / "Dockerfile") == (1, {code})
+
+
+def test_one_base_by_its_digest():
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64} AS base", BASE[1])
+    assert (BUILD[0][1], FINAL[0][1]) == ("base AS build", "base")
+
+
+def test_the_last_stage_runs_nothing_and_is_nobody_in_particular():
+    assert {word for word, _ in FINAL} == {"FROM", "LABEL", "COPY", "ENV", "WORKDIR", "USER", "CMD"}
+    assert ("USER", "10001:10001") in FINAL
+    assert [rest for word, rest in FINAL if word == "COPY"] == [
+        "--from=build /opt/signs /opt/signs",
+        "--from=build /app /app",
+    ]
+
+
+def test_the_lock_comes_before_the_code():
+    copied = [rest.split()[0] for word, rest in BUILD if word == "COPY"]
+    assert copied == ["requirements.txt", "setup.py", *PACKAGES]
+    installs = [word for word, rest in BUILD if word == "COPY" or "uv pip install" in rest]
+    assert installs == ["COPY", "RUN", *["COPY"] * (1 + len(PACKAGES)), "RUN"]
+
+
+def test_uv_is_the_one_that_the_lock_was_made_with():
+    (version,) = re.findall(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.findall(r"\buv==([\d.]+)", DOCKERFILE.read_text()) == [version]
+
+
+def test_nothing_tells_where_packages_come_from():
+    text = DOCKERFILE.read_text()
+    assert "://" not in text
+    assert "index-url" not in text
+
+
+def test_what_is_removed_is_what_the_project_asks_for_to_develop():
+    (removed,) = re.findall(r"uv pip uninstall --python \S+ ([^&]*)", str(BUILD).replace("\\n", ""))
+    wanted = (ROOT / "requirements.in").read_text().partition("# Development\n")[2]
+    development = wanted.partition("\n\n")[0].splitlines()
+    assert sorted(re.findall(r"[\w-]+", removed.partition("'")[0])) == sorted(development)
+
+
+def test_no_step_imports_what_is_removed():
+    removed = {"hypothesis", "importlinter", "kubernetes_validate", "mypy", "playwright", "pytest"}
+    for path in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not removed & {name.partition(".")[0] for name in names}, path
+
+
+# What goes in
+
+
+def _ignored(name: str) -> bool:
+    """Whether `.dockerignore` keeps a file out: the last pattern that is for it, or a folder of it.
+
+    Patterns start at the context's root (moby/patternmatcher, MatchesOrParentMatches).
+    """
+    places = [name, *map(str, Path(name).parents)]
+    ignored = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line and not line.startswith("#"):
+            pattern = re.escape(line.removeprefix("!"))
+            pattern = pattern.replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
+            if any(re.fullmatch(pattern, place) for place in places if place != "."):
+                ignored = not line.startswith("!")
+    return ignored
+
+
+def _lay_out(context: Path, root: Path) -> None:
+    """Does what the build stage's COPYs do; `root` stands for `/`."""
+    files = [path.relative_to(context) for path in context.rglob("*") if path.is_file()]
+    taken = [file for file in files if not _ignored(str(file))]
+    for sources, target in (
+        (rest.split()[:-1], rest.split()[-1]) for word, rest in BUILD if word == "COPY"
+    ):
+        for source in sources:
+            found = [file for file in taken if file.is_relative_to(source)]
+            assert found, f"COPY finds no {source}"
+            for file in found:
+                into = (
+                    root
+                    / target.lstrip("/")
+                    / (file.relative_to(source) if file != Path(source) else file)
+                )
+                into.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(context / file, into)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that stands for the image's `/`."""
+    root = tmp_path_factory.mktemp("image")
+    context = root / "context"
+    context.mkdir()
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in filter(lambda name: (ROOT / name).is_file(), listed.stdout.splitlines()):
+        (context / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, context / name)
+    _lay_out(context, root)
+    shutil.rmtree(context)
+    return root
+
+
+def test_the_app_holds_the_code_and_nothing_else(image):
+    assert sorted(path.name for path in (image / "app").iterdir()) == sorted(
+        [*PACKAGES, "setup.py", "pyproject.toml"]
+    )
+    suffixes = {path.suffix for path in (image / "app").rglob("*") if path.is_file()}
+    assert suffixes <= {".py", ".pbtxt", ".html", ".css", ".js", ".svg", ".toml"}
+    assert not (image / "app/kubeflow/manifests").exists()
+    assert (image / "app/data/schema/schema.pbtxt").is_file()
+    assert (image / "app/serving/server/page/index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".git/config", ".venv/bin/python", "workspace/data/signs/span-1/v-1/manifest.json",
+        "docs/serving.md", "tests/conftest.py", "pipeline.yaml", ".env", "kubeflow/.env",
+        "kubeflow/manifests/base/access.yaml", "kubeflow/Dockerfile",
+        "modules/__pycache__/features.cpython-311.pyc", "signs_pipeline.egg-info/PKG-INFO",
+    ],
+)  # fmt: skip
+def test_the_build_does_not_see(name):
+    assert _ignored(name)
+
+
+def _run(image: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command with the environment of the image."""
+    (env,) = [rest for word, rest in FINAL if word == "ENV"]
+    environment = dict(pair.split("=", 1) for pair in env.split())
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment["PYTHONPATH"] = str(image / "app")
+    return subprocess.run(
+        command, cwd=image / "app", env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_python_finds_the_code_in_the_app(image, package):
+    ran = _run(image, "python", "-c", f"import {package}; print({package}.__path__[0])")
+    assert ran.stdout.strip() == str(image / "app" / package), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (["signs", "--help"], "doctor"),
+        (["signs", "submit", "--help"], "--host"),
+        (["signs", "ingest", "--help"], "--max-rejected"),
+        (["signs", "versions", "--help"], "--address"),
+    ],
+)
+def test_a_command_of_the_manifests_starts(image, command, text):
+    ran = _run(image, *command)
+    assert ran.returncode == 0, ran.stderr
+    assert text in ran.stdout
+
+
+def test_the_entrypoint_starts(image):
+    """Far enough to miss its arguments: it asks for them before it imports TFX."""
+    ran = _run(image, "python", "-m", "kubeflow.entrypoint")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert "--executor_class_path" in ran.stderr
+
+
+def test_the_modules_of_every_step_are_there(image):
+    """Imports what a step and a compilation need; TFX itself is the lock's."""
+    names = "kubeflow.compiler, kubeflow.cli, kubeflow.adapter.step, pipeline.pipeline"
+    ran = _run(image, "python", "-c", f"import {names}")
+    assert ran.returncode == 0, ran.stderr

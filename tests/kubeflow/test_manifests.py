@@ -1,0 +1,420 @@
+"""The manifests hold together, and Kubernetes and KServe would take them."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from kubeflow.options import ClusterOptions
+from serving import protos
+from serving.server import flags
+from serving.server.configs import read
+from serving.server.process import free_port
+from tests.kubeflow.manifests import (
+    MANIFESTS,
+    OVERLAYS,
+    ROOT,
+    Manifest,
+    build,
+    containers,
+    of_kind,
+    only,
+    pods,
+)
+from tests.serving.conftest import saved_model  # noqa: F401 - a fixture
+
+KUBERNETES = "1.32.0"
+KSERVE = "v0.20.0"
+OPTIONS = ClusterOptions(image=f"signs@sha256:{'0' * 64}")
+BUILT: dict[str, list[Manifest]] = {}
+
+
+@pytest.fixture(params=OVERLAYS)
+def objects(request: pytest.FixtureRequest) -> list[Manifest]:
+    return _built(request.param)
+
+
+@pytest.fixture
+def cpu() -> list[Manifest]:
+    return _built("overlays/cpu")
+
+
+def _built(overlay: str) -> list[Manifest]:
+    if overlay not in BUILT:
+        BUILT[overlay] = build(MANIFESTS / overlay)
+    return BUILT[overlay]
+
+
+def _validate(objects: list[Manifest]) -> None:
+    for each in objects:
+        if "kserve" not in each["apiVersion"]:
+            kubernetes_validate.validate(each, KUBERNETES, strict=True)
+
+
+# What the cluster would take
+
+
+def test_kubernetes_takes_every_object(objects):
+    _validate(objects)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "file", "right", "wrong"),
+    [
+        ("overlays/cpu", "serving/deployment.yaml", "readOnlyRootFilesystem", "readonlyRootFs"),
+        ("overlays/cpu", "serving/deployment.yaml", "failureThreshold", "failureTreshold"),
+        ("overlays/cpu", "serving/scaling.yaml", "averageUtilization", "averageUtilisation"),
+        ("overlays/cpu", "serving/network.yaml", "namespaceSelector", "nameSpaceSelector"),
+        ("overlays/cpu", "base/retrain.yaml", "concurrencyPolicy", "concurencyPolicy"),
+        ("overlays/cpu", "base/access.yaml", "resourceNames", "resourcesNames"),
+        ("overlays/cpu", "base/workspace.yaml", "accessModes", "accessMode"),
+        ("overlays/gpu", "overlays/gpu/deployment.yaml", "tolerations", "toleration"),
+        ("jobs/ingest", "jobs/ingest/ingest.yaml", "ttlSecondsAfterFinished", "ttlSeconds"),
+    ],
+)
+def test_a_misspelt_field_fails(tmp_path, overlay, file, right, wrong):
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    text = (copy / file).read_text()
+    assert right in text
+    (copy / file).write_text(text.replace(right, wrong))
+    with pytest.raises(kubernetes_validate.ValidationError, match=wrong):
+        _validate(build(copy / overlay))
+
+
+def test_a_value_of_the_wrong_type_fails(tmp_path):
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    text = (copy / "serving/service.yaml").read_text()
+    (copy / "serving/service.yaml").write_text(text.replace("port: 8500", 'port: "8500"'))
+    with pytest.raises(kubernetes_validate.ValidationError, match="'8500' is not of type"):
+        _validate(build(copy / "overlays/cpu"))
+
+
+@pytest.fixture(scope="module")
+def kserve() -> jsonschema.Draft202012Validator:
+    """By KServe's own schema, which forbids what it does not name as `kubectl apply` does."""
+    if not shutil.which("go"):
+        pytest.skip("KServe's CRD comes through the Go module proxy, and there is no `go`")
+    module = f"github.com/kserve/kserve@{KSERVE}"
+    try:
+        download = subprocess.run(
+            ["go", "mod", "download", "-json", module],
+            cwd="/", capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{module} did not come through the Go module proxy within 120 s")
+    if download.returncode:
+        pytest.skip(f"{module} does not come through the Go module proxy: {download.stdout}")
+    folder = Path(json.loads(download.stdout)["Dir"]) / "config" / "crd" / "full"
+    text = (folder / "serving.kserve.io_inferenceservices.yaml").read_text()
+    crd = yaml.load(text, Loader=yaml.CSafeLoader)
+    (version,) = [each for each in crd["spec"]["versions"] if each["name"] == "v1beta1"]
+    schema = _strict(version["schema"]["openAPIV3Schema"])
+    schema["properties"]["metadata"] = {"type": "object"}
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _strict(schema: Manifest) -> Manifest:
+    """A CRD's structural schema as JSON Schema: no fields but those it names."""
+    strict = dict(schema)
+    if schema.get("x-kubernetes-int-or-string"):
+        strict["type"] = ["integer", "string"]
+    if "properties" in schema:
+        strict["properties"] = {k: _strict(v) for k, v in schema["properties"].items()}
+        if not schema.get("x-kubernetes-preserve-unknown-fields"):
+            strict["additionalProperties"] = False
+    elif isinstance(schema.get("additionalProperties"), dict):
+        strict["additionalProperties"] = _strict(schema["additionalProperties"])
+    if isinstance(schema.get("items"), dict):
+        strict["items"] = _strict(schema["items"])
+    return strict
+
+
+def test_kserve_takes_the_inference_service(kserve):
+    kserve.validate(only(_built("overlays/kserve"), "InferenceService"))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("storageUri", "storageURI"),
+        ("modelFormat", "modelformat"),
+        ("runtimeVersion", "runtimeVersions"),
+        ("minReplicas", "minReplica"),
+        ("readOnlyRootFilesystem", "readOnlyRootFileSystem"),
+    ],
+)
+def test_a_misspelt_field_of_the_inference_service_fails(kserve, right, wrong):
+    text = json.dumps(only(_built("overlays/kserve"), "InferenceService"))
+    assert right in text
+    with pytest.raises(jsonschema.ValidationError, match=f"'{wrong}' was unexpected"):
+        kserve.validate(json.loads(text.replace(right, wrong)))
+
+
+# What holds together
+
+
+def test_every_image_is_pinned(objects):
+    for name, pod in pods(objects):
+        for container in containers(pod):
+            assert re.search(r"@sha256:[0-9a-f]{64}$|:\d+\.\d+\.\d+(-gpu)?$", container["image"]), (
+                name
+            )
+
+
+def test_our_image_is_named_in_one_place():
+    named = [p for p in MANIFESTS.rglob("*.yaml") if "registry.example.com" in p.read_text()]
+    assert named == [MANIFESTS / "image" / "kustomization.yaml"]
+
+
+def test_the_model_server_is_the_version_whose_api_is_locked(cpu):
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    (pin,) = [Requirement(line) for line in lines if line.startswith("tensorflow-serving-api==")]
+    version = str(pin.specifier).removeprefix("==")
+    images = {c["image"] for c in containers(only(cpu, "Deployment")["spec"]["template"])}
+    assert images == {f"tensorflow/serving:{version}"}
+    gpu = only(_built("overlays/gpu"), "Deployment")["spec"]["template"]
+    assert {c["image"] for c in containers(gpu)} == {f"tensorflow/serving:{version}-gpu"}
+    predictor = only(_built("overlays/kserve"), "InferenceService")["spec"]["predictor"]
+    assert predictor["model"]["runtimeVersion"] == version
+
+
+def test_no_container_may_do_more_than_it_must(objects):
+    for name, pod in pods(objects):
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["runAsUser"] == 10001, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert spec["automountServiceAccountToken"] is False, name
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            for limits in container["resources"].values():
+                assert {"cpu", "memory"} <= set(limits), name
+
+
+def test_every_mount_has_its_volume_and_the_other_way_round(objects):
+    for name, pod in pods(objects):
+        volumes = {volume["name"] for volume in pod["spec"].get("volumes", ())}
+        mounts = {m["name"] for c in containers(pod) for m in c.get("volumeMounts", ())}
+        assert mounts == volumes, name
+
+
+def test_the_claim_is_the_one_that_the_compiled_pipeline_mounts(objects):
+    claims = of_kind(objects, "PersistentVolumeClaim")
+    assert [claim["metadata"]["name"] for claim in claims] in ([], [OPTIONS.claim])
+    for name, pod in pods(objects):
+        for volume in pod["spec"]["volumes"]:
+            if claim := volume.get("persistentVolumeClaim"):
+                assert claim == {"claimName": OPTIONS.claim}, name
+        for container in containers(pod):
+            for mount in container["volumeMounts"]:
+                if mount["name"] == "workspace":
+                    parts = [OPTIONS.mount, *filter(None, [mount.get("subPath")])]
+                    assert mount["mountPath"] == "/".join(parts), name
+
+
+def test_config_maps_that_are_mounted_exist(cpu):
+    made = {each["metadata"]["name"] for each in of_kind(cpu, "ConfigMap")}
+    asked = {
+        volume["configMap"]["name"]
+        for _, pod in pods(cpu)
+        for volume in pod["spec"]["volumes"]
+        if "configMap" in volume
+    }
+    assert asked == made
+    assert all(re.fullmatch("signs-serving-[a-z0-9]{10}", name) for name in made)
+
+
+def test_accounts_exist_and_roles_are_given_to_them(objects):
+    accounts = {each["metadata"]["name"] for each in of_kind(objects, "ServiceAccount")}
+    roles = {each["metadata"]["name"] for each in of_kind(objects, "Role")}
+    for binding in of_kind(objects, "RoleBinding"):
+        assert binding["roleRef"]["name"] in roles
+        assert {subject["name"] for subject in binding["subjects"]} <= accounts
+    for name, pod in pods(objects):
+        assert pod["spec"].get("serviceAccountName") in {None, *accounts}, name
+
+
+def test_the_steps_may_read_the_secret_that_the_compiled_pipeline_names(cpu):
+    (role,) = [r for r in of_kind(cpu, "Role") if r["metadata"]["name"] == "signs-pipeline"]
+    (secrets,) = [rule for rule in role["rules"] if rule["resources"] == ["secrets"]]
+    assert OPTIONS.object_store_secret in secrets["resourceNames"]
+    assert secrets["verbs"] == ["get"]
+
+
+def test_no_role_has_a_wildcard(cpu):
+    for role in of_kind(cpu, "Role"):
+        assert "*" not in json.dumps(role["rules"])
+    assert not of_kind(cpu, "ClusterRole")
+
+
+def test_no_secret_is_written_down(objects):
+    assert not of_kind(objects, "Secret")
+
+
+@pytest.mark.parametrize("overlay", ["overlays/cpu", "overlays/gpu"])
+def test_service_scaling_budget_and_policy_are_for_the_pods_of_the_deployment(overlay):
+    built = _built(overlay)
+    deployment = only(built, "Deployment")
+    pod = deployment["spec"]["template"]
+    labels = pod["metadata"]["labels"].items()
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels
+    assert only(built, "Service")["spec"]["selector"].items() <= labels
+    budget = only(built, "PodDisruptionBudget")["spec"]
+    assert budget["selector"]["matchLabels"].items() <= labels
+    policy = only(built, "NetworkPolicy")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels
+    target = only(built, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert target == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": deployment["metadata"]["name"],
+    }
+    assert "replicas" not in deployment["spec"]  # an apply must not undo the scaling
+
+
+@pytest.mark.parametrize("overlay", ["overlays/cpu", "overlays/gpu"])
+def test_ports_are_those_that_the_server_listens_on(overlay):
+    built = _built(overlay)
+    pod = only(built, "Deployment")["spec"]["template"]
+    (server,) = pod["spec"]["containers"]
+    options, _ = flags.parse(server["args"])
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
+    assert ports == {"grpc": options.port, "http": options.rest_api_port}
+    assert ports == {"grpc": 8500, "http": 8501}
+    for port in only(built, "Service")["spec"]["ports"]:
+        assert (port["targetPort"], port["port"]) in ports.items()
+    for rule in only(built, "NetworkPolicy")["spec"]["ingress"]:
+        assert {port["port"] for port in rule["ports"]} <= set(ports)
+    probes = [server[probe] for probe in ("startupProbe", "readinessProbe")]
+    assert [probe["httpGet"]["port"] for probe in probes] == ["http", "http"]
+    assert server["livenessProbe"]["tcpSocket"]["port"] == "grpc"
+    annotations = pod["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(options.rest_api_port)
+
+
+def test_probes_metrics_and_kserve_are_for_the_model_that_pusher_writes(cpu):
+    models = read.read(MANIFESTS / "serving" / "models.config", protos.ModelServerConfig())
+    (model,) = models.model_config_list.config
+    assert (model.name, model.base_path) == ("signs", f"{OPTIONS.mount}/serving/signs")
+    (server,) = only(cpu, "Deployment")["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "readinessProbe"):
+        assert server[probe]["httpGet"]["path"] == f"/v1/models/{model.name}"
+    service = only(_built("overlays/kserve"), "InferenceService")
+    assert service["metadata"]["name"] == model.name
+    uri = service["spec"]["predictor"]["model"]["storageUri"]
+    assert uri == f"pvc://{OPTIONS.claim}/serving/{model.name}"
+
+
+def test_the_gpu_overlay_asks_for_a_gpu_and_the_others_for_none(cpu):
+    (server,) = only(_built("overlays/gpu"), "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert server["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert (
+        server["args"]
+        == only(cpu, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    )
+    assert "nvidia" not in json.dumps(cpu)
+
+
+def test_retraining_waits_its_turn_and_is_off_at_first(cpu):
+    spec = only(cpu, "CronJob")["spec"]
+    assert (spec["concurrencyPolicy"], spec["suspend"]) == ("Forbid", True)
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+
+
+# What runs
+
+
+def test_tensorflow_serving_knows_every_flag(cpu):
+    (server,) = only(cpu, "Deployment")["spec"]["template"]["spec"]["containers"]
+    _, unknown = flags.parse(server["args"])
+    assert unknown == []
+
+
+@pytest.mark.parametrize("command", ["submit", "ingest"])
+def test_signs_knows_every_option(command):
+    built = [each for overlay in OVERLAYS for each in _built(overlay)]
+    lines = {
+        tuple(container["command"][1:])
+        for _, pod in pods(built)
+        for container in containers(pod)
+        if container["command"][:2] == ["signs", command]
+    }
+    (line,) = lines
+    from pipeline.cli import app
+    from tests.kubeflow.commands import unknown_options
+
+    assert unknown_options(app, line) == []
+
+
+def test_pods_start_with_the_labels_of_a_promotion_or_the_newest(cpu, tmp_path):
+    (init,) = only(cpu, "Deployment")["spec"]["template"]["spec"]["initContainers"]
+    script = init["command"][2].replace(" /", f" {tmp_path}/").replace("=/", f"={tmp_path}/")
+    for folder in ("workspace/serving", "etc/serving", "config"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/serving/models.config").write_text("newest")
+
+    def start() -> str:
+        subprocess.run(["sh", "-ec", script], check=True)
+        return (tmp_path / "config/models.config").read_text()
+
+    assert start() == "newest"
+    (tmp_path / "workspace/serving/signs.config").write_text("promoted")
+    assert start() == "promoted"
+
+
+def test_a_server_with_the_arguments_of_the_deployment_is_ready_and_measured(
+    cpu,
+    saved_model,  # noqa: F811
+    tmp_path,
+):
+    """Our own model server stands in for TensorFlow Serving, whose contract it keeps."""
+    pod = only(cpu, "Deployment")["spec"]["template"]
+    (server,) = pod["spec"]["containers"]
+    shutil.copytree(saved_model, tmp_path / "workspace/serving/signs/1")
+    for folder in ("etc/serving", "config"):
+        (tmp_path / folder).mkdir(parents=True)
+    for path in (MANIFESTS / "serving").glob("*.config"):
+        text = path.read_text().replace('"/workspace', f'"{tmp_path}/workspace')
+        (tmp_path / "etc/serving" / path.name).write_text(text)
+    shutil.copy(tmp_path / "etc/serving/models.config", tmp_path / "config")
+    port = free_port()
+    arguments = [re.sub("=(?=/)", f"={tmp_path}", argument) for argument in server["args"]]
+    arguments += [f"--port={free_port()}", f"--rest_api_port={port}"]  # the last one counts
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving.server.main", *arguments], stdout=log, stderr=log
+        )
+    try:
+        status = _get(port, server["readinessProbe"]["httpGet"]["path"], process)
+        assert json.loads(status)["model_version_status"][0]["state"] == "AVAILABLE"
+        metrics = _get(port, pod["metadata"]["annotations"]["prometheus.io/path"], process)
+        assert ":tensorflow:" in metrics
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _get(port: int, path: str, process: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return answer.read().decode()
+        except OSError:
+            assert process.poll() is None, "the server has ended"
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.2)
