@@ -1,0 +1,9 @@
+"""A stand-in for a cluster: runs a compiled pipeline on this machine, for development and CI.
+
+    pipeline.yaml -> plan -> driver (inputs, conditions, cache) -> launcher (one attempt) -> records
+                                                 store <- uploads, downloads <-+
+
+Nothing of Kubernetes is here, and no image is pulled: a step's command runs with this Python, in a
+folder of its own. What is the same as on a cluster is what a step is handed, and what is asked of
+what it hands back. The contract is KFP's Go code; each module names the files it follows.
+"""

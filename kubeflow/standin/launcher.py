@@ -1,0 +1,234 @@
+"""One attempt of a step, as KFP's launcher makes it in the step's container.
+
+ExecutorInput -> download inputs -> the command, placeholders filled in -> ExecutorOutput, read
+strictly -> upload outputs -> artifacts (backend/src/v2/component/launcher_v2.go)
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+from kubeflow.standin.driver import EXECUTOR_LOGS
+from kubeflow.standin.executor_output import (
+    OutputError,
+    merge,
+    output_parameters,
+    read_executor_output,
+    recorded,
+)
+from kubeflow.standin.gojson import dump_message, value_text
+from kubeflow.standin.mounts import local_path
+from kubeflow.standin.plan import Task
+from kubeflow.standin.pod import MOUNTS, Pod
+from kubeflow.standin.records import Artifact
+from kubeflow.standin.store import Store, StoreError
+
+_PYTHONS = ("python", "python3")
+_PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+
+
+class AttemptError(RuntimeError):
+    """The attempt failed; on a cluster the step is tried again where its policy allows."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one attempt is given."""
+
+    number: int  # from 0
+    folder: Path  # fresh
+    log: Path  # of the command's output
+    pod: Pod
+    run_root: str  # the run's folder in the object store: outputs must lie below it
+    working_directory: Path
+    started: Callable[[int], None] = lambda pid: None  # called with the command's process id
+
+
+@dataclass
+class Outputs:
+    """What a step made. The artifacts have no ids yet."""
+
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def launch(task: Task, executor_input: pb.ExecutorInput, attempt: Attempt, store: Store) -> Outputs:
+    """Runs one attempt to its end.
+
+    Args:
+        task: the step.
+        executor_input: from the driver; not changed.
+        attempt: where to run it.
+        store: the object store.
+
+    Returns:
+        The outputs, uploaded.
+
+    Raises:
+        AttemptError: the command failed, or what it handed back is not as the launcher wants it.
+    """
+    wire = pb.ExecutorInput()
+    wire.CopyFrom(executor_input)
+    logs = wire.outputs.artifacts[EXECUTOR_LOGS].artifacts[0]
+    logs.uri = f"{logs.uri}-{attempt.number}"  # qualifyExecutorLogsForRetry
+    mounts = attempt.pod.mounts
+    try:
+        for inputs in wire.inputs.artifacts.values():
+            for artifact in inputs.artifacts:
+                store.download(artifact.uri, mounts.here(local_path(artifact.uri)))
+        for outputs in wire.outputs.artifacts.values():
+            mounts.here(local_path(outputs.artifacts[0].uri)).parent.mkdir(
+                parents=True, exist_ok=True
+            )
+        for parameter in wire.outputs.parameters.values():
+            mounts.here(parameter.output_file).parent.mkdir(parents=True, exist_ok=True)
+        command = compile_command(task, wire)
+        try:
+            _run([mounts.rewrite(part) for part in command], attempt)
+        finally:
+            # The launcher writes it while the command runs; nobody can tell.
+            shutil.copyfile(attempt.log, mounts.here(local_path(logs.uri)))
+            store.upload(mounts.here(local_path(logs.uri)), logs.uri)
+        output = read_executor_output(mounts.here(wire.outputs.output_file))
+        parameters = output_parameters(task, wire, output, mounts)
+        artifacts = {}
+        for name, definition in sorted(wire.outputs.artifacts.items()):
+            artifact = definition.artifacts[0]
+            if name != EXECUTOR_LOGS:
+                if output.artifacts[name].artifacts:
+                    merge(output.artifacts[name].artifacts[0], artifact)
+                _upload(name, artifact, attempt, store)
+            artifacts[name] = recorded(name, artifact)
+    except (OutputError, StoreError, OSError) as err:
+        raise AttemptError(str(err)) from err
+    return Outputs(artifacts, parameters)
+
+
+def compile_command(task: Task, executor_input: pb.ExecutorInput) -> list[str]:
+    """The command with its placeholders filled in.
+
+    First the driver's part (driver/util.go, resolveContainerArgs), then the launcher's
+    (compileCmdAndArgs): `{{$}}`, then URIs, paths and parameters by name, also within what `{{$}}`
+    became.
+    """
+    with_defaults = pb.ExecutorInput()
+    with_defaults.CopyFrom(executor_input)
+    values = with_defaults.inputs.parameter_values
+    for name, spec in task.component.input_definitions.parameters.items():
+        if spec.HasField("default_value") and name not in values:
+            values[name].CopyFrom(spec.default_value)
+    everything = dump_message(with_defaults)
+    placeholders = _placeholders(with_defaults)
+    arguments = []
+    for argument in (*task.container.command, *task.container.args):
+        argument = _resolve_parameters(argument, executor_input)
+        argument = argument.replace("{{$}}", everything)
+        for placeholder, replacement in placeholders.items():
+            argument = argument.replace(placeholder, replacement)
+        arguments.append(argument)
+    return arguments
+
+
+def _run(command: list[str], attempt: Attempt) -> None:
+    """Runs the command until it ends; its output goes to the attempt's log."""
+    if command[0] in _PYTHONS:
+        command = [sys.executable, *command[1:]]
+    temporary = attempt.folder / "tmp"
+    temporary.mkdir()
+    with attempt.log.open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=attempt.working_directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # A pod that ends takes all its processes with it; and so does the stand-in.
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+            env={
+                **os.environ,
+                **attempt.pod.environment,
+                "KFP_RETRY_INDEX": str(attempt.number),
+                "SIGNS_MOUNTS": str(attempt.folder / MOUNTS),
+                "TMPDIR": str(temporary),
+            },
+        )
+        try:
+            attempt.started(process.pid)
+            code = process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if code:
+        raise AttemptError(_death(code))
+
+
+def _die_with_parent() -> None:
+    """In the child: it is killed when the stand-in is (Linux's PR_SET_PDEATHSIG is 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _upload(name: str, artifact: pb.RuntimeArtifact, attempt: Attempt, store: Store) -> None:
+    try:
+        path = artifact.custom_path or local_path(artifact.uri)
+    except ValueError:
+        return  # the launcher warns, and records the artifact all the same
+    if not artifact.uri.startswith(attempt.run_root):
+        raise OutputError(
+            f'failed to upload output artifact "{name}": URI {artifact.uri!r} does not have '
+            f"expected bucket prefix {attempt.run_root!r}"
+        )
+    # A component may leave out an output.
+    with contextlib.suppress(FileNotFoundError):
+        store.upload(attempt.pod.mounts.here(path), artifact.uri)
+
+
+def _placeholders(executor_input: pb.ExecutorInput) -> dict[str, str]:
+    """getPlaceholders."""
+    found = {}
+    for direction in ("inputs", "outputs"):
+        for name, artifacts in getattr(executor_input, direction).artifacts.items():
+            if artifacts.artifacts:
+                uri = artifacts.artifacts[0].uri
+                key = f"$.{direction}.artifacts['{name}']"
+                found[f"{{{{{key}.uri}}}}"] = uri
+                found[f"{{{{{key}.path}}}}"] = local_path(uri)
+    for name, value in executor_input.inputs.parameter_values.items():
+        found[f"{{{{$.inputs.parameters['{name}']}}}}"] = value_text(value)
+    for name, parameter in executor_input.outputs.parameters.items():
+        found[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = parameter.output_file
+    return found
+
+
+def _resolve_parameters(argument: str, executor_input: pb.ExecutorInput) -> str:
+    """The driver's part, which leaves alone what names an output."""
+    values = executor_input.inputs.parameter_values
+
+    def text(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise AttemptError(f'parameter "{match[1]}" not found in executor input')
+        return value_text(values[match[1]])
+
+    return argument if "$.outputs" in argument else _PARAMETER.sub(text, argument)
+
+
+def _death(code: int) -> str:
+    if code > 0:
+        return f"exit status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    return f"signal: {name}"

@@ -1,0 +1,52 @@
+"""Where a container's paths lie on this machine, which mounts nothing.
+
+    minio://bucket/key -> /minio/bucket/key (in a container) -> {folder}/minio/bucket/key (here)
+
+What a step is handed names paths in its container. They are rewritten, in parameters and arguments
+alike, to where the stand-in keeps what a cluster would mount there.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_FOLDERS = {"minio": "/minio/", "s3": "/s3/", "gs": "/gcs/"}
+
+
+def local_path(uri: str) -> str:
+    """Where the launcher puts an object in a container (launcher_v2.go, LocalPathForURI).
+
+    Raises:
+        ValueError: it is in no store that the launcher knows.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme not in _FOLDERS:
+        raise ValueError(f"failed to generate local path for URI {uri}: unsupported storage scheme")
+    return _FOLDERS[scheme] + rest
+
+
+class Mounts:
+    """Folders of a container, each with the folder of this machine that stands for it."""
+
+    def __init__(self, folder: Path, others: Mapping[str, Path]) -> None:
+        """Constructs the mounts.
+
+        Args:
+            folder: for what KFP gives each container as empty folders: `/minio`, `/s3`, `/gcs`,
+                and for `/tmp/kfp`.
+            others: by path in the container: volumes, and the image's code.
+        """
+        own = ("/minio", "/s3", "/gcs", "/tmp/kfp")
+        self._places = {**{path: folder / path.lstrip("/") for path in own}, **others}
+        # The longest first, so that a mount inside another goes before it.
+        paths = sorted(map(re.escape, self._places), key=len, reverse=True)
+        # A path begins where no other path or address goes on, and ends at a whole name.
+        self._pattern = re.compile(rf"(?<![\w./:~-])({'|'.join(paths)})(?![\w.-])")
+
+    def here(self, path: str) -> Path:
+        """The file or folder of this machine for an absolute path in the container."""
+        return Path(self.rewrite(path))
+
+    def rewrite(self, text: str) -> str:
+        """The same text, every path below a mount replaced."""
+        return self._pattern.sub(lambda match: str(self._places[match[1]]), text)
