@@ -1,0 +1,240 @@
+"""Follows a run on a cluster to its end, in the view that local runs have.
+
+GET /apis/v2beta1/runs/{id}, every few seconds -> states of the steps -> pipeline.view -> Ended
+
+KFP tells of nodes of an Argo workflow (`toModelTasks`, backend/src/apiserver/server/
+api_converter.go), and the compiler makes three or more of each step (backend/src/v2/compiler/
+argocompiler/container.go): `Trainer-driver`, `Trainer`, and below it `executor`, whose children
+are `executor(0)`, `executor(1)`, ... where a step may be retried.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from kfp_server_api import GoogleRpcStatus, V2beta1PipelineTaskDetail, V2beta1Run
+from rich.console import Console
+
+from kubeflow.api import ApiError, Client, Connection, explained
+from pipeline.events import ComponentState, RunStarted, State
+from pipeline.progress import POLL_S, error_line
+from pipeline.steps import Progress
+from pipeline.view import open_view
+from pipeline.wording import duration
+
+ASK_S = 3.0  # between two looks at a run
+PATIENCE_S = 600.0  # a server that restarts, or is moved to another node, is waited for this long
+_LARGEST_PAUSE_S = 30.0
+_LOG_S = 10.0
+
+# The last line of a step that our entrypoint ends.
+_TOLD = re.compile(r"^signs: \w+ failed: (.+)$", re.MULTILINE)
+_OVER = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+
+
+@dataclass(frozen=True)
+class StepState:
+    """Where a step stands. Times are in seconds since 1970."""
+
+    state: State = "waiting"
+    started: float | None = None
+    seconds: float | None = None
+    note: str = ""
+    pod: str = ""  # that failed: its log says why
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the waiting ended. `status` is `running` where the run was left to go on."""
+
+    status: Literal["succeeded", "failed", "canceled", "running"]
+    steps: Mapping[str, StepState] = field(default_factory=dict)
+    error: str | None = None  # one line
+
+
+def follow(
+    client: Client,
+    connection: Connection,
+    run_id: str,
+    steps: Sequence[str],
+    console: Console,
+    *,
+    title: str,
+    timeout_s: float | None = None,
+    ask_s: float = ASK_S,
+    patience_s: float = PATIENCE_S,
+) -> Ended:
+    """Shows the run until it is over, for `timeout_s` at most.
+
+    A server that does not answer, or says that it cannot just now, is asked again after pauses
+    that double, until it was silent for `patience_s`.
+
+    Raises:
+        ApiError: the run was deleted, we may no longer see it, or the server stays away.
+        KeyboardInterrupt: the user does not want to wait; the run goes on.
+    """
+    progress = Progress()
+    progress.apply([RunStarted(components=tuple(steps))])
+    began = heard = time.monotonic()
+    ask_at, pause = began, ask_s
+    states: Mapping[str, StepState] = {}
+    with open_view(console, progress, title=title) as view:
+        while True:
+            if time.monotonic() >= ask_at:
+                try:
+                    run = look(client, connection, run_id)
+                except ApiError as err:
+                    if not err.passing or time.monotonic() - heard > patience_s:
+                        raise
+                    pause = min(2 * pause, _LARGEST_PAUSE_S)
+                else:
+                    heard, pause = time.monotonic(), ask_s
+                    new = states_of(run, steps)
+                    progress.apply(_changes(states, new))
+                    for name, step in new.items():
+                        progress.steps[name].note = step.note
+                    states = new
+                    if run.state in _OVER:
+                        view.update()
+                        return _ended(client, run, states)
+                ask_at = time.monotonic() + pause
+            view.update()
+            if timeout_s is not None and time.monotonic() - began > timeout_s:
+                waited = f"it is not over after {duration(timeout_s)}, and goes on"
+                return Ended("running", states, waited)
+            time.sleep(min(POLL_S, pause))
+
+
+def look(client: Client, connection: Connection, run_id: str) -> V2beta1Run:
+    """The run as it is now.
+
+    Raises:
+        ApiError: it cannot be had; where it was deleted, the text says so.
+    """
+    try:
+        with explained("look at the run", connection):
+            return client.get_run(run_id)
+    except ApiError as err:
+        if err.status == 404:
+            raise ApiError(
+                f"the run {run_id} is gone: somebody has deleted it", status=404
+            ) from err
+        raise
+
+
+def states_of(run: V2beta1Run, steps: Iterable[str]) -> dict[str, StepState]:
+    """Where each step stands, by the nodes of the workflow that KFP tells of."""
+    tasks: list[V2beta1PipelineTaskDetail] = (
+        run.run_details and run.run_details.task_details
+    ) or []
+    by_name = {task.display_name: task for task in tasks}
+    by_hash = {_hash(task.pod_name): task for task in tasks}
+
+    def children(task: V2beta1PipelineTaskDetail) -> list[V2beta1PipelineTaskDetail]:
+        below = [by_hash.get(_hash(child.pod_name)) for child in task.child_tasks or []]
+        return [c for c in below if c is not None and c.display_name.startswith("executor")]
+
+    def state(step: str) -> StepState:
+        driver, main = by_name.get(f"{step}-driver"), by_name.get(step)
+        if main is None or main.state in (None, "RUNTIME_STATE_UNSPECIFIED", "SKIPPED"):
+            if driver is None or driver.state in (None, "PENDING"):
+                return StepState()
+            if driver.state == "FAILED":
+                return _over(driver, "failed", note="before it began", pod=driver.pod_name)
+            skipped = main is not None and main.state == "SKIPPED"
+            return StepState(note="skipped") if skipped else _running(driver)
+        executors = children(main)
+        attempts = [each for executor in executors for each in children(executor)] or executors
+        again = f"attempt {len(attempts)}" if len(attempts) > 1 else ""
+        match main.state:
+            case "SUCCEEDED" if any(e.state == "SKIPPED" for e in executors):
+                return _over(main, "reused")
+            case "SUCCEEDED":
+                return _over(main, "done", note=again)
+            case "FAILED" | "CANCELED":
+                pods = [each.pod_name for each in attempts if each.state == "FAILED"]
+                note = again if main.state == "FAILED" else "canceled"
+                return _over(main, "failed", note=note, pod=pods[-1] if pods else "")
+        if attempts and attempts[-1].state == "PENDING":
+            return _running(main, note="waiting for a node and the image")
+        return _running(main, note=again)
+
+    return {step: state(step) for step in steps}
+
+
+def _running(task: V2beta1PipelineTaskDetail, note: str = "") -> StepState:
+    return StepState("running", _seconds(task.start_time), note=note)
+
+
+def _over(
+    task: V2beta1PipelineTaskDetail, state: State, *, note: str = "", pod: str = ""
+) -> StepState:
+    started, ended = _seconds(task.start_time), _seconds(task.end_time)
+    took = max(0.0, ended - started) if started is not None and ended is not None else None
+    return StepState(state, started, took, note, pod)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    """Go's zero time, the year 1, stands for what has not happened."""
+    return moment.timestamp() if moment is not None and moment.year > 1970 else None
+
+
+def _hash(pod: str | None) -> str:
+    """What a node's id and its pod's name have in common: children are told by the one, pods by
+    the other (`RetrievePodName`, backend/src/common/util/workflow.go)."""
+    return (pod or "").rpartition("-")[2]
+
+
+def _changes(
+    old: Mapping[str, StepState], new: Mapping[str, StepState]
+) -> Iterable[ComponentState]:
+    for step, now in new.items():
+        if now != old.get(step, StepState()):
+            since = now.started if now.state == "running" and now.started else time.time()
+            yield ComponentState(step, now.state, now.seconds, time=since)
+
+
+def _ended(client: Client, run: V2beta1Run, states: Mapping[str, StepState]) -> Ended:
+    if run.state == "SUCCEEDED":
+        return Ended("succeeded", states)
+    if run.state in ("CANCELED", "SKIPPED"):
+        return Ended("canceled", states, "it was canceled")
+    history = [status.error for status in run.state_history or [] if status.error]
+    said = next((words for words in map(_words, [run.error, *history]) if words), "")
+    failed = [(step, state) for step, state in states.items() if state.state == "failed"]
+    if not failed:
+        return Ended("failed", states, said or "KFP does not say which step failed")
+    step, state = failed[0]
+    why = _log_error(client, run.run_id, state.pod) or said or state.note
+    pod = f" (pod {state.pod})" if state.pod else ""
+    return Ended("failed", states, f"{step} failed{pod}: {why or 'its log says why'}")
+
+
+def _words(status: GoogleRpcStatus | None) -> str:
+    return " ".join(status.message.split()) if status is not None and status.message else ""
+
+
+def _log_error(client: Client, run_id: str, pod: str) -> str | None:
+    """The error at the end of a pod's log, where the server still has it.
+
+    KFP's run has no error of a step, and the log is served by the API server alone
+    (`ReadRunLogV1`, backend/src/apiserver/server/run_log_server.go), not through its web page.
+    """
+    if not pod:
+        return None
+    try:
+        log = client._run_api.api_client.call_api(
+            f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log",
+            "GET",
+            auth_settings=["Bearer"],
+            response_type="str",
+            _return_http_data_only=True,
+            _request_timeout=_LOG_S,
+        )
+    except Exception:
+        return None
+    told = _TOLD.findall(str(log))
+    return told[-1] if told else error_line(str(log))
