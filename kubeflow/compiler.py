@@ -41,10 +41,6 @@ from pipeline.pipeline import create_pipeline
 
 COMMAND = ("python", "-m", "kubeflow.entrypoint")  # of every step's container, before TFX's args
 
-# KFP's cache key (backend/src/v2/cacheutils) holds the arguments and the identity of the inputs,
-# not what lies in a volume: a step that reads one would never see what is new there, and a step
-# that writes one would not write.
-_NEVER_CACHED = (FileBasedExampleGen, NewestPushed, Pusher)
 _TRAINING = (Trainer, Tuner)
 # Beam's in-process runner by its name: what Beam takes by default downloads a program first.
 _BEAM_ARGS = ("--runner=FnApiRunner",)
@@ -92,7 +88,7 @@ def compile_tfx(pipeline: Pipeline, options: ClusterOptions) -> str:
         component = spec.components[node.id]
         task = spec.root.dag.tasks[node.id]
         _set_retries(task, options)
-        if isinstance(node, _NEVER_CACHED):
+        if _touches_volume(node):
             task.caching_options.enable_cache = False
         executor = deployment.executors[component.executor_label]
         if executor.WhichOneof("spec") == "container":
@@ -131,6 +127,19 @@ def _tfx_spec(pipeline: Pipeline, options: ClusterOptions) -> PipelineSpec:
     except (AssertionError, NotImplementedError, TypeError, ValueError) as err:
         raise CompileError(f"TFX cannot compile this pipeline for Kubeflow: {err}") from err
     return json_format.ParseDict(job["pipelineSpec"], PipelineSpec())
+
+
+def _touches_volume(node: BaseNode) -> bool:
+    """Whether a step's result depends on more than KFP's cache key holds, or is more than files.
+
+    The key (backend/src/v2/cacheutils/cache.go) holds the arguments and the inputs' identities, not
+    what lies in a volume: a cached step would not see what is new there, or would not write there.
+    A span and version that are named are in the key, and never change.
+    """
+    if isinstance(node, FileBasedExampleGen):
+        is_span_named = "static_range" in str(node.exec_properties.get("range_config"))
+        return not is_span_named or "{VERSION}" in str(node.exec_properties["input_config"])
+    return isinstance(node, (NewestPushed, Pusher))
 
 
 def _set_retries(task: PipelineTaskSpec, options: ClusterOptions) -> None:

@@ -23,8 +23,9 @@ _MINIO_SECRET = (
 
 _DIGEST = re.compile(r"[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
 _TAG = re.compile(r"[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?:(?P<tag>[\w.-]{1,128})", re.ASCII)
-_ROOT = re.compile(r"(minio|s3|gs)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[\w.=-]+)*/?", re.ASCII)
-_FOLDER = re.compile(r"(/[\w.=-]+)+", re.ASCII)
+_PART = r"(/(?!\.{1,2}(/|\Z))[\w.=-]+)"  # of a path: no `.` and no `..`
+_ROOT = re.compile(rf"(minio|s3|gs)://[a-z0-9][a-z0-9._-]{{1,61}}[a-z0-9]{_PART}*/?", re.ASCII)
+_FOLDER = re.compile(rf"{_PART}+", re.ASCII)
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # Kubernetes: DNS-1123 subdomain
 _LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?")
@@ -128,7 +129,7 @@ class ClusterOptions:
     backoff_factor: int = 2  # Argo takes whole numbers only
     # From the first start of a step: Argo neither retries after it nor lets the step run on.
     retry_within_s: int = 7 * _DAY_S
-    # Secret with the object store's keys; None: KFP's own for minio://, none for others.
+    # Secret with the object store's keys; None: KFP's own for minio://, none for others; "": none.
     secret: str | None = None
     secret_env: Mapping[str, str] = field(  # environment variable: key in the secret
         default_factory=lambda: {
@@ -148,7 +149,7 @@ class ClusterOptions:
         )  # fmt: skip
         for name in ("code_root", "mount"):
             _matches(name, getattr(self, name), _FOLDER, "an absolute folder, as in /workspace")
-        if ".." in self.mount.split("/") or self.mount.startswith((*_TAKEN, self.code_root)):
+        if any(f"{self.mount}/".startswith(f"{one}/") for one in (*_TAKEN, self.code_root)):
             raise OptionsError(
                 f"mount must not lie in {', '.join(_TAKEN)} or {self.code_root}, which a step has "
                 f"already. Received: {self.mount!r}"
@@ -216,9 +217,10 @@ def load_options(path: Path | None, **overrides: Any) -> ClusterOptions:
         if not isinstance(values, dict):
             raise OptionsError(f"{path} must hold `name: value` lines. Received: {values!r:.60}")
     for name, value in overrides.items():
-        if isinstance(value, Mapping):
-            values[name] = {**(values.get(name) or {}), **value}
-        elif value is not None:
+        known = values.get(name) or {}
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            values[name] = {**known, **value}
+        elif value is not None and not isinstance(value, Mapping):
             values[name] = value
     try:
         return ClusterOptions.from_dict(values)
@@ -246,7 +248,7 @@ def check_image(reference: str, *, allow_tag: bool = False) -> None:
     else:
         hint = "give its digest"
     raise OptionsError(
-        f"--image must name one image for ever: REPOSITORY@sha256: and 64 hexadecimal digits, as "
+        f"the image must be one for ever: REPOSITORY@sha256: and 64 hexadecimal digits, as "
         f"`docker inspect --format '{{{{.RepoDigests}}}}' IMAGE` prints; {hint}. "
         f"Received: {reference!r}"
     )
