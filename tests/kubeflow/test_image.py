@@ -5,6 +5,7 @@ What COPY would take, as .dockerignore lets it through, is laid out as in the im
 
 import ast
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -239,3 +240,10 @@ def test_the_modules_of_every_step_are_there(image):
     names = "kubeflow.compiler, kubeflow.cli, kubeflow.adapter.step, pipeline.pipeline"
     ran = _run(image, "python", "-c", f"import {names}")
     assert ran.returncode == 0, ran.stderr
+
+
+def test_bytecode_is_compiled_in_a_way_that_uv_and_python_know():
+    """uv stops the build at any other word."""
+    (env,) = [rest for word, rest in BUILD if word == "ENV"]
+    (mode,) = re.findall(r"PYC_INVALIDATION_MODE=(\S+)", env)
+    assert py_compile.PycInvalidationMode[mode] is py_compile.PycInvalidationMode.UNCHECKED_HASH

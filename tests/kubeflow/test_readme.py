@@ -1,0 +1,140 @@
+"""kubeflow/README.md: what can be run here is run, and the rest names things that exist."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kubeflow.options import load_options
+from pipeline.cli import app
+from tests.kubeflow.commands import unknown_options
+from tests.kubeflow.manifests import MANIFESTS, OVERLAYS, ROOT, build, containers, of_kind, pods
+
+TEXT = (ROOT / "kubeflow" / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\S*)(?: (local))?\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+DIGEST = f"sha256:{'5' * 64}"
+
+
+def _lines(language: str = "sh") -> list[str]:
+    return [line for kind, _, block in BLOCKS if kind == language for line in block.splitlines()]
+
+
+def _signs() -> list[list[str]]:
+    """Each command line of `signs`, after that word."""
+    found = [re.search(r"(?:^|-- )signs (.+)", line) for line in _lines()]
+    return [shlex.split(match[1].partition(" #")[0]) for match in found if match]
+
+
+def test_what_needs_no_cluster_runs(tmp_path):
+    shutil.copytree(MANIFESTS, tmp_path / "kubeflow" / "manifests")
+    if not shutil.which("kubectl"):
+        pytest.skip("there is no kubectl")
+    script = "".join(block for _, local, block in BLOCKS if local)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "REPOSITORY": "registry.example.com/me/signs",
+        "DIGEST": DIGEST,
+    }
+    environment.pop("SIGNS_WORKSPACE", None)
+    ran = subprocess.run(
+        ["sh", "-ec", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "pipeline.yaml").is_file()
+    for overlay in OVERLAYS:
+        built = build(tmp_path / "kubeflow" / "manifests" / overlay)
+        images = {container["image"] for _, pod in pods(built) for container in containers(pod)}
+        assert f"registry.example.com/me/signs@{DIGEST}" in images
+
+
+@pytest.mark.parametrize("words", _signs(), ids=shlex.join)
+def test_signs_knows_the_command_and_its_options(words):
+    assert unknown_options(app, words) == []
+
+
+def test_every_folder_that_is_applied_is_a_kustomization():
+    folders = {folder for line in _lines() for folder in re.findall(r"-k (kubeflow/\S+)", line)}
+    assert len(folders) == 6
+    for folder in folders:
+        assert (ROOT / folder / "kustomization.yaml").is_file(), folder
+
+
+def test_every_object_that_a_command_names_is_made():
+    made = {
+        (each["kind"].lower(), each["metadata"]["name"])
+        for overlay in OVERLAYS
+        for each in build(MANIFESTS / overlay)
+    }
+    names = {name for _, name in made}
+    for line in _lines():
+        for kind, name in re.findall(r"\b([a-z]+)[/ ](signs-[a-z]+)\b", line):
+            if kind in {made_kind for made_kind, _ in made}:
+                assert (kind, name) in made, line
+        for name in re.findall(r"(?<![\w/])signs-[a-z-]*[a-z]", line):
+            assert name in names | {"signs-pipeline", "signs-object-store"}, line
+
+
+def test_the_options_of_the_example_are_options(tmp_path):
+    (example,) = [block for kind, _, block in BLOCKS if kind == "yaml"]
+    path = tmp_path / "options.yaml"
+    path.write_text(example.replace("sha256:...", DIGEST))
+    options = load_options(path)
+    assert options.training.gpu == 1
+    assert options.training.tolerations[0].key == "nvidia.com/gpu"
+
+
+def test_the_launchers_configuration_is_yaml():
+    text = TEXT.partition("<<'END'\n")[2].partition("\nEND")[0]
+    providers = yaml.safe_load(yaml.safe_load(text)["data"]["providers"])
+    reference = providers["s3"]["default"]["credentials"]["secretRef"]
+    assert reference == {
+        "secretName": "signs-object-store",
+        "accessKeyKey": "accesskey",
+        "secretKeyKey": "secretkey",
+    }
+
+
+def test_the_steps_may_read_the_secret_of_another_bucket():
+    (role,) = [
+        each
+        for each in of_kind(build(MANIFESTS / "base"), "Role")
+        if each["metadata"]["name"] == "signs-pipeline"
+    ]
+    assert any("signs-object-store" in rule.get("resourceNames", ()) for rule in role["rules"])
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        path, _, anchor = target.partition("#")
+        if path.startswith("https://"):
+            continue
+        file = (ROOT / "kubeflow" / path).resolve() if path else ROOT / "kubeflow" / "README.md"
+        assert file.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert anchor in {_anchor(title) for title in titles}, target
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def test_files_that_are_named_exist():
+    names = {
+        name for name in re.findall(r"`([\w/.-]+)`", TEXT) if re.search(r"\.(py|md)$|/$", name)
+    }
+    for name in names - {"span-N/"}:
+        places = [ROOT / "kubeflow" / name, ROOT / "kubeflow/manifests" / name, ROOT / name]
+        assert any(place.exists() for place in places), name
