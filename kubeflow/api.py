@@ -147,6 +147,8 @@ def connect(connection: Connection) -> Client:
         )
         _limit(client)
         health = client.get_kfp_healthz()
+    if health.tag_name is None:
+        raise ApiError(f"{place(connection)} answers, but not as KFP's API: is --host right?")
     if health.multi_user and not (connection.namespace or client.get_user_namespace()):
         raise UserError(
             f"{place(connection)} serves several users: say whose runs these are with --namespace"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from modules.errors import UserError
 from pipeline.cli_options import CaOption, JsonOption, console, examples, print_json
 
 app = typer.Typer()
@@ -107,6 +108,8 @@ def submit(
     if every is not None or cron is not None:
         every_s = None if every is None else to_kfp.seconds("--every", every)
         schedule = to_kfp.Schedule(every_s, cron)
+    if timeout is not None and (schedule is not None or no_wait):
+        raise UserError("--timeout is for waiting, and nothing is waited for: leave it out")
     timeout_s = None if timeout is None else to_kfp.seconds("--timeout", timeout)
     report = Report(connection, wanted, schedule)
     if dry_run:

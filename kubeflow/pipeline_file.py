@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kubeflow.options import check_image
-from kubeflow.platform import check_platform
+from kubeflow.platform import PlatformError, check_platform
 from modules.errors import UserError
 
 _SUFFIXES = (".yaml", ".yml")  # kfp's client refuses .json
@@ -135,7 +135,11 @@ def read_pipeline(path: Path) -> PipelineFile:
     if not name or not spec.root.dag.tasks or not executors:
         raise UserError(f"{path} is not a compiled pipeline: it has no name, no steps or no images")
     tasks = spec.root.dag.tasks
-    order = TopologicalSorter({t: sorted(tasks[t].dependent_tasks) for t in sorted(tasks)})
+    graph = {task: sorted(tasks[task].dependent_tasks) for task in sorted(tasks)}
+    try:
+        steps = tuple(TopologicalSorter(graph).static_order())
+    except CycleError as err:
+        raise UserError(f"{path}: steps that wait for each other: {err.args[1]}") from err
     images = [e["container"]["image"] for _, e in sorted(executors.items()) if "container" in e]
     parameters = {
         name: _parameter(path, name, value)
@@ -148,7 +152,7 @@ def read_pipeline(path: Path) -> PipelineFile:
         digest=hashlib.sha256(content).hexdigest(),
         name=name,
         root=spec.default_pipeline_root,
-        steps=tuple(order.static_order()),
+        steps=steps,
         parameters=parameters,
         images=tuple(dict.fromkeys(images)),
     )
@@ -178,10 +182,12 @@ def _parse(path: Path, content: bytes) -> pipeline_spec_pb2.PipelineSpec:
     spec = pipeline_spec_pb2.PipelineSpec()
     try:
         json_format.ParseDict(documents[0], spec)
-    except json_format.ParseError as err:
-        raise UserError(f"{path} is not a compiled pipeline: {err}") from err
-    for platform in documents[1:]:
-        check_platform(platform)
+        for platform in documents[1:]:
+            check_platform(platform)
+    except (json_format.ParseError, PlatformError) as err:
+        # protobuf lists the fields that there are, on lines of their own.
+        reason = str(err).splitlines()[0]
+        raise UserError(f"{path} is not a compiled pipeline: {reason}") from err
     if spec.schema_version != "2.1.0":
         raise UserError(
             f"{path} is of schema {spec.schema_version or 'unknown'}: KFP's server takes 2.1.0. "

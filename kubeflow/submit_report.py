@@ -96,7 +96,7 @@ class Report:
             )
         except KeyboardInterrupt:
             self.interrupted = True
-            self.ended = Ended("running", error="it goes on")
+            self.ended = Ended("running", error="it goes on, and is no longer waited for")
 
     def render_ended(self, console: Console) -> None:
         """Prints how the run ended; of one that goes on, how to look at it and how to end it."""
@@ -104,12 +104,11 @@ class Report:
         assert self.ended is not None
         if self.ended.status == "succeeded":
             _say(console, "Succeeded.")
-        elif self.ended.status == "running":
-            _say(console, f"Not waited for: {self.ended.error}.")
+            return
+        _say(console, f"{self.ended.status.capitalize()}: {self.ended.error}")
+        if self.ended.status in ("running", "lost"):
             _say(console, f"Look: {self._look()}")
             _say(console, f"End:  {self._terminate()}")
-        else:
-            _say(console, f"{self.ended.status.capitalize()}: {self.ended.error}")
 
     def as_dict(self) -> dict[str, Any]:
         """What was started and how it ended, as JSON holds it."""

@@ -48,9 +48,9 @@ class StepState:
 
 @dataclass(frozen=True)
 class Ended:
-    """How the waiting ended. `status` is `running` where the run was left to go on."""
+    """How the waiting ended: with the run, or while it is `running`, or `lost` out of sight."""
 
-    status: Literal["succeeded", "failed", "canceled", "running"]
+    status: Literal["succeeded", "failed", "canceled", "deleted", "running", "lost"]
     steps: Mapping[str, StepState] = field(default_factory=dict)
     error: str | None = None  # one line
 
@@ -70,10 +70,10 @@ def follow(
     """Shows the run until it is over, for `timeout_s` at most.
 
     A server that does not answer, or says that it cannot just now, is asked again after pauses
-    that double, until it was silent for `patience_s`.
+    that double, until it was silent for `patience_s`: then, and where we may no longer look, the
+    run is lost out of sight.
 
     Raises:
-        ApiError: the run was deleted, we may no longer see it, or the server stays away.
         KeyboardInterrupt: the user does not want to wait; the run goes on.
     """
     progress = Progress()
@@ -85,10 +85,13 @@ def follow(
         while True:
             if time.monotonic() >= ask_at:
                 try:
-                    run = look(client, connection, run_id)
+                    with explained("look at the run", connection):
+                        run = client.get_run(run_id)
                 except ApiError as err:
+                    if err.status == 404:
+                        return Ended("deleted", states, "somebody has deleted it")
                     if not err.passing or time.monotonic() - heard > patience_s:
-                        raise
+                        return Ended("lost", states, str(err))
                     pause = min(2 * pause, _LARGEST_PAUSE_S)
                 else:
                     heard, pause = time.monotonic(), ask_s
@@ -106,23 +109,6 @@ def follow(
                 waited = f"it is not over after {duration(timeout_s)}, and goes on"
                 return Ended("running", states, waited)
             time.sleep(min(POLL_S, pause))
-
-
-def look(client: Client, connection: Connection, run_id: str) -> V2beta1Run:
-    """The run as it is now.
-
-    Raises:
-        ApiError: it cannot be had; where it was deleted, the text says so.
-    """
-    try:
-        with explained("look at the run", connection):
-            return client.get_run(run_id)
-    except ApiError as err:
-        if err.status == 404:
-            raise ApiError(
-                f"the run {run_id} is gone: somebody has deleted it", status=404
-            ) from err
-        raise
 
 
 def states_of(run: V2beta1Run, steps: Iterable[str]) -> dict[str, StepState]:

@@ -47,7 +47,7 @@ platforms:
       executors:
         Trainer_executor:
           pvcMount:
-          - {{mountPath: /workspace, pvcName: signs-workspace}}
+          - {{mountPath: /workspace, constant: signs-workspace}}
 """
 
 
