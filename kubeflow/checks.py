@@ -25,7 +25,7 @@ from modules.errors import UserError
 IMAGE = "image"  # the parameter that every step's container takes its image from
 
 _BUCKET = re.compile(r"(minio|s3|gs)://[^/\s]+(/\S*)?")
-_PIPELINE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,126}[a-z0-9])?")
+_PIPELINE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # 63 is TFX's limit
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NODE_ID = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 _DRIVER = "-driver"  # KFP's argocompiler/dag.go puts a task of this name beside each step
@@ -38,12 +38,26 @@ class CompileError(UserError):
     """Open-source Kubeflow Pipelines cannot run the pipeline."""
 
 
+def check_name(name: str) -> None:
+    """Checks the name of a pipeline, which is the data set's.
+
+    Raises:
+        CompileError: KFP or TFX does not take it.
+    """
+    if not _PIPELINE_NAME.fullmatch(name):
+        raise CompileError(
+            "a pipeline's name must be at most 63 lower-case letters, digits and dashes, and end "
+            f"in no dash. Received: {name!r}; choose another with --name"
+        )
+
+
 def check_pipeline(pipeline: Pipeline) -> None:
     """Checks a pipeline before it is compiled.
 
     Raises:
         CompileError: one line for each thing that KFP cannot run, with the node's name.
     """
+    check_name(pipeline.pipeline_info.pipeline_name)
     wrong = [*_wrong_with_pipeline(pipeline)]
     ids = {node.id for node in pipeline.components}
     for node in pipeline.components:
@@ -64,16 +78,11 @@ def runtime_parameters(nodes: Iterable[BaseNode]) -> dict[str, RuntimeParameter]
 
 
 def _wrong_with_pipeline(pipeline: Pipeline) -> Iterator[str]:
-    info = pipeline.pipeline_info
-    if not _PIPELINE_NAME.fullmatch(info.pipeline_name):
-        yield (
-            "a pipeline's name must be at most 128 lower-case letters, digits and dashes, and end "
-            f"in no dash. Received: {info.pipeline_name!r}; choose another with --name"
-        )
-    if not _BUCKET.fullmatch(str(info.pipeline_root)):
+    root = pipeline.pipeline_info.pipeline_root
+    if not _BUCKET.fullmatch(str(root)):
         yield (
             "steps share no file system: the pipeline root must be a bucket, minio://, s3:// or "
-            f"gs://. Received: {info.pipeline_root!r}"
+            f"gs://. Received: {root!r}"
         )
     for name, parameter in runtime_parameters(pipeline.components).items():
         if name == IMAGE or not _PARAMETER_NAME.fullmatch(name):

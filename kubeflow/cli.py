@@ -1,5 +1,6 @@
 """The commands of `signs` for a cluster; what they do is imported when they are called."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -80,6 +81,7 @@ def compile_(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Write the pipeline as Kubeflow Pipelines v2 takes it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or it greets on standard error
     from kubeflow.options import load_options
     from kubeflow.package import compile_source
     from pipeline.environment import Workspace

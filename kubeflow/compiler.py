@@ -32,7 +32,13 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 from tfx.orchestration.pipeline import Pipeline
 
 from components.newest_pushed import NewestPushed
-from kubeflow.checks import IMAGE, CompileError, check_pipeline, runtime_parameters
+from kubeflow.checks import (
+    IMAGE,
+    CompileError,
+    check_name,
+    check_pipeline,
+    runtime_parameters,
+)
 from kubeflow.options import ClusterOptions, StepOptions
 from kubeflow.platform import platform_spec
 from pipeline.config import PipelineConfig
@@ -60,6 +66,7 @@ def compile_pipeline(config: PipelineConfig, options: ClusterOptions) -> str:
     Raises:
         CompileError: open-source KFP cannot run the pipeline.
     """
+    check_name(config.pipeline_name)  # TFX would not even build a pipeline of a longer name
     return compile_tfx(create_pipeline(config, environment(config, options)), options)
 
 

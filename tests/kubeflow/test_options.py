@@ -1,9 +1,11 @@
 """Options of a cluster: what passes, and the line that tells each mistake."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from kubeflow.options import (
     ClusterOptions,
@@ -15,6 +17,7 @@ from kubeflow.options import (
     load_options,
 )
 
+ROOT = Path(__file__).parents[2]
 IMAGE = f"ghcr.io/me/signs@sha256:{'a' * 64}"
 
 
@@ -48,7 +51,7 @@ def test_digest_is_taken(reference: str) -> None:
     ],
 )
 def test_what_can_change_is_refused(reference: str) -> None:
-    with pytest.raises(OptionsError, match="the image must be one for ever: .*Received: "):
+    with pytest.raises(OptionsError, match=r"the image must be one for ever: .*Received: "):
         check_image(reference)
 
 
@@ -135,7 +138,10 @@ def test_secret_of_the_object_store(root: str, secret: str | None, expected: str
             "the toleration of x has operator Exists, which takes no value",
         ),
         ({"steps": {"tolerations": [{"key": "x", "effect": "Never"}]}}, "effect: .*'Never'"),
-        ({"steps": {"tolerations": [{"key": "x", "kye": "x"}]}}, "no option 'steps.tolerations.0.kye'"),
+        (
+            {"steps": {"tolerations": [{"key": "x", "kye": "x"}]}},
+            "option 'steps.tolerations.0.kye'",
+        ),
     ],
 )
 def test_bad_value_is_told(values: dict[str, Any], message: str) -> None:
@@ -198,3 +204,22 @@ def test_bad_file_is_told(tmp_path: Path, content: bytes, message: str) -> None:
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match=r"none.yaml cannot be read: No such file or directory"):
         load_options(tmp_path / "none.yaml", image=IMAGE)
+
+
+def test_example_shows_every_option_and_its_default() -> None:
+    text = (ROOT / "kubeflow" / "cluster-example.yaml").read_text()
+    example = load_options(ROOT / "kubeflow" / "cluster-example.yaml")
+    shown = yaml.safe_load(text)
+    assert set(shown) == {field.name for field in fields(ClusterOptions)}
+    assert set(shown["training"]) == {field.name for field in fields(TrainingOptions)}
+    default = ClusterOptions(image=example.image)
+    for name in {*shown} - {"training", "image_pull_secrets", "run_as_user", "run_as_group"}:
+        if name != "secret":
+            assert getattr(example, name) == getattr(default, name), name
+    assert example.object_store_secret == default.object_store_secret
+    assert example.training == replace(
+        default.training,
+        gpu=1,
+        node_selector={"cloud.google.com/gke-accelerator": "nvidia-l4"},
+        tolerations=(Toleration("cloud.google.com/gke-spot", value="true", effect="NoSchedule"),),
+    )
