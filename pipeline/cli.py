@@ -175,6 +175,7 @@ def ingest(
         "signs run --data 64x64_SIGNS.zip --set train.epochs=60",
         "signs run --data signs --tune 8",
         "signs run --data photos/ --workspace /big/disk --json",
+        "signs run --on kubeflow-local",
     ),
 )
 def run(
@@ -205,6 +206,13 @@ def run(
             "trainings (of tune.epochs), and train with the best.",
         ),
     ] = None,
+    on: Annotated[
+        Literal["local", "kubeflow-local"],
+        typer.Option(
+            help="kubeflow-local: compiled for Kubeflow, and run by a stand-in for the cluster on "
+            "this machine. For development and CI."
+        ),
+    ] = "local",
     max_rejected: RejectedOption = 0.01,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
@@ -228,6 +236,7 @@ def run(
         settings=[*chosen, *(settings or ())],
         max_rejected=max_rejected,
         beam_args=beam_args,
+        on=on,
         resume=shlex.join(["signs", *sys.argv[1:]]),
     )
     if as_json:

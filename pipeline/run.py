@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -22,6 +22,7 @@ from rich.console import Console
 from data.convert import Ingested, ingest
 from modules import features
 from modules.errors import UserError
+from pipeline.checkout import ROOT, kubeflow
 from pipeline.config import Data, PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.events import EventReader
@@ -40,6 +41,12 @@ from pipeline.progress import follow
 from pipeline.reports import render_ingested
 from pipeline.worker import RESULT, Job
 
+# "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
+Runner = Literal["local", "kubeflow-local"]
+_WORKERS: dict[Runner, str] = {
+    "local": "pipeline.worker",
+    "kubeflow-local": "kubeflow.standin.worker",
+}
 _SCRATCH_PREFIX = ".scratch-"
 _ANY_DATA = Data("any", 1, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
 
@@ -57,6 +64,7 @@ def run(
     settings: Sequence[str] = (),
     max_rejected: float = 0.01,
     beam_args: Sequence[str] = (),
+    on: Runner = "local",
     resume: str = "signs run",
 ) -> RunSummary:
     """Runs the whole pipeline: from images to a served and queried model.
@@ -69,6 +77,7 @@ def run(
         settings: `name=value`, see `pipeline.config.override`.
         max_rejected: fraction of files that may be unusable, in [0, 1].
         beam_args: passed on to Beam, both for the ingestion and for TFX's components.
+        on: what runs the components.
         resume: the command line that starts the run again, to tell the user.
 
     Returns:
@@ -79,6 +88,8 @@ def run(
     """
     # A mistake in the settings is told before an hour of ingestion, not after.
     override(default_config(_ANY_DATA), settings)
+    if on == "kubeflow-local":
+        kubeflow("standin")  # not there in an installed package: told now as well
     with _only_run(workspace):
         with showing(console) as progress:
             ingested = ingest(
@@ -91,7 +102,13 @@ def run(
             )
         render_ingested(console, ingested)
         return run_ingested(
-            ingested, workspace, console, settings=settings, beam_args=beam_args, resume=resume
+            ingested,
+            workspace,
+            console,
+            settings=settings,
+            beam_args=beam_args,
+            on=on,
+            resume=resume,
         )
 
 
@@ -102,6 +119,7 @@ def run_ingested(
     *,
     settings: Sequence[str],
     beam_args: Sequence[str],
+    on: Runner = "local",
     resume: str,
 ) -> RunSummary:
     """Runs the pipeline on a span; the caller holds the workspace. See `run`."""
@@ -125,7 +143,9 @@ def run_ingested(
     )
     with scratch, log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.worker", str(directory)],
+            [sys.executable, "-m", _WORKERS[on], str(directory)],
+            # `kubeflow` is not installed: Python finds it, and no SDK of that name, from here.
+            cwd=ROOT if on == "kubeflow-local" else None,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

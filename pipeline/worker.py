@@ -11,11 +11,11 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
@@ -33,6 +33,9 @@ from pipeline.events import (
 )
 from pipeline.history import EVENTS
 from pipeline.memory import PeakMemory
+
+if TYPE_CHECKING:
+    from pipeline.local_runner import Outcome
 
 JOB = "job.json"
 RESULT = "result.json"
@@ -57,15 +60,31 @@ class Job:
         return TypeAdapter(cls).validate_json((run_directory / JOB).read_bytes())
 
 
+# Runs all components of a job, and tells of each as it goes.
+Execute = Callable[[Path, Job, EventWriter], Mapping[str, "Outcome"]]
+
+
 def main(argv: list[str]) -> int:
     """Runs the job of a run's folder; 0 if every component succeeded."""
-    run_directory = Path(argv[0])
+    return work(Path(argv[0]), _run_components)
+
+
+def work(run_directory: Path, execute: Execute) -> int:
+    """Runs the job of a run's folder and keeps what came of it there.
+
+    Args:
+        run_directory: has the job.
+        execute: runs its components, given the folder, the job and the writer of events.
+
+    Returns:
+        The exit code: 0 if every component succeeded.
+    """
     job = Job.load(run_directory)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with EventWriter(run_directory / EVENTS) as events:
         try:
             with PeakMemory() as memory:
-                result = _run(job, events)
+                result = _run(run_directory, job, events, execute)
             result["peak_rss_mib"] = memory.mib
         except BaseException as err:
             traceback.print_exc()
@@ -76,37 +95,20 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _run(job: Job, events: EventWriter) -> dict[str, Any]:
-    with _phase(events, "importing TensorFlow and TFX"):
+def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> dict[str, Any]:
+    with phase(events, "importing TensorFlow and TFX"):
         from tfx.types import artifact_utils
 
-        from pipeline.local_runner import Outcome, run_pipeline
-        from pipeline.pipeline import create_pipeline
         from pipeline.query import query_served_model
         from pipeline.results import Results, collect
 
-    logging.getLogger("modules").addHandler(_TrainingEvents(events))
-
-    def ended(outcome: Outcome) -> None:
-        state: State = "reused" if outcome.reused else "done"
-        events.write(ComponentState(outcome.id, state, outcome.seconds, outcome.note))
-
-    outcomes = run_pipeline(
-        create_pipeline(job.config, job.environment),
-        job.run_id,
-        on_plan=lambda ids: events.write(RunStarted(tuple(ids))),
-        on_start=lambda node: events.write(ComponentState(node, "running")),
-        on_end=ended,
-        on_fail=lambda node, error: events.write(
-            ComponentState(node, "failed", message=_in_words(error))
-        ),
-    )
+    outcomes = execute(run_directory, job, events)
     results = collect(outcomes)
     result = TypeAdapter(Results).dump_python(results, mode="json")
     if results.pushed_to:
         examples = outcomes["ImportExampleGen"].outputs["examples"]
         test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
-        with _phase(events, "serving and querying"):
+        with phase(events, "serving and querying"):
             answers = query_served_model(
                 Path(results.pushed_to), job.config.pipeline_name, test_examples
             )
@@ -119,8 +121,31 @@ def _run(job: Job, events: EventWriter) -> dict[str, Any]:
     return result
 
 
+def _run_components(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "Outcome"]:
+    from pipeline.local_runner import run_pipeline
+    from pipeline.pipeline import create_pipeline
+
+    logging.getLogger("modules").addHandler(_TrainingEvents(events))
+
+    def ended(outcome: Outcome) -> None:
+        state: State = "reused" if outcome.reused else "done"
+        events.write(ComponentState(outcome.id, state, outcome.seconds, outcome.note))
+
+    return run_pipeline(
+        create_pipeline(job.config, job.environment),
+        job.run_id,
+        on_plan=lambda ids: events.write(RunStarted(tuple(ids))),
+        on_start=lambda node: events.write(ComponentState(node, "running")),
+        on_end=ended,
+        on_fail=lambda node, error: events.write(
+            ComponentState(node, "failed", message=_in_words(error))
+        ),
+    )
+
+
 @contextmanager
-def _phase(events: EventWriter, name: str) -> Iterator[None]:
+def phase(events: EventWriter, name: str) -> Iterator[None]:
+    """Tells when something begins that is no component, and how long it took."""
     begun = time.monotonic()
     events.write(Phase(name))
     yield

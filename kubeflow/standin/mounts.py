@@ -41,7 +41,7 @@ class Mounts:
         # The longest first, so that a mount inside another goes before it.
         paths = sorted(map(re.escape, self._places), key=len, reverse=True)
         # A path begins where no other path or address goes on, and ends at a whole name.
-        self._pattern = re.compile(rf"(?<![\w./:~-])({'|'.join(paths)})(?![\w.-])")
+        self._pattern = re.compile(rf"(?<![\w./~-])({'|'.join(paths)})(?![\w.-])")
 
     def here(self, path: str) -> Path:
         """The file or folder of this machine for an absolute path in the container."""

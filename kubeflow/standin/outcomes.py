@@ -1,0 +1,55 @@
+"""What the steps made, as TFX's artifacts on this machine: for those who read a run's results.
+
+RunRecord, objects in the store -> Outcome by task, as `pipeline.local_runner` returns them
+"""
+
+from tfx.types import Artifact, standard_artifacts
+
+from kubeflow.standin import records
+from kubeflow.standin.driver import EXECUTOR_LOGS
+from kubeflow.standin.store import Store
+from pipeline.environment import Workspace
+from pipeline.local_runner import Outcome
+
+
+def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, Outcome]:
+    """The outcome of each task that ran or was reused.
+
+    Args:
+        record: of a run that is over.
+        workspace: whose store holds the outputs.
+
+    Returns:
+        Outcomes by task. An output of which the store has no file is left out.
+    """
+    store = Store(workspace.root / "kubeflow" / "store")
+    return {
+        name: Outcome(
+            name,
+            reused=execution.state == "CACHED",
+            seconds=(execution.ended or execution.started) - execution.started,
+            outputs={
+                key: [_artifact(artifact, store)]
+                for key, artifact in execution.artifacts.items()
+                if key != EXECUTOR_LOGS and any(store.files(artifact.uri))
+            },
+        )
+        for name, execution in record.executions.items()
+        if execution.state in ("COMPLETE", "CACHED")
+    }
+
+
+def _artifact(kept: records.Artifact, store: Store) -> Artifact:
+    artifact = getattr(standard_artifacts, kept.type.removeprefix("tfx."))()
+    artifact.id = kept.id
+    artifact.uri = str(store.path(kept.uri))
+    for name, value in kept.metadata.items():
+        if name in (artifact.PROPERTIES or {}):
+            setattr(artifact, name, value)
+        elif isinstance(value, str):
+            artifact.set_string_custom_property(name, value)
+        elif isinstance(value, int):
+            artifact.set_int_custom_property(name, value)
+        elif isinstance(value, float):
+            artifact.set_float_custom_property(name, value)
+    return artifact

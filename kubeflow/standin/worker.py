@@ -1,0 +1,117 @@
+"""The process of `signs run --on kubeflow-local`: `-m kubeflow.standin.worker RUN_DIRECTORY`.
+
+job.json -> pipeline.yaml -> the stand-in -> events.jsonl; then, as for a local run, its results
+
+It ends what it has started when it is told to end, and dies with nothing left running.
+"""
+
+import hashlib
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from kubeflow.standin.plan import Plan
+from kubeflow.standin.records import Execution
+from pipeline.checkout import ROOT
+from pipeline.environment import Workspace
+from pipeline.events import ComponentState, EventWriter, RunStarted, State
+from pipeline.worker import Job, phase, work
+
+if TYPE_CHECKING:
+    from pipeline.local_runner import Outcome
+
+PIPELINE = "pipeline.yaml"
+_NOTICE = (
+    "A stand-in runs this, not a cluster: each step's command as Kubeflow Pipelines hands it over, "
+    "but with this Python, no image and no Kubernetes. For development and CI."
+)
+_STATES: dict[str, State] = {
+    "RUNNING": "running",
+    "COMPLETE": "done",
+    "CACHED": "reused",
+    "FAILED": "failed",
+}
+# A second where a cluster waits half a minute: nothing here needs time to recover.
+_BACKOFF_SCALE = 1 / 30
+_CODE = ("components", "data", "kubeflow", "modules", "pipeline", "serving")
+
+
+class StepFailedError(RuntimeError):
+    """A step failed, however often it was tried."""
+
+
+def main(argv: list[str]) -> int:
+    """Runs the job of a run's folder; 0 if every step succeeded."""
+    signal.signal(signal.SIGTERM, _end)
+    return work(Path(argv[0]), run_steps)
+
+
+def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "Outcome"]:
+    """Compiles the pipeline, and runs what was compiled.
+
+    Raises:
+        StepFailedError: a step failed for good.
+    """
+    from kubeflow.compiler import compile_pipeline
+    from kubeflow.options import ClusterOptions
+    from kubeflow.standin.outcomes import outcomes_of
+    from kubeflow.standin.runner import Listener, run
+
+    print(_NOTICE, flush=True)
+    workspace = Workspace(run_directory.parents[2])
+    pipeline_yaml = run_directory / PIPELINE
+    with phase(events, "compiling for Kubeflow"):
+        options = ClusterOptions(image=f"signs@sha256:{checkout_digest()}")
+        pipeline_yaml.write_text(compile_pipeline(job.config, options))
+
+    def planned(plan: Plan) -> None:
+        events.write(RunStarted(tuple(task.name for task in plan.tasks)))
+
+    def changed(task: str, execution: Execution) -> None:
+        if state := _STATES.get(execution.state):
+            ended = execution.ended or time.time()
+            seconds = None if state == "running" else ended - execution.started
+            events.write(ComponentState(task, state, seconds, _note(execution)))
+        for log in execution.logs[-1:]:
+            print(f"{task}: {execution.state}, log {log}", flush=True)
+
+    record = run(
+        pipeline_yaml,
+        workspace,
+        run_id=job.run_id,
+        backoff_scale=_BACKOFF_SCALE,
+        listener=Listener(on_plan=planned, on_change=changed),
+    )
+    for name, execution in record.executions.items():
+        if execution.state == "FAILED":
+            raise StepFailedError(f"{name} failed: {execution.errors[-1]}")
+    return outcomes_of(record, workspace)
+
+
+def checkout_digest() -> str:
+    """SHA-256 of the code that runs, in the place of an image's: changed code is run anew."""
+    digest = hashlib.sha256()
+    for folder in _CODE:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _note(execution: Execution) -> str | None:
+    if execution.state == "FAILED":
+        return execution.errors[-1]
+    if execution.errors:
+        return f"attempt {execution.attempts}, after: {execution.errors[-1]}"
+    return None
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # on its way out, the launcher ends the step
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
