@@ -57,9 +57,12 @@ def main(argv: Sequence[str]) -> int:
     except UserError as err:
         return _fail(f"{name} failed: {err}", 1)
     except (Exception, SystemExit) as err:
+        from pipeline.progress import error_line
+
+        # Beam's errors hold a traceback of their own; its end says what happened.
         traceback.print_exc()
-        words = " ".join(str(err).split()) or "no reason given"
-        return _fail(f"{name} failed: {type(err).__name__}: {words}", 1)
+        words = error_line("".join(traceback.format_exception(err))) or repr(err)
+        return _fail(f"{name} failed: {words}", 1)
     return 0
 
 

@@ -4,7 +4,6 @@ What arrives is written by KFP's driver (backend/src/v2/driver: `resolveInputs` 
 `provisionOutputs` in driver.go) and by its launcher (`executeV2` in launcher_v2.go).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +98,7 @@ def _has_files(artifact: pipeline_spec_pb2.RuntimeArtifact) -> bool:
 
 
 def _restore_parameters(values: Any, inputs_spec: pipeline_spec_pb2.ComponentInputsSpec) -> None:
-    """Makes of protobuf's numbers, lists and nulls what TFX's parser can read."""
+    """Makes of protobuf's numbers and nulls what TFX's parser can read."""
     for name, value in list(values.items()):
         if name not in inputs_spec.parameters:
             del values[name]  # not the executor's: KFP needs it to start the container
@@ -107,8 +106,6 @@ def _restore_parameters(values: Any, inputs_spec: pipeline_spec_pb2.ComponentInp
         match value.WhichOneof("kind"):
             case "null_value":  # TFX reads it as 0
                 del values[name]
-            case "list_value" | "struct_value":  # TFX writes these as JSON
-                value.string_value = json.dumps(json_format.MessageToDict(value), sort_keys=True)
             case "number_value":
                 kind = inputs_spec.parameters[name].parameter_type
                 if kind == _ParameterType.NUMBER_INTEGER and not value.number_value.is_integer():

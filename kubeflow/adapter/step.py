@@ -4,9 +4,10 @@ TFX's entrypoint does the work; this module only stands between it and KFP's lau
 """
 
 import argparse
+import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -21,6 +22,7 @@ from tfx.types import standard_component_specs
 from tfx.utils import import_utils
 
 from kubeflow.adapter import example_gen, executor_input, executor_output
+from modules import workers
 
 
 def run(
@@ -40,11 +42,10 @@ def run(
     """
     invocation, inputs_spec = executor_input.parse(invocation_json, inputs_spec_json)
     target = Path(invocation.outputs.output_file)
-    with tempfile.TemporaryDirectory(prefix="step-", ignore_cleanup_errors=True) as scratch:
-        # What Beam and TensorFlow leave behind goes with the step, and never to the object store.
-        os.environ["TMPDIR"] = tempfile.tempdir = scratch
-        executor_input.adapt(invocation, inputs_spec)
-        written = Path(scratch) / "executor" / target.name
+    with _scratch() as scratch:
+        is_chief = workers.is_chief()
+        executor_input.adapt(invocation, inputs_spec, None if is_chief else scratch / "unused")
+        written = scratch / "executor" / target.name
         invocation.outputs.output_file = str(written)
         # TFX's launcher makes them, and executors rely on it.
         outputs_utils.make_output_dirs(
@@ -60,7 +61,23 @@ def run(
             ),
             list(beam_args),
         )
-        executor_output.publish(written, target)
+        if is_chief:  # what the other workers of a training make is the same once more
+            executor_output.publish(written, target)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """What Beam and TensorFlow leave behind goes with the step, and never to the object store."""
+    before = os.environ.get("TMPDIR"), tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="step-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = before[1]
+            os.environ.pop("TMPDIR")
+            if before[0] is not None:
+                os.environ["TMPDIR"] = before[0]
 
 
 def _reads_spans(executor: str, invocation: pipeline_spec_pb2.ExecutorInput) -> bool:

@@ -101,3 +101,53 @@ def arguments(
         "--json_serialized_inputs_spec_args",
         json.dumps(inputs_spec),
     ]
+
+
+@dataclass
+class Pipeline:
+    """A compiled pipeline whose steps are run one by one, in the order that the test wants."""
+
+    launcher: Launcher
+    spec: dict[str, Any]  # the first document of the compiler's output
+    produced: dict[str, dict[str, Any]] = field(default_factory=dict)  # artifacts by step
+
+    def step(
+        self, name: str, parameters: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """The executor, the ExecutorInput and the inputs' types of a step, ready to be run."""
+        component = self.spec["components"][name]
+        container = self.spec["deploymentSpec"]["executors"][f"{name}_executor"]["container"]
+        args = dict(zip(container["args"][:6:2], container["args"][1:6:2], strict=True))
+        task = self.spec["root"]["dag"]["tasks"][name]["inputs"]
+        defaults = self.spec["root"]["inputDefinitions"]["parameters"]
+        values = {
+            key: value["runtimeValue"]["constant"]
+            if "runtimeValue" in value
+            else defaults[value["componentInputParameter"]].get("defaultValue")
+            for key, value in task["parameters"].items()
+        }
+        inputs = {
+            key: self.produced[one["taskOutputArtifact"]["producerTask"]][
+                one["taskOutputArtifact"]["outputArtifactKey"]
+            ]
+            for key, one in task.get("artifacts", {}).items()
+        }
+        executor_input = self.launcher.executor_input(
+            name,
+            {
+                key: one["artifactType"]
+                for key, one in component["outputDefinitions"]["artifacts"].items()
+            },
+            inputs,
+            {**values, **(parameters or {})},
+        )
+        spec = json.loads(args["--json_serialized_inputs_spec_args"])
+        return args["--executor_class_path"], executor_input, spec
+
+    def run(self, name: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Runs a step; its output artifacts by name, as later steps get them."""
+        self.produced[name] = self.launcher.run(*self.step(name, parameters))
+        return self.produced[name]
+
+    def local(self, name: str, key: str) -> Path:
+        return self.launcher.local(self.produced[name][key]["uri"])
