@@ -76,18 +76,19 @@ def compile_source(
         raise PackageError(f"--output must end in .yaml, as KFP wants it. Received: {output}")
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise PackageError(f"--output must be a file in a folder that exists. Received: {output}")
+    # TFX takes its time to be imported: after what can be told without it.
+    from kubeflow.checks import check_name
+    from kubeflow.compiler import compile_pipeline, environment
+
+    if name is not None:
+        check_name(name)
     with showing(console) as progress:
         ingested = ingest(
             source, workspace.data, name=name, max_rejected=max_rejected, progress=progress
         )
     data = _data(ingested, pin_span)
     config = override(default_config(data), settings)
-    # TFX takes its time to be imported.
-    from kubeflow.compiler import compile_pipeline, environment
-
-    with console.status("Compiling"):
-        text = compile_pipeline(config, options)
-    write_package(text, output)
+    write_package(compile_pipeline(config, options), output)
     return Package(
         output=output,
         name=config.pipeline_name,
