@@ -25,7 +25,7 @@ from kfp.client.token_credentials_base import TokenCredentialsBase
 
 from modules.errors import UserError
 
-REQUEST_S = 30.0
+REQUEST_S = 20.0  # for an answer; a question that changes nothing is asked four times
 _INSTALLED_IN = "kubeflow"  # the namespace that KFP's manifests create
 # Statuses that pass: too many requests, and what a proxy says while a server restarts.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -116,14 +116,31 @@ class _Token(TokenCredentialsBase):
 
 
 class Client(kfp.Client):
-    """kfp's client, save for how it asks whether the server is there: once, within seconds.
+    """kfp's client, with two of its habits mended."""
 
-    Its own asks five times in half a minute and prints a traceback each time.
-    """
+    def _load_config(self, *args: Any) -> kfp_server_api.Configuration:
+        config = super()._load_config(*args)
+        # It ends the address of a cluster's proxy with a slash, and every path begins with one.
+        host = config.host = config.host.rstrip("/")
+        renew = config.refresh_api_key_hook
+
+        def renew_token_only(config: kfp_server_api.Configuration) -> None:
+            # The kubeconfig's own, called before each request, takes the proxy from the address,
+            # and puts itself in our place (kubeflow/pipelines issue 8313).
+            renew(config)
+            config.host = host
+            config.refresh_api_key_hook = renew_token_only
+
+        if renew is not None:
+            config.refresh_api_key_hook = renew_token_only
+        return config
 
     def get_kfp_healthz(self, sleep_duration: int = 5) -> kfp_server_api.V2beta1GetHealthzResponse:
-        """What the server says of itself."""
-        return self._healthz_api.healthz_service_get_healthz(_request_timeout=REQUEST_S)
+        """What the server says of itself.
+
+        Asked once: kfp's own asks five times in half a minute, and prints a traceback each time.
+        """
+        return self._healthz_api.healthz_service_get_healthz(_request_timeout=_limits())
 
 
 def connect(connection: Connection) -> Client:
@@ -134,7 +151,7 @@ def connect(connection: Connection) -> Client:
         ApiError: nobody answers there, or something that is not KFP.
     """
     # It warns of each of its retries; what became of them is what we tell.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     if connection.host is None and "KUBERNETES_SERVICE_HOST" not in os.environ:
         _check_kubeconfig(connection.context)
     with explained("reach KFP's API", connection), quiet():
@@ -147,7 +164,7 @@ def connect(connection: Connection) -> Client:
         )
         _limit(client)
         health = client.get_kfp_healthz()
-    if health.tag_name is None:
+    if health.multi_user is None:
         raise ApiError(f"{place(connection)} answers, but not as KFP's API: is --host right?")
     if health.multi_user and not (connection.namespace or client.get_user_namespace()):
         raise UserError(
@@ -186,6 +203,11 @@ def explained(action: str, connection: Connection) -> Iterator[None]:
         ) from err
 
 
+def _limits() -> tuple[float, float]:
+    """Seconds to connect, and to answer. The client ignores a limit that is one float."""
+    return REQUEST_S, REQUEST_S
+
+
 def _limit(client: Client) -> None:
     """Gives every request a time limit, and refuses an answer that is a web page.
 
@@ -193,14 +215,12 @@ def _limit(client: Client) -> None:
     generated client makes an object in which every field is None.
     """
     api_client = client._healthz_api.api_client
-    # kfp ends the address of a cluster's proxy with a slash, and every path begins with one.
-    api_client.configuration.host = api_client.configuration.host.rstrip("/")
     send = api_client.rest_client.request
 
     def request(method: str, url: str, **options: Any) -> Any:
-        options["_request_timeout"] = options.get("_request_timeout") or REQUEST_S
+        options["_request_timeout"] = _limits()
         response = send(method, url, **options)
-        if str(response.data).lstrip()[:1] == "<":
+        if _text(response.data).lstrip().startswith("<"):
             raise ApiError(
                 f"{urlsplit(url).netloc} answers with a web page, not as KFP's API: is --host "
                 "right, and does something in front of it want a login (--token-file)?"
@@ -266,7 +286,7 @@ def _message(body: str | bytes | None) -> str:
     A status's own message is the chain of causes; its details hold the sentence meant for users
     (`UserError.GRPCStatus` in backend/src/common/util/error.go).
     """
-    text = body.decode(errors="replace") if isinstance(body, bytes) else body or ""
+    text = _text(body or "")
     try:
         status = json.loads(text)
     except ValueError:
@@ -281,19 +301,23 @@ def _message(body: str | bytes | None) -> str:
     return _one_line(text)
 
 
+def _text(body: str | bytes) -> str:
+    return body.decode(errors="replace") if isinstance(body, bytes) else body
+
+
 def _unreachable(err: Exception, connection: Connection) -> str:
     where = place(connection)
     cause = err.reason if isinstance(err, urllib3.exceptions.MaxRetryError) else err
     match cause:
         case urllib3.exceptions.NameResolutionError():
             return f"{where}: no such host"
-        case urllib3.exceptions.ConnectTimeoutError() | urllib3.exceptions.ReadTimeoutError():
-            return f"{where} does not answer within {REQUEST_S:.0f} s"
-        case urllib3.exceptions.SSLError():
-            return f"{where}: {_one_line(cause)}. Trust the server's certificate with --ca FILE"
         case urllib3.exceptions.NewConnectionError():
             why = str(cause).rpartition("] ")[2]
             return f"{where}: {_one_line(why)}. Does the port-forward run?"
+        case urllib3.exceptions.ConnectTimeoutError() | urllib3.exceptions.ReadTimeoutError():
+            return f"{where} does not answer"
+        case urllib3.exceptions.SSLError():
+            return f"{where}: {_one_line(cause)}. Trust the server's certificate with --ca FILE"
         case _:
             return f"{where}: {_one_line(cause)}"
 

@@ -28,7 +28,6 @@ from pipeline.wording import duration
 ASK_S = 3.0  # between two looks at a run
 PATIENCE_S = 600.0  # a server that restarts, or is moved to another node, is waited for this long
 _LARGEST_PAUSE_S = 30.0
-_LOG_S = 10.0
 
 # The last line of a step that our entrypoint ends.
 _TOLD = re.compile(r"^signs: \w+ failed: (.+)$", re.MULTILINE)
@@ -218,7 +217,6 @@ def _log_error(client: Client, run_id: str, pod: str) -> str | None:
             auth_settings=["Bearer"],
             response_type="str",
             _return_http_data_only=True,
-            _request_timeout=_LOG_S,
         )
     except Exception:
         return None
