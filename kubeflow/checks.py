@@ -5,6 +5,7 @@ backend/src/v2/compiler/visitor.go (executors other than containers and importer
 driver/container.go; Argo's workflow/validate (names).
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 
@@ -30,8 +31,11 @@ _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NODE_ID = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 _DRIVER = "-driver"  # KFP's argocompiler/dag.go puts a task of this name beside each step
 _MAX_NODE_ID = 128 - len(_DRIVER)  # characters: Argo's limit on the names of tasks
-# Linux refuses a longer argument of a program: KFP hands a step's parameters over in one.
-_MAX_PARAMETERS = 100_000  # characters
+# Linux takes 131,072 bytes in one argument of a program: KFP hands a step's parameters over in one,
+# as JSON, with the addresses of the artifacts.
+_MAX_PARAMETERS = 100_000  # characters of JSON
+# On the way to the step Argo replaces the first of these; Kubernetes the others, in any argument.
+_REPLACED = ("{{", "$(", "$$")
 
 
 class CompileError(UserError):
@@ -156,7 +160,11 @@ def _wrong_with_component(node: BaseComponent) -> Iterator[str]:
             )
         elif not isinstance(value, RuntimeParameter) and RuntimeParameter.__name__ in str(value):
             yield f"{name} holds a RuntimeParameter inside a value, where KFP does not replace it"
-    size = sum(len(str(value)) for value in node.exec_properties.values())
+        text = str(value.default if isinstance(value, RuntimeParameter) else value)
+        for mark in _REPLACED:
+            if mark in text:
+                yield f"{name} holds {mark!r}, which the cluster replaces: rename what has it"
+    size = sum(len(json.dumps(str(value))) for value in node.exec_properties.values())
     if size > _MAX_PARAMETERS:
         yield (
             f"its parameters have {size:,} characters, and Linux starts no program with more than "

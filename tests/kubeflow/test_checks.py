@@ -233,10 +233,20 @@ def test_parameter_inside_a_value() -> None:
 
 
 def test_parameters_too_long_for_a_command_line() -> None:
-    assert wrong([NewestPushed("x" * 100_001)]) == [
+    check_pipeline(pipeline([NewestPushed("x" * 99_998)]))
+    assert wrong([NewestPushed("x" * 99_999)]) == [
         "NewestPushed: its parameters have 100,001 characters, and Linux starts no program with "
         "more than 100,000 in one argument: use fewer or shorter names of classes"
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "mark"), [("a$$b", "$$"), ("$(HOME)/x", "$("), ("{{workflow.name}}", "{{")]
+)
+def test_what_the_cluster_would_replace(value: str, mark: str) -> None:
+    line = f"A: serving_root holds {mark!r}, which the cluster replaces: rename what has it"
+    assert wrong([NewestPushed(value).with_id("A")]) == [line]
+    assert wrong([NewestPushed(RuntimeParameter("place", str, value)).with_id("A")]) == [line]
 
 
 def test_everything_wrong_is_told_at_once() -> None:

@@ -1,5 +1,6 @@
 """What is in the file, word for word where it matters, and that kfp's own parser takes it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -246,6 +247,20 @@ def test_kfp_loads_it_as_a_component(text: str, tmp_path: Path) -> None:
     nested, platform = yaml.safe_load_all((tmp_path / "outer.yaml").read_text())
     assert "Trainer" in nested["components"]["comp-signs"]["dag"]["tasks"]
     check_platform(platform)
+
+
+def test_names_of_classes() -> None:
+    def compiled(name: str) -> str:
+        return compile_pipeline(default_config(replace(DATA, class_names=("zero", name))), OPTIONS)
+
+    for name in ("Ä 1", "a'b\"c\\d", "${x}", "100%", "a: b # c", "- {x}", "null"):
+        pipeline = next(yaml.safe_load_all(compiled(name)))
+        parameters = tasks(pipeline)["Evaluator"]["inputs"]["parameters"]
+        assert json.loads(parameters["class_names"]["runtimeValue"]["constant"]) == ["zero", name]
+    with pytest.raises(
+        CompileError, match=r"Evaluator: class_names holds '\$\$', which the cluster"
+    ):
+        compiled("ca$$h")
 
 
 def test_other_names_of_pipelines_are_refused() -> None:
