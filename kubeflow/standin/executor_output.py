@@ -39,7 +39,7 @@ def read_executor_output(path: Path) -> pb.ExecutorOutput:
     except (OSError, UnicodeDecodeError) as err:
         raise OutputError(f'failed to read output metadata file "{path}": {err}') from err
     try:
-        json.loads(text, parse_constant=_refuse_constant)
+        _refuse_what_go_refuses(json.loads(text, parse_constant=_refuse_constant))
         return json_format.Parse(text, output)
     except (ValueError, json_format.ParseError) as err:
         reason = " ".join(str(err).split())
@@ -152,6 +152,14 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
+
+
+def _refuse_what_go_refuses(document: Any) -> None:
+    """Python's parser takes these."""
+    if not isinstance(document, dict):
+        raise ValueError(f"unexpected token: the file must hold an object, not {document!r:.20}")
+    if "parameterValues" in document and "parameter_values" in document:
+        raise ValueError('duplicate field "parameter_values"')
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -95,7 +95,9 @@ def launch(task: Task, executor_input: pb.ExecutorInput, attempt: Attempt, store
             mounts.here(parameter.output_file).parent.mkdir(parents=True, exist_ok=True)
         command = compile_command(task, wire)
         try:
-            _run([mounts.rewrite(part) for part in command], attempt)
+            retried = task.spec.HasField("retry_policy")
+            environment = {"KFP_RETRY_INDEX": str(attempt.number)} if retried else {}
+            _run([mounts.rewrite(part) for part in command], environment, attempt)
         finally:
             # The launcher writes it while the command runs; nobody can tell.
             shutil.copyfile(attempt.log, mounts.here(local_path(logs.uri)))
@@ -140,7 +142,7 @@ def compile_command(task: Task, executor_input: pb.ExecutorInput) -> list[str]:
     return arguments
 
 
-def _run(command: list[str], attempt: Attempt) -> None:
+def _run(command: list[str], environment: dict[str, str], attempt: Attempt) -> None:
     """Runs the command until it ends; its output goes to the attempt's log."""
     if command[0] in _PYTHONS:
         command = [sys.executable, *command[1:]]
@@ -159,7 +161,7 @@ def _run(command: list[str], attempt: Attempt) -> None:
             env={
                 **os.environ,
                 **attempt.pod.environment,
-                "KFP_RETRY_INDEX": str(attempt.number),
+                **environment,
                 "SIGNS_MOUNTS": str(attempt.folder / MOUNTS),
                 "TMPDIR": str(temporary),
             },
@@ -187,8 +189,8 @@ def _upload(name: str, artifact: pb.RuntimeArtifact, attempt: Attempt, store: St
         return  # the launcher warns, and records the artifact all the same
     if not artifact.uri.startswith(attempt.run_root):
         raise OutputError(
-            f'failed to upload output artifact "{name}": URI {artifact.uri!r} does not have '
-            f"expected bucket prefix {attempt.run_root!r}"
+            f'failed to upload output artifact "{name}": URI "{artifact.uri}" does not have '
+            f'expected bucket prefix "{attempt.run_root}"'
         )
     # A component may leave out an output.
     with contextlib.suppress(FileNotFoundError):

@@ -383,6 +383,8 @@ REPORT = "printf '%s' '{}' > $(dirname {{$.outputs.artifacts['model'].path}})/ou
     [
         ('{"artifacts": {}, "extra": 1}', 'has no field named "extra"'),
         ('{"artifacts"', "failed to unmarshall ExecutorOutput in file"),
+        ("[]", "the file must hold an object"),
+        ('{"parameterValues": {}, "parameter_values": {}}', "duplicate field"),
         ("", "failed to unmarshall ExecutorOutput in file"),
         ('{"parameterValues": {"x": NaN}}', "NaN is no JSON"),
         (
@@ -395,7 +397,7 @@ REPORT = "printf '%s' '{}' > $(dirname {{$.outputs.artifacts['model'].path}})/ou
         ),
         (
             '{"artifacts": {"model": {"artifacts": [{"uri": "minio://other/model"}]}}}',
-            "URI 'minio://other/model' does not have expected bucket prefix",
+            'URI "minio://other/model" does not have expected bucket prefix',
         ),
     ],
 )
