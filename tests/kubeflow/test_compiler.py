@@ -14,9 +14,15 @@ from google.protobuf import json_format
 from kfp import compiler as kfp_compiler
 from kfp import components, dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.components import CsvExampleGen, StatisticsGen
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.experimental.conditionals.conditional import Cond
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types.standard_artifacts import Model
 
 from kubeflow.checks import CompileError
-from kubeflow.compiler import compile_pipeline
+from kubeflow.compiler import compile_pipeline, compile_tfx
 from kubeflow.options import ClusterOptions, StepOptions, TrainingOptions
 from kubeflow.platform import check_platform
 from pipeline.config import Data, PipelineConfig, default_config, override
@@ -247,6 +253,26 @@ def test_kfp_loads_it_as_a_component(text: str, tmp_path: Path) -> None:
     nested, platform = yaml.safe_load_all((tmp_path / "outer.yaml").read_text())
     assert "Trainer" in nested["components"]["comp-signs"]["dag"]["tasks"]
     check_platform(platform)
+
+
+def test_importers_and_conditions_of_other_pipelines() -> None:
+    old = Importer(source_uri="gs://bucket/model", artifact_type=Model).with_id("Old")
+    gen = CsvExampleGen(input_base=RuntimeParameter("csv", str))
+    with Cond(gen.outputs["examples"].future()[0].property("span") > 3):
+        statistics = StatisticsGen(examples=gen.outputs["examples"])
+    other = Pipeline("other", "gs://bucket/runs", components=[old, gen, statistics])
+    pipeline, platform = yaml.safe_load_all(compile_tfx(other, OPTIONS))
+    assert tasks(pipeline)["StatisticsGen"]["triggerPolicy"] == {
+        "condition": "(inputs.artifacts['_CsvExampleGen.examples'].artifacts[0]"
+        ".metadata['span'] > 3.0)"
+    }
+    executors = pipeline["deploymentSpec"]["executors"]
+    assert executors["Old_executor"]["importer"]["artifactUri"] == {"constant": "gs://bucket/model"}
+    assert "image" not in tasks(pipeline)["Old"]["inputs"]["parameters"]
+    # What has no default must be given to every run.
+    assert pipeline["root"]["inputDefinitions"]["parameters"]["csv"] == {"parameterType": "STRING"}
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(pods) == {"CsvExampleGen_executor", "StatisticsGen_executor"}
 
 
 def test_names_of_classes() -> None:
