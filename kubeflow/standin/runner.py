@@ -225,8 +225,8 @@ class _Runner:
                 return self._attempt(task, executor_input, execution)
             except AttemptError as err:
                 error = str(err)
-                if last := last_error(Path(execution.logs[-1])):
-                    error += f": {last}"
+                if reason := _reason(Path(execution.logs[-1])):
+                    error += f": {reason}"
                 if execution.attempts > policy.max_retry_count or time.monotonic() > deadline:
                     raise AttemptError(f"{error} (log: {execution.logs[-1]})") from err
                 execution.errors.append(error)
@@ -266,6 +266,12 @@ class _Runner:
     def _text(self, source: pb.TaskInputsSpec.InputParameterSpec) -> str:
         value = resolve_parameter("name", source, self.parameters, self.record.executions)
         return value_text(value)
+
+
+def _reason(log: Path) -> str | None:
+    """Why a step failed: what the entrypoint says last of all, or else the log's last error."""
+    lines = log.read_text(errors="replace").rstrip().rsplit("\n", 1)
+    return lines[-1] if lines[-1].startswith("signs: ") else last_error(log)
 
 
 def _plain(message: Any) -> Any:

@@ -1,0 +1,48 @@
+"""The process that `signs run --on kubeflow-local` starts: what it tells, and how it ends."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubeflow.standin import worker
+from kubeflow.standin.records import Execution
+
+SIGNS = Path(sys.executable).with_name("signs")
+
+
+def test_changed_code_is_another_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(worker.ROOT / "modules", tmp_path / "modules")
+    monkeypatch.setattr(worker, "ROOT", tmp_path)
+    before = worker.checkout_digest()
+    assert worker.checkout_digest() == before
+    assert len(before) == 64
+    with (tmp_path / "modules" / "features.py").open("a") as file:
+        file.write("# changed\n")
+    assert worker.checkout_digest() != before
+
+
+@pytest.mark.parametrize(
+    ("execution", "note"),
+    [
+        (Execution("A", "RUNNING", attempts=1), None),
+        (
+            Execution("A", "RUNNING", attempts=2, errors=["signal: SIGKILL"]),
+            "attempt 2, after: signal: SIGKILL",
+        ),
+        (Execution("A", "FAILED", attempts=2, errors=["one", "two"]), "two"),
+        (Execution("A", "COMPLETE", attempts=1), None),
+    ],
+)
+def test_what_is_said_of_a_step(execution: Execution, note: str | None) -> None:
+    assert worker._note(execution) == note
+
+
+def test_the_command_line_knows_where_to_run() -> None:
+    done = subprocess.run(
+        [SIGNS, "run", "--on", "moon"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "'moon' is not one of 'local', 'kubeflow-local'" in done.stderr
