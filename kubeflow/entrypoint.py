@@ -106,19 +106,22 @@ def _fail(message: str, code: int) -> int:
 def _end_on_sigterm() -> None:
     """Ends the process at once when the pod is told to go.
 
-    A handler in Python would wait for the operation that TensorFlow is in: minutes, at times. The
+    A handler in Python waits for the operation that TensorFlow is in: minutes, at times. But the
     number of a signal is written to the wake-up socket whatever the main thread does.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # else there is nothing to wake up for
-    signal.set_wakeup_fd(sender.fileno())
+
+    def end(*_: object) -> None:
+        os._exit(_fail("ended by SIGTERM", 128 + signal.SIGTERM))
 
     def wait(_: socket.socket = sender) -> None:  # keeps the socket open
         while number := receiver.recv(1):
             if number[0] == signal.SIGTERM:
-                os._exit(_fail("ended by SIGTERM", 128 + signal.SIGTERM))
+                end()
 
+    signal.signal(signal.SIGTERM, end)
+    signal.set_wakeup_fd(sender.fileno())
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
 
 

@@ -4,7 +4,9 @@ The forms are those of `resolveInputs`, `provisionOutputs` (backend/src/v2/drive
 (backend/src/v2/component/launcher_v2.go).
 """
 
+import contextlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,7 @@ class Launcher:
             Its output artifacts by name, as later steps get them.
         """
         assert entrypoint.main(arguments(executor, executor_input, inputs_spec)) == 0
+        self._lose_empty_folders()
         output = self.output(executor_input)
         return {
             name: self.register(
@@ -85,6 +88,12 @@ class Launcher:
             )
             for name, list_ in output["artifacts"].items()
         }
+
+    def _lose_empty_folders(self) -> None:
+        """An object store keeps files alone; the next step's mounts are filled from there."""
+        for folder, _, _ in os.walk(self.mounts, topdown=False):
+            with contextlib.suppress(OSError):  # it holds something
+                Path(folder).rmdir()
 
     def output(self, executor_input: dict[str, Any]) -> dict[str, Any]:
         return json.loads(Path(executor_input["outputs"]["outputFile"]).read_text())
