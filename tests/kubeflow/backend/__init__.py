@@ -1,0 +1,1 @@
+"""KFP's own argo compiler, driver and launcher, run without a cluster."""

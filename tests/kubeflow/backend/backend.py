@@ -1,0 +1,236 @@
+"""A cluster without Kubernetes: KFP's own compiler, driver and launcher run a pipeline's steps.
+
+pipeline.yaml -> compiler (what the API server does with it) -> Workflow -> argo.py -> driver,
+launcher -> the steps' commands, with this checkout in the place of the image.
+
+The programs are KFP's: `compiler` (main.go beside this file, or another that takes the same
+arguments), and `driver` and `launcher-v2` of the same version.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.kubeflow.backend import pod
+from tests.kubeflow.backend.argo import Argo, Outcome, new_uid, with_variables
+from tests.kubeflow.backend.cluster_service import KubernetesService, ObjectStore
+from tests.kubeflow.backend.metadata_service import MetadataService
+
+CHECKOUT = Path(__file__).parents[3]
+_EMPTY = ("/minio", "/s3", "/gcs", "/.cache", "/.local", "/.config")
+_STORE_SECRET = {"accesskey": "bWluaW8=", "secretkey": "bWluaW8xMjM="}  # base64, as in Kubernetes
+
+
+class RefusedError(Exception):
+    """KFP's API server or argo compiler does not take the pipeline; the text is theirs."""
+
+
+class Backend:
+    """Serves while it is entered.
+
+    Args:
+        programs: folder with `compiler`, `driver` and `launcher-v2`.
+        folder: an empty folder for everything that is written.
+        claims: persistent volume claim -> its folder.
+        secrets: secret -> key -> value, for the steps' environment.
+        image: what a step's container has: folder as it sees it -> folder of this machine.
+        working_directory: the image's.
+    """
+
+    def __init__(
+        self,
+        programs: Path,
+        folder: Path,
+        *,
+        claims: Mapping[str, Path] | None = None,
+        secrets: Mapping[str, Mapping[str, str]] | None = None,
+        image: Mapping[str, Path] | None = None,
+        working_directory: str = "/",
+    ) -> None:
+        self._programs, self._folder = programs, folder
+        self._claims, self._secrets = claims or {}, secrets or {}
+        self._image, self._working_directory = image or {}, working_directory
+        self.store = folder / "store"
+        self.metadata = MetadataService()
+        self._objects = ObjectStore(self.store)
+        self._kubernetes = KubernetesService(
+            folder / "account",
+            {
+                "configmaps/kfp-launcher": {"providers": json.dumps(self._providers())},
+                "secrets/mlpipeline-minio-artifact": _STORE_SECRET,
+            },
+        )
+        (folder / "account/token").write_text("token")
+        (folder / "account/namespace").write_text("kubeflow")
+        (folder / "launcher").mkdir()
+        shutil.copy(programs / "launcher-v2", folder / "launcher/launch")
+        # KFP before 2.1 starts the launcher by Argo's own program.
+        (folder / "argo").mkdir()
+        (folder / "argo/argoexec").write_text('#!/bin/sh\nshift 2; exec "$@"\n')
+        (folder / "argo/argoexec").chmod(0o755)
+        self._pods = self._runs = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Backend":
+        for service in (self.metadata, self._objects, self._kubernetes):
+            self._stack.enter_context(service)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def compile(self, pipeline: Path, parameters: Mapping[str, Any], root: str) -> dict[str, Any]:
+        """The Workflow that KFP makes of a new run of a pipeline.
+
+        Raises:
+            RefusedError: KFP does not take it.
+        """
+        self._runs += 1
+        program = self._programs / "compiler"
+        return compile_workflow(program, pipeline, parameters, root, f"run-{self._runs}")
+
+    def run(self, workflow: Mapping[str, Any], name: str) -> Outcome:
+        """Runs a Workflow; `name` is of its folder."""
+        return Argo(workflow, self._run_driver, self._run_pod, self._folder / name).run()
+
+    def _providers(self) -> dict[str, Any]:
+        default = {
+            "endpoint": f"127.0.0.1:{self._objects.port}",
+            "region": "us-east-1",
+            "disableSSL": True,
+            "credentials": {
+                "fromEnv": False,
+                "secretRef": {
+                    "secretName": "mlpipeline-minio-artifact",
+                    "accessKeyKey": "accesskey",
+                    "secretKeyKey": "secretkey",
+                },
+            },
+        }
+        return {"minio": {"default": default}}
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": "/tmp",
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(self._kubernetes.port),
+            # KFP before 2.4 has no other way to be told.
+            "METADATA_GRPC_SERVICE_SERVICE_HOST": "127.0.0.1",
+            "METADATA_GRPC_SERVICE_SERVICE_PORT": str(self.metadata.port),
+            "METADATA_GRPC_SERVICE_HOST": "127.0.0.1",
+            "METADATA_GRPC_SERVICE_PORT": str(self.metadata.port),
+            "ML_PIPELINE_SERVICE_HOST": "127.0.0.1",
+            "ML_PIPELINE_SERVICE_PORT_GRPC": str(self.metadata.port),
+            "MINIO_SERVICE_SERVICE_HOST": "127.0.0.1",
+            "MINIO_SERVICE_SERVICE_PORT": str(self._objects.port),
+        }
+
+    def _here(self, arguments: list[str]) -> list[str]:
+        """The driver's arguments with our services' addresses; it hands them to the launcher."""
+        addresses = {
+            "--mlmd_server_address": "127.0.0.1",
+            "--mlmd_server_port": str(self.metadata.port),
+            "--ml_pipeline_server_address": "127.0.0.1",
+            "--ml_pipeline_server_port": str(self.metadata.port),
+        }
+        return [
+            addresses.get(before, word)
+            for before, word in zip(["", *arguments], arguments, strict=False)
+        ]
+
+    def _start(
+        self, command: list[str], environment: dict[str, str], mounts: dict[str, Path], log: Path,
+        working_directory: str,
+    ) -> int:  # fmt: skip
+        self._pods += 1
+        return pod.run(
+            command,
+            mounts={
+                "/run/secrets/kubernetes.io/serviceaccount": self._folder / "account",
+                "/run/argo": self._folder / "argo",
+                **mounts,
+            },
+            environment=environment,
+            folder=working_directory,
+            scratch=self._folder / f"pods/{self._pods}/root",
+            log=log,
+        )
+
+    def _run_driver(self, arguments: list[str], log: Path) -> int:
+        command = [str(self._programs / "driver"), *self._here(arguments)]
+        return self._start(command, self._environment(), {}, log, "/")
+
+    def _run_pod(self, patch: dict[str, Any], index: int, log: Path) -> int:
+        container = patch["containers"][0]
+        environment = self._environment()
+        fields = {"metadata.name": f"pod-{self._pods}", "metadata.uid": new_uid()}
+        for each in container["env"]:
+            source = each.get("valueFrom", {})
+            if "fieldRef" in source:
+                environment[each["name"]] = fields[source["fieldRef"]["fieldPath"]]
+            elif "secretKeyRef" in source:
+                reference = source["secretKeyRef"]
+                try:
+                    value = self._secrets[reference["name"]][reference["key"]]
+                except KeyError:
+                    if reference.get("optional"):
+                        continue
+                    log.write_text(f"CreateContainerConfigError: secret {reference['name']!r}\n")
+                    return 128
+                environment[each["name"]] = value
+            else:
+                environment[each["name"]] = each.get("value", "")
+        scratch = self._folder / f"pods/{self._pods + 1}"
+        mounts = {"/kfp-launcher": self._folder / "launcher", **self._image}
+        volumes = {each["name"]: each for each in patch.get("volumes", [])}
+        for target in _EMPTY:
+            mounts[target] = scratch / f"empty{target}"
+        for each in container.get("volumeMounts", []):
+            claim = volumes[each["name"]].get("persistentVolumeClaim")
+            source = (
+                self._claims[claim["claimName"]] if claim else scratch / f"empty/{each['name']}"
+            )
+            mounts[each["mountPath"]] = source
+        for source in mounts.values():
+            source.mkdir(parents=True, exist_ok=True)
+        command = [*container["command"], *container["args"]]
+        return self._start(
+            with_variables(command, environment), environment, mounts, log, self._working_directory
+        )
+
+
+def compile_workflow(
+    compiler: Path, pipeline: Path, parameters: Mapping[str, Any], root: str, run_id: str = "run-1"
+) -> dict[str, Any]:
+    """The Workflow that KFP's API server and argo compiler make of a pipeline.
+
+    Args:
+        compiler: the program.
+        pipeline: the compiled pipeline, one or two YAML documents.
+        parameters: of the run.
+        root: the pipeline root of the run.
+        run_id: the run's.
+
+    Raises:
+        RefusedError: they do not take it.
+    """
+    result = subprocess.run(
+        [compiler, pipeline, json.dumps(dict(parameters)), root, run_id],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    if result.returncode:
+        raise RefusedError(result.stderr.strip())
+    workflow: dict[str, Any] = json.loads(result.stdout)
+    return workflow

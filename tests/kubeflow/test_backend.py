@@ -1,0 +1,183 @@
+"""KFP's own backend and the stand-in: the same pipelines, the same things handed over.
+
+What KFP's newest driver and launcher hand over is recorded in backend/observed.json, and the
+stand-in is held against it. Where Go is, an older KFP is built and asked itself: the newest that
+Go's module proxy has with a checksum.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubeflow.compiler import compile_pipeline
+from kubeflow.options import ClusterOptions
+from kubeflow.standin import runner
+from kubeflow.standin.pod import Cluster
+from modules import features
+from pipeline.config import Data, PipelineConfig
+from pipeline.environment import Workspace
+from tests.kubeflow.backend import observe, pod
+from tests.kubeflow.backend.backend import Backend, RefusedError, compile_workflow
+
+OBSERVED = json.loads(observe.OBSERVED.read_text())
+EXAMPLE = observe.FOLDER / "example.yaml"
+WRITE = observe.FOLDER / "write.yaml"
+KFP = "github.com/kubeflow/pipelines/backend/src/v2/cmd"
+IMAGE = "ghcr.io/signs/pipeline@sha256:" + "0" * 64
+STATES = {"COMPLETE": "Succeeded", "CACHED": "Cached", "CANCELED": "Skipped"}
+
+
+class Standin:
+    """The stand-in, given what the real backend was given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.volume = folder / "volume"
+        self.volume.mkdir()
+        self._workspace = Workspace(folder / "workspace")
+        self.store = folder / "workspace/kubeflow/store/minio"
+        self._cluster = Cluster(
+            claims={"signs-workspace": self.volume},
+            secrets=folder / "secrets",
+            known_secrets=observe.SECRETS,
+        )
+        # Its steps see this folder where a container sees `/`.
+        self._mounts = re.compile(rf"{re.escape(str(folder))}/workspace/kubeflow/pods/[^/]+/mounts")
+
+    def run(self, pipeline: Path, number: int, **parameters: Any) -> dict[str, Any]:
+        record = runner.run(
+            pipeline, self._workspace, parameters, run_id=f"run-{number}", cluster=self._cluster,
+            backoff_scale=0,
+        )  # fmt: skip
+        return record.executions
+
+    def seen(self) -> Any:
+        return json.loads(self._mounts.sub("", json.dumps(observe.seen(self.volume))))
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Standin:
+    return Standin(tmp_path)
+
+
+def test_steps_are_handed_what_kfp_hands_them(standin: Standin) -> None:
+    for number, run in enumerate(OBSERVED["example"]["runs"]):
+        executions = standin.run(EXAMPLE, number)
+        assert {name: STATES[each.state] for name, each in executions.items()} == run["steps"]
+        assert standin.seen() == run["seen"]
+    assert observe.stored(standin.store) == OBSERVED["example"]["store"]
+
+
+def test_what_steps_hand_back_is_taken_or_refused_as_kfp_does(standin: Standin) -> None:
+    for number, (name, text) in enumerate(observe.WRITTEN.items()):
+        end = OBSERVED["written"][name]
+        execution = standin.run(WRITE, number, written=text)["Write"]
+        assert (execution.state == "COMPLETE") == (end == "accepted"), (name, execution.errors)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """KFP's compiler, driver and launcher, built from Go's module proxy."""
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if go is None:
+        pytest.skip("Go is not installed: KFP's backend cannot be built")
+    folder = tmp_path_factory.mktemp("kfp")
+    built = subprocess.run(
+        ["nice", go, "build", "-p", "1", "-o", folder, ".", f"{KFP}/driver", f"{KFP}/launcher-v2"],
+        cwd=observe.FOLDER / "compiler", env={**os.environ, "GOTOOLCHAIN": "local"},
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    if re.search(r"dial tcp|no such host|Forbidden|Not Found|go.mod requires go", built.stderr):
+        pytest.skip(f"KFP's modules cannot be had: {built.stderr.strip().splitlines()[-1]}")
+    assert built.returncode == 0, built.stderr
+    (folder / "backend").rename(folder / "compiler")
+    return folder
+
+
+@pytest.fixture
+def backend(programs: Path, tmp_path: Path) -> Iterator[Backend]:
+    if not pod.can_run(tmp_path / "probe"):
+        pytest.skip("this machine gives no mount namespaces (unshare)")
+    checkout = observe.FOLDER.parents[2]
+    with Backend(
+        programs,
+        tmp_path / "backend",
+        claims={"signs-workspace": tmp_path / "volume"},
+        secrets={"mlpipeline-minio-artifact": {"accesskey": "a", "secretkey": "b"}},
+        image={"/app": checkout},
+        working_directory="/app",
+    ) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def signs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = Data("signs", None, ("zero", "one"), dict.fromkeys(features.SPLITS, 4))
+    path = tmp_path_factory.mktemp("signs") / "pipeline.yaml"
+    path.write_text(compile_pipeline(PipelineConfig(data), ClusterOptions(image=IMAGE)))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_kfp_takes_the_signs_pipeline(programs: Path, signs: Path) -> None:
+    workflow = compile_workflow(programs / "compiler", signs, {"train_steps": 3}, observe.ROOT)
+    (root,) = (each for each in workflow["spec"]["templates"] if each["name"] == "root")
+    tasks = {task["name"]: task.get("depends", "") for task in root["dag"]["tasks"]}
+    assert tasks["Pusher-driver"] == (
+        "Evaluator.Succeeded && ServingCheck.Succeeded && Trainer.Succeeded"
+    )
+    spec = next(yaml.safe_load_all(signs.read_text()))
+    assert set(tasks) == {
+        f"{name}{suffix}" for name in spec["root"]["dag"]["tasks"] for suffix in ("", "-driver")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("schemaVersion: 2.1.0", "schemaVersion: 2.0.0", "KFP only supports schema version 2.1.0"),
+        ("maxRetryCount", "maxRetries", "no pipeline spec is provided"),
+        ("    container:\n", "    resolver:\n", "not implemented"),
+    ],
+)
+def test_kfp_refuses(
+    programs: Path, signs: Path, tmp_path: Path, old: str, new: str, error: str
+) -> None:
+    changed = tmp_path / "pipeline.yaml"
+    changed.write_text(signs.read_text().replace(old, new))
+    with pytest.raises(RefusedError, match=error):
+        compile_workflow(programs / "compiler", changed, {}, observe.ROOT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_an_older_launcher_takes_and_refuses_the_same(backend: Backend) -> None:
+    ends = observe.observe_written(backend)
+    accepted = {name for name, end in ends.items() if end == "accepted"}
+    assert accepted == {name for name, end in OBSERVED["written"].items() if end == "accepted"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_launcher_runs_a_step_of_the_signs_pipeline(
+    backend: Backend, signs: Path, tmp_path: Path
+) -> None:
+    documents = list(yaml.safe_load_all(signs.read_text()))
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    documents[0]["root"]["dag"]["tasks"] = {"CuratedSchema": tasks["CuratedSchema"]}
+    step = tmp_path / "step.yaml"
+    step.write_text(yaml.safe_dump_all(documents))
+    (attempt,) = backend.run(backend.compile(step, {}, observe.ROOT), "step").of("CuratedSchema")
+    assert attempt.status == 0, attempt.log.read_text()
+    (schema,) = backend.store.rglob("schema.pbtxt")
+    assert "image_domain" in schema.read_text()
