@@ -71,6 +71,7 @@ class FakeApiServer:
     violations: list[str] = field(default_factory=list)
     uploads: list[bytes] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
+    is_down: bool = False
 
     def __enter__(self) -> "FakeApiServer":
         handler = type("Handler", (_Handler,), {"fake": self})
@@ -80,6 +81,7 @@ class FakeApiServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.is_down = True
         self._server.shutdown()
         self._server.server_close()
 
@@ -127,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(data)))
+        if self.fake.is_down:
+            self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(data)
 
