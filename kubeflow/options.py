@@ -7,15 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from kubernetes.utils.quantity import parse_quantity
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Strict, TypeAdapter, ValidationError
 
 from modules.errors import UserError
 
 _STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+_Whole = Annotated[int, Strict()]  # YAML's `yes` is no number
 _DAY_S = 24 * 60 * 60
 _MINIO_SECRET = (
     "mlpipeline-minio-artifact"  # KFP's installation makes it, in every user's namespace
@@ -70,7 +71,7 @@ class StepOptions:
     cpu_limit: str = "4"
     memory_request: str = "2Gi"
     memory_limit: str = "6Gi"
-    gpu: int = 0
+    gpu: _Whole = 0
     gpu_type: str = "nvidia.com/gpu"  # the resource that the nodes' device plugin counts
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
@@ -124,11 +125,11 @@ class ClusterOptions:
     mount: str = "/workspace"
     steps: StepOptions = field(default_factory=StepOptions)  # all but those that train
     training: TrainingOptions = field(default_factory=TrainingOptions)  # Trainer and Tuner
-    retries: int = 3  # of each step; the waits before them are 30, 60, 120 s by these defaults
-    backoff_s: int = 30
-    backoff_factor: int = 2  # Argo takes whole numbers only
+    retries: _Whole = 3  # of each step; the waits before them are 30, 60, 120 s by these defaults
+    backoff_s: _Whole = 30
+    backoff_factor: _Whole = 2  # Argo takes whole numbers only
     # From the first start of a step: Argo neither retries after it nor lets the step run on.
-    retry_within_s: int = 7 * _DAY_S
+    retry_within_s: _Whole = 7 * _DAY_S
     # Secret with the object store's keys; None: KFP's own for minio://, none for others; "": none.
     secret: str | None = None
     secret_env: Mapping[str, str] = field(  # environment variable: key in the secret
@@ -138,8 +139,8 @@ class ClusterOptions:
         }
     )
     image_pull_secrets: tuple[str, ...] = ()
-    run_as_user: int | None = None  # None: the image's user
-    run_as_group: int | None = None
+    run_as_user: _Whole | None = None  # None: the image's user
+    run_as_group: _Whole | None = None
 
     def __post_init__(self) -> None:
         check_image(self.image, allow_tag=self.allow_tag)

@@ -6,7 +6,7 @@ source -> data.convert -> span -> PipelineConfig -> kubeflow.compiler -> pipelin
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,9 +77,9 @@ def compile_source(
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise PackageError(f"--output must be a file in a folder that exists. Received: {output}")
     # TFX takes its time to be imported: after what can be told without it.
-    from kubeflow.checks import check_name
-    from kubeflow.compiler import compile_pipeline, environment
-
+    with _quiet():
+        from kubeflow.checks import check_name
+        from kubeflow.compiler import compile_pipeline, environment
     if name is not None:
         check_name(name)
     with showing(console) as progress:
@@ -120,6 +120,19 @@ def write_package(text: str, output: Path) -> None:
             with contextlib.suppress(OSError):
                 aside.unlink()
         raise PackageError(f"{output} cannot be written: {err.strerror}") from err
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Swallows what TensorFlow prints while it is loaded; no variable of its stops all of that."""
+    stderr = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _data(ingested: Ingested, pin_span: bool) -> Data:
