@@ -83,7 +83,7 @@ def _pod(step: StepOptions, options: ClusterOptions) -> pb.KubernetesExecutorCon
             run_as_group=options.run_as_group,
         ),
     )
-    if step.gpu:
+    if step.gpu and step.gpu_type not in [one.key for one in step.tolerations]:
         # Clusters keep other pods off their GPUs by this taint, named as the resource.
         config.tolerations.add(key=step.gpu_type, operator="Exists", effect="NoSchedule")
     if step.node_selector:

@@ -102,6 +102,17 @@ def test_training_on_gpus_word_for_word() -> None:
     }
 
 
+def test_own_toleration_of_the_gpu_taint_is_the_only_one() -> None:
+    mine = Toleration("nvidia.com/gpu", "Exists", effect="NoExecute")
+    step = TrainingOptions(gpu=1, tolerations=(mine,))
+    spec = platform_spec([("A_executor", step)], ClusterOptions(image=IMAGE))
+    document = json_format.MessageToDict(spec)
+    executors = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors["A_executor"]["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoExecute"}
+    ]
+
+
 def test_plain_step_has_the_volume_and_no_more() -> None:
     options = ClusterOptions(image=IMAGE, pipeline_root="gs://bucket/runs")
     document = json_format.MessageToDict(platform_spec([("A_executor", StepOptions())], options))
