@@ -35,6 +35,7 @@ from kubeflow.standin.records import Artifact
 from kubeflow.standin.store import Store, StoreError
 
 _PYTHONS = ("python", "python3")
+_TICK_S = 1.0
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 
@@ -53,6 +54,7 @@ class Attempt:
     run_root: str  # the run's folder in the object store: outputs must lie below it
     working_directory: Path
     started: Callable[[int], None] = lambda pid: None  # called with the command's process id
+    running: Callable[[], None] = lambda: None  # called once a second while it runs
 
 
 @dataclass
@@ -168,13 +170,20 @@ def _run(command: list[str], environment: dict[str, str], attempt: Attempt) -> N
         )
         try:
             attempt.started(process.pid)
-            code = process.wait()
+            while (code := _wait(process)) is None:
+                attempt.running()
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if code:
         raise AttemptError(_death(code))
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(_TICK_S)
+    return None
 
 
 def _die_with_parent() -> None:

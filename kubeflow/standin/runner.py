@@ -55,6 +55,7 @@ class Listener:
     on_plan: Callable[[Plan], None] = lambda plan: None
     on_change: Callable[[str, Execution], None] = lambda task, execution: None
     on_process: Callable[[str, int], None] = lambda task, pid: None  # a command has started
+    on_running: Callable[[str, Path], None] = lambda task, log: None  # once a second, with its log
 
 
 def standin_cluster(workspace: Workspace) -> Cluster:
@@ -257,6 +258,7 @@ class _Runner:
             self.record.pipeline_root,
             working_directory=ROOT,
             started=lambda pid: self.listener.on_process(task.name, pid),
+            running=lambda: self.listener.on_running(task.name, log),
         )
         try:
             return launch(task, executor_input, attempt, self.store)

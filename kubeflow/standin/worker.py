@@ -6,6 +6,7 @@ It ends what it has started when it is told to end, and dies with nothing left r
 """
 
 import hashlib
+import re
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from kubeflow.standin.plan import Plan
 from kubeflow.standin.records import Execution
 from pipeline.checkout import ROOT
 from pipeline.environment import Workspace
-from pipeline.events import ComponentState, EventWriter, RunStarted, State
+from pipeline.events import ComponentState, EventWriter, RunStarted, State, Training
 from pipeline.worker import Job, phase, work
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ _STATES: dict[str, State] = {
 }
 # A second where a cluster waits half a minute: nothing here needs time to recover.
 _BACKOFF_SCALE = 1 / 30
+_TAIL_BYTES = 4096
+_PROGRESS = re.compile(
+    r"epoch (\d+)/(\d+) step (\d+)/(\d+) loss (\d+\.\d+) accuracy (\d+\.\d+)$", re.MULTILINE
+)
 _CODE = ("components", "data", "kubeflow", "modules", "pipeline", "serving")
 
 
@@ -79,17 +84,35 @@ def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str
         for log in execution.logs[-1:]:
             print(f"{task}: {execution.state}, log {log}", flush=True)
 
+    def running(task: str, log: Path) -> None:
+        if training := last_training(log):
+            events.write(training)
+
     record = run(
         pipeline_yaml,
         workspace,
         run_id=job.run_id,
         backoff_scale=_BACKOFF_SCALE,
-        listener=Listener(on_plan=planned, on_change=changed),
+        listener=Listener(on_plan=planned, on_change=changed, on_running=running),
     )
     for name, execution in record.executions.items():
         if execution.state == "FAILED":
             raise StepFailedError(f"{name} failed: {execution.errors[-1]}")
     return outcomes_of(record, workspace)
+
+
+def last_training(log: Path) -> Training | None:
+    """How far a training is, from the last line of its log that says so.
+
+    The line is that of `modules.training_progress`; none is there where the step trains nothing.
+    """
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        told = list(_PROGRESS.finditer(file.read().decode(errors="replace")))
+    if not told:
+        return None
+    epoch, epochs, step, steps, loss, accuracy = told[-1].groups()
+    return Training(int(epoch), int(epochs), int(step), int(steps), float(loss), float(accuracy))
 
 
 def checkout_digest() -> str:

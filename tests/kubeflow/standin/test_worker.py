@@ -40,6 +40,22 @@ def test_what_is_said_of_a_step(execution: Execution, note: str | None) -> None:
     assert worker._note(execution) == note
 
 
+def test_a_training_is_followed_by_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("importing\n")
+    assert worker.last_training(log) is None
+    log.write_text(
+        "x"
+        * 5000
+        + "epoch 1/6 step 9/10 loss 2.1000 accuracy 0.2500\nepoch 2/6 step 1/10 loss 1.2500 "
+        "accuracy 0.5000\nepoch 2/6 step 2/10 loss 1.1"
+    )
+    training = worker.last_training(log)
+    assert training is not None
+    assert (training.epoch, training.epochs, training.step, training.steps) == (2, 6, 1, 10)
+    assert (training.loss, training.accuracy) == (1.25, 0.5)
+
+
 def test_the_command_line_knows_where_to_run() -> None:
     done = subprocess.run(
         [SIGNS, "run", "--on", "moon"], capture_output=True, text=True, check=False
