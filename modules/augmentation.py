@@ -9,10 +9,16 @@ import math
 import tensorflow as tf
 
 from modules.recipe import Augmentation
+from modules.workers import ALONE, Workers
 
 
 def augment(
-    images: tf.Tensor, config: Augmentation, *, size: tf.Tensor, seed: tf.Tensor
+    images: tf.Tensor,
+    config: Augmentation,
+    *,
+    size: tf.Tensor,
+    seed: tf.Tensor,
+    workers: Workers = ALONE,
 ) -> tf.Tensor:
     """Rotates, zooms, shifts, mirrors, resizes and relights a batch.
 
@@ -24,16 +30,19 @@ def augment(
         config: the ranges.
         size: int32 scalar, pixels a side of the result.
         seed: int32 [2].
+        workers: who else has a part of the batch, as large as this one. An image is changed in the
+            same way whoever has it.
 
     Returns:
         float32 [batch, size, size, 3] in [0, 1].
     """
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
-    images = _affine(images, config, size, seeds[0], seeds[1])
+    images = _affine(images, config, size, seeds[0], seeds[1], workers)
     count = tf.shape(images)[0]
 
     def factors(spread: float, seed: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_uniform([count, 1, 1, 1], seed, 1 - spread, 1 + spread)
+        drawn = _uniform([1, count], seed, 1 - spread, 1 + spread, workers)
+        return tf.reshape(drawn, [count, 1, 1, 1])
 
     mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
     images = mean + (images - mean) * factors(config.contrast, seeds[2])
@@ -47,16 +56,17 @@ def _affine(
     size: tf.Tensor,
     pose_seed: tf.Tensor,
     mirror_seed: tf.Tensor,
+    workers: Workers,
 ) -> tf.Tensor:
     count = tf.shape(images)[0]
     side = tf.cast(tf.shape(images)[1], tf.float32)
-    pose = tf.random.stateless_uniform([4, count], pose_seed, -1.0, 1.0)
+    pose = _uniform([4, count], pose_seed, -1.0, 1.0, workers)
     angle = pose[0] * (config.rotation_degrees * math.pi / 180)
     zoom = 1 + pose[1] * config.scale
     shift_x, shift_y = pose[2] * config.shift * side, pose[3] * config.shift * side
     mirror = tf.ones([count])
     if config.mirror:
-        coin = tf.random.stateless_uniform([count], mirror_seed)
+        coin = _uniform([1, count], mirror_seed, 0.0, 1.0, workers)[0]
         mirror = tf.where(coin < 0.5, -1.0, 1.0)
 
     # The transform maps a point of the result to a point of the image, both measured from their
@@ -77,3 +87,10 @@ def _affine(
         interpolation="BILINEAR",
         fill_mode="REFLECT",
     )
+
+
+def _uniform(shape: list, seed: tf.Tensor, low: float, high: float, workers: Workers) -> tf.Tensor:
+    """Random numbers in [low, high), float32 [numbers, images], of what all workers' images get."""
+    numbers, count = shape
+    drawn = tf.random.stateless_uniform([numbers, count * workers.count], seed, low, high)
+    return drawn[:, workers.index * count : (workers.index + 1) * count]

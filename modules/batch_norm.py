@@ -12,14 +12,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras's layer (Ioffe and Szegedy 2015), its training in TensorFlow's fused kernel.
 
     Maps float32, bfloat16 or float16 [batch, height, width, channels] to the same. Weights, their
-    names, and what is computed are those of Keras's own layer.
+    names, and what is computed are those of Keras's own layer. With `synchronized` the statistics
+    are those of all replicas' images, which only Keras's own computation gathers.
     """
 
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Normalizes by the batch's own mean and variance in training, else by the moving ones."""
-        if not training or not self.trainable:
+        if not training or not self.trainable or self.synchronized:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True

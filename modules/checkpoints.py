@@ -8,6 +8,7 @@ at an epoch's start ends with the weights of one that was never stopped.
 
 import json
 import logging
+import tempfile
 from collections.abc import Mapping
 
 import keras
@@ -22,15 +23,17 @@ _KEPT = 2  # a checkpoint that turns out to be damaged has one before it
 class Checkpoints:
     """The checkpoints of one training, in a folder of their own."""
 
-    def __init__(self, directory: str, model: keras.Model) -> None:
+    def __init__(self, directory: str, model: keras.Model, *, is_chief: bool = True) -> None:
         """Constructs, and reads nothing.
 
         Args:
             directory: where they are: a folder, or an address that tf.io.gfile takes.
             model: compiled, its optimizer built.
+            is_chief: whether this process writes them, of several workers that share the folder.
         """
         self._directory = directory
         self._model = model
+        self._is_chief = is_chief
         self._metrics = _Json()
         self._checkpoint = tf.train.Checkpoint(
             model=model, optimizer=model.optimizer, metrics=self._metrics
@@ -71,12 +74,18 @@ class Checkpoints:
     def save(self, epoch: int, by_epoch: Mapping[str, list[float]]) -> None:
         """Keeps the state after an epoch; a kill meanwhile leaves the checkpoint before it.
 
+        All workers must call it: what is read of the metrics is summed over them.
+
         Args:
             epoch: number of epochs that have ended.
             by_epoch: values of each metric by epoch.
         """
         self._metrics.value = dict(by_epoch)
-        self._manager.save(checkpoint_number=epoch)
+        if self._is_chief:
+            self._manager.save(checkpoint_number=epoch)
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                self._checkpoint.write(f"{scratch}/epoch")
 
 
 class _Json(tf.train.experimental.PythonState):

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from modules.errors import UserError
 from modules.gpu_diagnosis import hidden_gpu
+from modules.workers import ALONE, Workers
 
 if TYPE_CHECKING:
     import keras
@@ -80,8 +81,9 @@ class Devices:
     strategy: "tf.distribute.Strategy"
     precision: str  # a Keras dtype policy
     xla: bool  # for `compile(jit_compile=...)`: left to itself, Keras switches XLA on on a GPU
-    names: tuple[str, ...]  # one per replica
+    names: tuple[str, ...]  # one per replica of this worker
     reason: str = ""  # why it is the CPU, or not all GPUs
+    workers: Workers = ALONE
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -94,6 +96,21 @@ class Devices:
         """
         with _policy(self.precision), self.strategy.scope():
             yield
+
+    def distribute(
+        self, batches: "tf.data.Dataset"
+    ) -> "tf.data.Dataset | tf.distribute.DistributedDataset":
+        """The same batches as `fit` wants them: as they are, but for several workers.
+
+        Args:
+            batches: this worker's part of each batch, of a static size that its replicas share.
+        """
+        if self.workers.count == 1:
+            return batches
+        replicas = self.strategy.num_replicas_in_sync // self.workers.count
+        [size, *_] = batches.element_spec[0].shape
+        each = batches.rebatch(size // replicas)
+        return self.strategy.distribute_datasets_from_function(lambda context: each)
 
     def split_evenly(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
         """The same elements in batches that the replicas share without a remainder.
@@ -108,15 +125,25 @@ class Devices:
             `batches` itself for one replica; else batches of multiples of the number of replicas,
             without the last few elements, fewer than there are replicas, that are left over.
         """
+        import tensorflow as tf
+
         replicas = self.strategy.num_replicas_in_sync
         if replicas == 1:
             return batches
         whole = batches.unbatch().batch(replicas, drop_remainder=True).unbatch()
-        return whole.batch(replicas * _SHARE)
+        options = tf.data.Options()
+        # By itself it would give each worker files of its own, of which there may be one.
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        return whole.batch(replicas * _SHARE).with_options(options)
 
     def describe(self) -> str:
         """One line for people: where a training runs, how, and why not on more GPUs."""
-        line = f"training on {self._device}, {self.precision}, XLA {_on_or_off(self.xla)}"
+        where = self._device
+        if self.workers.count > 1:
+            where = f"{self.workers.count} workers of {where} each under {self._strategy}"
+        line = f"training on {where}, {self.precision}, XLA {_on_or_off(self.xla)}"
         return f"{line}: {self.reason}" if self.reason else line
 
     def properties(self) -> dict[str, str | int]:
@@ -126,7 +153,18 @@ class Devices:
             "precision": self.precision,
             "xla": _on_or_off(self.xla),
             "replicas": self.strategy.num_replicas_in_sync,
+            "workers": self.workers.count,
+            "strategy": self._strategy,
         }
+
+    @property
+    def _strategy(self) -> str:
+        import tensorflow as tf
+
+        # Its class has another name.
+        if isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return "MultiWorkerMirroredStrategy"
+        return type(self.strategy).__name__.strip("_")
 
     @property
     def _device(self) -> str:
@@ -134,7 +172,13 @@ class Devices:
         return " + ".join(f"{n} x {name}" if n > 1 else name for name, n in counts.items())
 
 
-def choose(options: DeviceOptions, *, steps: int, batch_size: int | None = None) -> Devices:
+def choose(
+    options: DeviceOptions,
+    *,
+    steps: int,
+    batch_size: int | None = None,
+    workers: Workers = ALONE,
+) -> Devices:
     """Chooses the devices, and logs the choice as one line.
 
     To be called before TensorFlow does anything else in the process: a GPU that it has started
@@ -143,17 +187,20 @@ def choose(options: DeviceOptions, *, steps: int, batch_size: int | None = None)
     Args:
         options: what is asked for.
         steps: training steps of the whole training, by which XLA pays or does not.
-        batch_size: images in each step, over all GPUs, which must share them evenly; None if the
-            caller sees to that.
+        batch_size: images in each step, over all GPUs of this worker, which must share them
+            evenly; None if the caller sees to that.
+        workers: who trains. Of several, all must call this: it waits for them. All must have the
+            same devices.
 
     Returns:
         The CPU under the default strategy; one GPU, under the default strategy as well; or
         several GPUs under a `MirroredStrategy`, which splits each batch among them. All GPUs are
-        taken if there is nothing else asked for, or as many as share a batch evenly.
+        taken if there is nothing else asked for, or as many as share a batch evenly. Of several
+        workers, each has its own in a `MultiWorkerMirroredStrategy`.
 
     Raises:
         DeviceError: there are fewer GPUs than asked for, they do not share a batch evenly, or XLA
-            or mixed_float16 is asked for on several.
+            or mixed_float16 is asked for on several GPUs or workers.
     """
     import tensorflow as tf
 
@@ -181,28 +228,37 @@ def choose(options: DeviceOptions, *, steps: int, batch_size: int | None = None)
             )
         count = max(number for number in range(1, count) if batch_size % number == 0)
         reason = f"a batch of {batch_size} does not split evenly over all {len(found)} GPUs"
-    if count > 1 and options.xla is True:
+    several, remedy = "", ""
+    if workers.count > 1:
+        several = f"{workers.count} workers"
+    elif count > 1:
+        several, remedy = f"{count} GPUs", "; or set devices.gpus=1"
+    if several and options.xla is True:
         # Keras hands XLA the step of all replicas as one function, and XLA compiles for one device.
         raise DeviceError(
-            "devices.xla must be auto or false on several GPUs, since XLA compiles a training step "
-            f"for one; or set devices.gpus=1. Received: true, with {count} GPUs"
+            "devices.xla must be auto or false on several GPUs or workers, since XLA compiles a "
+            f"training step for one{remedy}. Received: true, with {several}"
         )
-
-    if count > 1 and options.precision == "mixed_float16":
+    if several and options.precision == "mixed_float16":
         raise DeviceError(
-            "devices.precision must not be mixed_float16 on several GPUs, since Keras scales the "
-            f"loss of each apart; or set devices.gpus=1. Received: mixed_float16, with {count} GPUs"
+            "devices.precision must not be mixed_float16 on several GPUs or workers, since Keras "
+            f"scales the loss of each apart{remedy}. Received: mixed_float16, with {several}"
         )
 
     used = found[:count]
     _take(used)
     details = [tf.config.experimental.get_device_details(gpu) for gpu in used]
     devices = Devices(
-        strategy=_strategy(count),
-        precision=_precision(options, [each.get("compute_capability") for each in details]),
-        xla=count == 1 and steps >= XLA_MIN_STEPS if options.xla == "auto" else options.xla,
+        strategy=_strategy(count, workers),
+        precision=_precision(
+            options, [each.get("compute_capability") for each in details] * workers.count
+        ),
+        xla=count == 1 and not several and steps >= XLA_MIN_STEPS
+        if options.xla == "auto"
+        else options.xla,
         names=tuple(each.get("device_name", "GPU") for each in details) or (CPU,),
         reason=reason,
+        workers=workers,
     )
     LOGGER.log(logging.WARNING if hidden else logging.INFO, "%s", devices.describe())
     return devices
@@ -224,7 +280,10 @@ def float32_copy(network: "keras.Model") -> "keras.Model":
         kind = type(layer)
         if isinstance(layer, keras.layers.BatchNormalization):
             kind = keras.layers.BatchNormalization  # whoever loads it need not have ours
-        return kind.from_config({**layer.get_config(), "dtype": "float32"})
+        config = {**layer.get_config(), "dtype": "float32"}
+        if "synchronized" in config:
+            config["synchronized"] = False  # it was, of several workers
+        return kind.from_config(config)
 
     with _policy("float32"):
         copy = keras.models.clone_model(network, clone_function=in_float32)
@@ -244,9 +303,13 @@ def _take(gpus: Sequence["tf.config.PhysicalDevice"]) -> None:
         LOGGER.info("TensorFlow runs in this process already: its GPUs keep the memory they took")
 
 
-def _strategy(gpus: int) -> "tf.distribute.Strategy":
+def _strategy(gpus: int, workers: Workers) -> "tf.distribute.Strategy":
     import tensorflow as tf
 
+    if workers.count > 1:
+        from modules.multi_worker import connect
+
+        return connect(workers)
     if gpus > 1:
         return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in range(gpus)])
     if gpus == 0 and tf.config.get_visible_devices("GPU"):

@@ -16,13 +16,15 @@ import tensorflow_transform as tft
 
 from modules import features
 from modules.devices import DeviceOptions, choose, float32_copy
+from modules.multi_worker import check_agreement
 from modules.recipe import Recipe
 from modules.signatures import ServedModel, export
 from modules.training import build_network, train
 from modules.training_errors import TrainingError
-from modules.training_input import read_prepared, steps_per_epoch, training_batches
+from modules.training_input import read_prepared, share_of_batch, steps_per_epoch, training_batches
 from modules.training_log import log_confusion
 from modules.warm_start import start_from
+from modules.workers import Workers
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -40,6 +42,9 @@ _CONFUSION_IMAGES = 2000  # at most so many are predicted for the picture
 def run_fn(fn_args: "FnArgs") -> None:
     """Trains a network by the recipe and exports it.
 
+    Of several workers (see modules.workers) each calls it, and the chief alone writes what is
+    asked for. The others may be given the same folders.
+
     Args:
         fn_args: TFX's. Read are `train_files`, `eval_files`, `num_examples`,
             `transform_graph_path`, `serving_model_dir`, `model_run_dir`, `base_model` (None: the
@@ -50,9 +55,10 @@ def run_fn(fn_args: "FnArgs") -> None:
             (optional).
 
     Raises:
-        TrainingError: there are no images, the loss is not a number, or the memory does not
-            suffice.
-        UserError: what is asked for cannot be had: devices, hyperparameters, weights to start from.
+        TrainingError: there are no images, the loss is not a number, the memory does not suffice,
+            or another worker is lost.
+        UserError: what is asked for cannot be had: devices, hyperparameters, weights to start from,
+            workers.
     """
     config = fn_args.custom_config
     recipe = Recipe.from_dict(config["recipe"])
@@ -62,14 +68,19 @@ def run_fn(fn_args: "FnArgs") -> None:
     count = sum(fn_args.num_examples[split] for split in recipe.splits)
     if count == 0:
         raise TrainingError(f"there are no images in {' and '.join(recipe.splits)} to train on")
-    steps = steps_per_epoch(count, recipe)
+    workers = Workers.from_environment()
+    steps = steps_per_epoch(count, recipe, workers)
     recipe = recipe.within(config.get("max_steps", 0), steps)
     # First of all: what TensorFlow has begun to use keeps the memory it took.
     devices = choose(
         DeviceOptions.from_dict(config.get("devices", {})),
         steps=recipe.epochs * steps,
-        batch_size=min(recipe.batch_size, count),
+        batch_size=share_of_batch(count, recipe, workers),
+        workers=workers,
     )
+    name = _training_name(recipe, config, fn_args.train_files, fn_args.base_model, workers)
+    if workers.count > 1:
+        check_agreement(devices.strategy, "training", f"{name}, {devices.describe()}")
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     transform = transform_output.transform_features_layer()
@@ -85,16 +96,16 @@ def run_fn(fn_args: "FnArgs") -> None:
     if fn_args.base_model:
         LOGGER.info("warm start: %s", start_from(network, fn_args.base_model))
     run_dir = Path(fn_args.model_run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    if workers.is_chief:
+        run_dir.mkdir(parents=True, exist_ok=True)
     checkpoints = None
     if config.get("checkpoints"):
-        name = _training_name(recipe, config, fn_args.train_files, fn_args.base_model)
         checkpoints = f"{config['checkpoints']}/{name}"
 
     begun = time.monotonic()
     by_epoch = train(
         network,
-        training_batches(prepared, count, recipe, image_size, len(class_names)),
+        training_batches(prepared, count, recipe, image_size, len(class_names), workers),
         steps,
         recipe,
         run_dir,
@@ -102,6 +113,9 @@ def run_fn(fn_args: "FnArgs") -> None:
         devices=devices,
         checkpoints=checkpoints,
     )
+    if not workers.is_chief:
+        tf.io.gfile.makedirs(fn_args.serving_model_dir)  # TFX looks whether it is there
+        return
     history = {
         "fit_s": time.monotonic() - begun,
         "images": count,
@@ -116,7 +130,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         class_names,
         f"Images {'not ' if eval_is_new else ''}trained on",
     )
-    properties = {**devices.properties(), "batch_size": recipe.batch_size}
+    properties = {**devices.properties(), "batch_size": recipe.batch_size * workers.count}
     (run_dir / PROPERTIES).write_text(json.dumps(properties, indent=1))
     (run_dir / HISTORY).write_text(json.dumps(history, indent=1))
     network.save(run_dir / TRAINED_MODEL)
@@ -126,7 +140,11 @@ def run_fn(fn_args: "FnArgs") -> None:
 
 
 def _training_name(
-    recipe: Recipe, config: Mapping[str, Any], train_files: Sequence[str], base_model: str | None
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    train_files: Sequence[str],
+    base_model: str | None,
+    workers: Workers,
 ) -> str:
     """Names a training by all that its result depends on, so that only the same one goes on.
 
@@ -135,5 +153,7 @@ def _training_name(
     paths = sorted(path for pattern in train_files for path in tf.io.gfile.glob(pattern))
     files = [(path.rsplit("/", 1)[-1], tf.io.gfile.stat(path).length) for path in paths]
     kept = {name: config[name] for name in config if name not in ("recipe", "checkpoints")}
-    what = [recipe.to_dict(), kept, files, base_model]
+    what: list[Any] = [recipe.to_dict(), kept, files, base_model]
+    if workers.count > 1:
+        what.append(workers.count)
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

@@ -15,18 +15,27 @@ import tensorflow as tf
 from modules.adamw import FusedAdamW
 from modules.checkpoints import Checkpoints
 from modules.devices import Devices
+from modules.multi_worker import MultiWorkerModel, check_agreement, synchronize
 from modules.recipe import Recipe
 from modules.resnet50 import any_size, build_resnet
-from modules.training_errors import DiskFullError, OutOfMemoryError
+from modules.training_errors import DiskFullError, OutOfMemoryError, WorkerLostError
 from modules.training_input import Batches
 from modules.training_log import TrainingLog
 from modules.training_progress import Progress
+from modules.workers import ALONE
 
 LOGGER = logging.getLogger(__name__)
 
 LEARNING_RATE = "learning_rate"  # among the metrics by epoch: after the epoch's last step
 # What TensorFlow raises for want of memory; on a GPU also as an internal error of CUDA's.
 _DISK_FULL = "no space left on device"
+_WORKER_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+)
 _OUT_OF_MEMORY = ("out of memory", "out_of_memory", "oom when allocating")
 
 
@@ -66,8 +75,12 @@ def train(
     """
     steps = recipe.epochs * steps_per_epoch
     classes = network.output_shape[-1]
+    workers = devices.workers if devices else ALONE
     with devices.building() if devices else contextlib.nullcontext():
         trained = any_size(network)
+        if workers.count > 1:
+            synchronize(network)
+            trained = MultiWorkerModel(trained.inputs, trained.outputs)
         trained.compile(
             optimizer=make_optimizer(recipe, steps),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
@@ -75,9 +88,13 @@ def train(
             jit_compile=devices.xla if devices else "auto",
         )
         _build(trained, classes)
-    kept = Checkpoints(checkpoints, trained) if checkpoints else None
+    kept = None
+    if checkpoints:
+        kept = Checkpoints(checkpoints, trained, is_chief=workers.is_chief)
     by_epoch = kept.restore() if kept else {}
     first_epoch = len(by_epoch.get(LEARNING_RATE, ()))
+    if devices and workers.count > 1:
+        check_agreement(devices.strategy, "number of epochs in checkpoints", str(first_epoch))
     if first_epoch:
         LOGGER.info("going on after epoch %d of %d", first_epoch, recipe.epochs)
     if first_epoch == recipe.epochs:  # only what follows the training was missing
@@ -86,9 +103,12 @@ def train(
         validation = validation.map(lambda pixels, label: (pixels, tf.one_hot(label, classes)))
         validation = devices.split_evenly(validation) if devices else validation
     size = network.input_shape[1]
+    logs = [TrainingLog(run_dir, batches, recipe.size_of_epochs(size), by_epoch)]
+    if not workers.is_chief:
+        logs = []
     try:
         trained.fit(
-            batches(first_epoch),
+            devices.distribute(batches(first_epoch)) if devices else batches(first_epoch),
             epochs=recipe.epochs,
             initial_epoch=first_epoch,
             steps_per_epoch=steps_per_epoch,
@@ -96,8 +116,8 @@ def train(
             validation_data=validation,
             callbacks=[
                 _Record(by_epoch, kept),
-                TrainingLog(run_dir, batches, recipe.size_of_epochs(size), by_epoch),
-                Progress(recipe, steps_per_epoch, size),
+                *logs,
+                Progress(recipe, steps_per_epoch, size, workers.count),
                 *callbacks,
             ],
             verbose=0,
@@ -108,6 +128,8 @@ def train(
         if _DISK_FULL in text:
             raise DiskFullError(checkpoints or str(run_dir)) from err
         exhausted = isinstance(err, tf.errors.ResourceExhaustedError | MemoryError)
+        if workers.count > 1 and isinstance(err, _WORKER_LOST):
+            raise WorkerLostError(str(err).strip().partition("\n")[0]) from err
         if exhausted or any(words in text for words in _OUT_OF_MEMORY):
             raise OutOfMemoryError(recipe.batch_size, size) from err
         raise

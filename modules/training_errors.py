@@ -19,6 +19,17 @@ class OutOfMemoryError(TrainingError):
         )
 
 
+class WorkerLostError(TrainingError):
+    """Another worker has stopped, or cannot be reached."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            "another worker has stopped or cannot be reached; its own log tells why. Start all "
+            "workers again: the training goes on after the last epoch that was kept. TensorFlow "
+            f"says: {what}"
+        )
+
+
 class DiskFullError(TrainingError):
     """What a training keeps or logs does not fit on the disk."""
 

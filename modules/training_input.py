@@ -15,6 +15,8 @@ import tensorflow as tf
 from modules import features
 from modules.augmentation import augment
 from modules.recipe import Recipe
+from modules.training_errors import TrainingError
+from modules.workers import ALONE, Workers
 
 # Prepared images are kept in memory up to this size; beyond it they are prepared anew each epoch.
 MEMORY_LIMIT_BYTES = 1 << 30
@@ -56,7 +58,12 @@ def read_prepared(
 
 
 def training_batches(
-    prepared: tf.data.Dataset, count: int, recipe: Recipe, image_size: int, classes: int
+    prepared: tf.data.Dataset,
+    count: int,
+    recipe: Recipe,
+    image_size: int,
+    classes: int,
+    workers: Workers = ALONE,
 ) -> Batches:
     """All batches of a training, epoch after epoch.
 
@@ -66,17 +73,19 @@ def training_batches(
         recipe: batch size, number and sizes of the epochs, augmentation and seed.
         image_size: pixels a side of the prepared images.
         classes: number of classes.
+        workers: who else trains. Together they have the batches that one alone would have with a
+            `batch_size` so many times as large; each prepares its own part.
 
     Returns:
         A function from the number of an epoch, in [0, `recipe.epochs`], to the batches from its
-        start to the training's end, `steps_per_epoch(count, recipe)` an epoch: (float32
-        [batch_size, size, size, 3] in [0, 1], with the size of the epoch; one-hot float32
+        start to the training's end, `steps_per_epoch(count, recipe, workers)` an epoch:
+        (float32 [batch_size, size, size, 3] in [0, 1], with the size of the epoch; one-hot float32
         [batch_size, classes]).
     """
-    steps = steps_per_epoch(count, recipe)
+    batch, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
     sizes = tf.constant(recipe.size_of_epochs(image_size), tf.int32)
     in_memory = count * image_size**2 * 3 * 4 <= MEMORY_LIMIT_BYTES
-    chosen = (_from_memory if in_memory else _streamed)(prepared, count, recipe)
+    chosen = (_from_memory if in_memory else _streamed)(prepared, count, recipe, workers)
 
     def finish(
         step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
@@ -86,26 +95,36 @@ def training_batches(
             recipe.augmentation,
             size=sizes[step // steps],
             seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]),
+            workers=workers,
         )
         # The size stays open: one trace of the training step then serves all of them, where each
         # trace of ResNet50 takes half a minute on two cores.
-        images = tf.ensure_shape(images, [_batch_size(count, recipe), None, None, 3])
+        images = tf.ensure_shape(images, [batch, None, None, 3])
         return images, tf.one_hot(labels, classes)
 
     return lambda epoch: chosen(epoch).map(finish, num_parallel_calls=2).prefetch(2)
 
 
-def steps_per_epoch(count: int, recipe: Recipe) -> int:
+def steps_per_epoch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
     """Whole batches in an epoch, at least one; the images left over differ from epoch to epoch."""
-    return count // _batch_size(count, recipe)
+    return count // (share_of_batch(count, recipe, workers) * workers.count)
 
 
-def _batch_size(count: int, recipe: Recipe) -> int:
-    return min(recipe.batch_size, count)
+def share_of_batch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
+    """Images that each worker has of a batch.
+
+    Raises:
+        TrainingError: there are fewer images than workers.
+    """
+    if count < workers.count:
+        raise TrainingError(f"{count} images are too few for {workers.count} workers to share")
+    return min(recipe.batch_size, count // workers.count)
 
 
-def _from_memory(prepared: tf.data.Dataset, count: int, recipe: Recipe) -> Batches:
-    batch, steps = _batch_size(count, recipe), steps_per_epoch(count, recipe)
+def _from_memory(
+    prepared: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers
+) -> Batches:
+    share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
     parts = list(prepared.as_numpy_iterator())
     pixels = tf.constant(np.concatenate([pixels for pixels, _ in parts]))
     labels = tf.constant(np.concatenate([labels for _, labels in parts]))
@@ -115,14 +134,15 @@ def _from_memory(prepared: tf.data.Dataset, count: int, recipe: Recipe) -> Batch
         order = tf.random.experimental.stateless_shuffle(
             tf.range(count), seed=tf.stack([tf.cast(recipe.seed, tf.int64), epoch])
         )
-        chosen = tf.gather(order, place * batch + tf.range(batch, dtype=tf.int64))
+        start = (place * workers.count + workers.index) * share
+        chosen = tf.gather(order, start + tf.range(share, dtype=tf.int64))
         return step, tf.gather(pixels, chosen), tf.gather(labels, chosen)
 
     return lambda epoch: tf.data.Dataset.range(epoch * steps, recipe.epochs * steps).map(take)
 
 
-def _streamed(prepared: tf.data.Dataset, count: int, recipe: Recipe) -> Batches:
-    batch, steps = _batch_size(count, recipe), steps_per_epoch(count, recipe)
+def _streamed(prepared: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers) -> Batches:
+    share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
 
     def from_epoch(epoch: int) -> tf.data.Dataset:
         # A new data set each time: the shuffle of one that was read before goes on from there.
@@ -130,7 +150,8 @@ def _streamed(prepared: tf.data.Dataset, count: int, recipe: Recipe) -> Batches:
             prepared.unbatch()
             .shuffle(_SHUFFLE_BUFFER, seed=recipe.seed)
             .repeat()
-            .batch(batch, drop_remainder=True)
+            .batch(share, drop_remainder=True)
+            .shard(workers.count, workers.index)
         )
         batches = tf.data.Dataset.zip(tf.data.Dataset.range(recipe.epochs * steps), images)
         # The epochs before are read once more: that takes a small part of the time that they took,

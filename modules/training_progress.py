@@ -23,10 +23,12 @@ _INTERVAL_S = 1.0
 class Progress(keras.callbacks.Callback):
     """Logs how far the training is, and stops one whose loss is not a number."""
 
-    def __init__(self, recipe: Recipe, steps_per_epoch: int, image_size: int) -> None:
+    def __init__(
+        self, recipe: Recipe, steps_per_epoch: int, image_size: int, workers: int = 1
+    ) -> None:
         super().__init__()
         self._steps_per_epoch = steps_per_epoch
-        self._batch_size = recipe.batch_size
+        self._batch_size = recipe.batch_size * workers
         # A step's time goes with its pixels: small images early make for an honest time left.
         self._work = [size**2 for size in recipe.size_of_epochs(image_size)]
         self._work_before = [0, *itertools.accumulate(self._work)]  # the start of each epoch

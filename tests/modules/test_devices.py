@@ -30,6 +30,7 @@ from modules.errors import UserError
 from modules.gpu_diagnosis import HiddenGpu
 from modules.resnet50 import any_size, build_resnet
 from modules.signatures import ServedModel, export
+from modules.workers import Workers
 from tests.modules.conftest import IMAGE_SIZE
 from tests.modules.examples import noise, png
 
@@ -233,14 +234,15 @@ def test_every_gpu_is_used_unless_fewer_are_asked_for_or_split_the_batch(
         (
             2,
             {"xla": True},
-            "devices.xla must be auto or false on several GPUs, since XLA compiles a training step "
-            "for one; or set devices.gpus=1. Received: true, with 2 GPUs",
+            "devices.xla must be auto or false on several GPUs or workers, since XLA compiles a "
+            "training step for one; or set devices.gpus=1. Received: true, with 2 GPUs",
         ),
         (
             2,
             {"precision": "mixed_float16"},
-            "devices.precision must not be mixed_float16 on several GPUs, since Keras scales the "
-            "loss of each apart; or set devices.gpus=1. Received: mixed_float16, with 2 GPUs",
+            "devices.precision must not be mixed_float16 on several GPUs or workers, since Keras "
+            "scales the loss of each apart; or set devices.gpus=1. Received: mixed_float16, with 2 "
+            "GPUs",
         ),
     ],
 )
@@ -329,7 +331,32 @@ def test_properties(gpus):
         "precision": "mixed_float16",
         "xla": "on",
         "replicas": 1,
+        "workers": 1,
+        "strategy": "DefaultDistributionStrategy",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"xla": True},
+            "devices.xla must be auto or false on several GPUs or workers, since XLA compiles a "
+            "training step for one. Received: true, with 3 workers",
+        ),
+        (
+            {"precision": "mixed_float16"},
+            "devices.precision must not be mixed_float16 on several GPUs or workers, since Keras "
+            "scales the loss of each apart. Received: mixed_float16, with 3 workers",
+        ),
+    ],
+)
+def test_what_several_workers_cannot_have(gpus, options, text):
+    workers = Workers(("one:1", "two:1", "three:1"))
+    with pytest.raises(DeviceError) as caught:
+        choose(DeviceOptions(**options), steps=1, workers=workers)
+    assert str(caught.value) == text
+    assert gpus.used is None
 
 
 # --- Building and training ------------------------------------------------------------------------

@@ -143,6 +143,8 @@ def test_what_it_was_trained_on_is_told(tmp_path, transform_graph):
         "precision": "mixed_bfloat16",
         "xla": "off",
         "replicas": 1,
+        "workers": 1,
+        "strategy": "DefaultDistributionStrategy",
         "batch_size": 8,
     }
     # Trained in bfloat16, kept and exported in float32.
