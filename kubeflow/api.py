@@ -152,7 +152,7 @@ def connect(connection: Connection) -> Client:
     """
     # It warns of each of its retries; what became of them is what we tell.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    if connection.host is None and "KUBERNETES_SERVICE_HOST" not in os.environ:
+    if connection.host is None and not _in_cluster():
         _check_kubeconfig(connection.context)
     with explained("reach KFP's API", connection), quiet():
         client = Client(
@@ -162,7 +162,7 @@ def connect(connection: Connection) -> Client:
             credentials=_Token(connection) if connection.token() else None,
             ssl_ca_cert=str(connection.ca) if connection.ca else None,
         )
-        _limit(client)
+        _limit(client, connection)
         health = client.get_kfp_healthz()
     if health.multi_user is None:
         raise ApiError(f"{place(connection)} answers, but not as KFP's API: is --host right?")
@@ -175,7 +175,9 @@ def connect(connection: Connection) -> Client:
 
 def place(connection: Connection) -> str:
     """The server, in words."""
-    return connection.host or "the cluster of the kubeconfig"
+    if connection.host is not None:
+        return connection.host
+    return "KFP in this cluster" if _in_cluster() else "KFP in the kubeconfig's cluster"
 
 
 @contextlib.contextmanager
@@ -203,12 +205,16 @@ def explained(action: str, connection: Connection) -> Iterator[None]:
         ) from err
 
 
+def _in_cluster() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ
+
+
 def _limits() -> tuple[float, float]:
     """Seconds to connect, and to answer. The client ignores a limit that is one float."""
     return REQUEST_S, REQUEST_S
 
 
-def _limit(client: Client) -> None:
+def _limit(client: Client, connection: Connection) -> None:
     """Gives every request a time limit, and refuses an answer that is a web page.
 
     kfp's methods take no time limit, and of a page, as a login in front of KFP sends, the
@@ -222,7 +228,7 @@ def _limit(client: Client) -> None:
         response = send(method, url, **options)
         if _text(response.data).lstrip().startswith("<"):
             raise ApiError(
-                f"{urlsplit(url).netloc} answers with a web page, not as KFP's API: is --host "
+                f"{place(connection)} answers with a web page, not as KFP's API: is --host "
                 "right, and does something in front of it want a login (--token-file)?"
             )
         return response

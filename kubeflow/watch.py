@@ -80,6 +80,7 @@ def follow(
     began = heard = time.monotonic()
     ask_at, pause = began, ask_s
     states: Mapping[str, StepState] = {}
+    canceling = False
     with open_view(console, progress, title=title) as view:
         while True:
             if time.monotonic() >= ask_at:
@@ -99,9 +100,11 @@ def follow(
                     for name, step in new.items():
                         progress.steps[name].note = step.note
                     states = new
+                    # Argo fails a run that was ended, and KFP's history leaves this state out.
+                    canceling = canceling or run.state == "CANCELING"
                     if run.state in _OVER:
                         view.update()
-                        return _ended(client, run, states)
+                        return _ended(client, run, states, canceling)
                 ask_at = time.monotonic() + pause
             view.update()
             if timeout_s is not None and time.monotonic() - began > timeout_s:
@@ -182,11 +185,13 @@ def _changes(
             yield ComponentState(step, now.state, now.seconds, time=since)
 
 
-def _ended(client: Client, run: V2beta1Run, states: Mapping[str, StepState]) -> Ended:
+def _ended(
+    client: Client, run: V2beta1Run, states: Mapping[str, StepState], canceling: bool
+) -> Ended:
     if run.state == "SUCCEEDED":
         return Ended("succeeded", states)
-    if run.state in ("CANCELED", "SKIPPED"):
-        return Ended("canceled", states, "it was canceled")
+    if canceling or run.state != "FAILED":
+        return Ended("canceled", states, "somebody has ended it")
     history = [status.error for status in run.state_history or [] if status.error]
     said = next((words for words in map(_words, [run.error, *history]) if words), "")
     failed = [(step, state) for step, state in states.items() if state.state == "failed"]

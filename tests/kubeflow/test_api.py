@@ -229,7 +229,7 @@ def test_a_refusal_at_once_is_told_at_once(server: FakeApiServer) -> None:
 def test_a_login_page_is_no_answer(server: FakeApiServer) -> None:
     page = Refused(200, "\n<!doctype html><title>Log in</title>", "text/html")
     server.faults += [(HEALTH, page)] * 2
-    host = re.escape(server.address.removeprefix("http://"))
+    host = re.escape(server.address)
     assert re.fullmatch(
         f"{host} answers with a web page, not as KFP's API: is --host right, and does something "
         r"in front of it want a login \(--token-file\)\?",

@@ -171,9 +171,18 @@ def test_tells_what_it_knows_without_a_log(wait: Callable[..., tuple[Ended, list
     )
 
 
-def test_a_run_that_is_canceled(wait: Callable[..., tuple[Ended, list[str]]]) -> None:
-    ended, _ = wait(run("CANCELING"), run("CANCELED", step("Gen", "CANCELED")))
-    assert (ended.status, ended.error) == ("canceled", "it was canceled")
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [run("CANCELED", step("Gen", "CANCELED"))],
+        [run("CANCELING"), run("FAILED", step("Gen", "FAILED"))],  # what Argo makes of it
+    ],
+)
+def test_a_run_that_is_canceled(
+    wait: Callable[..., tuple[Ended, list[str]]], looks: list[dict[str, Any]]
+) -> None:
+    ended, _ = wait(*looks)
+    assert (ended.status, ended.error) == ("canceled", "somebody has ended it")
 
 
 def test_a_run_that_is_deleted(
