@@ -17,6 +17,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from modules.errors import UserError
 
+_SCHEMA_VERSION = "2.1.0"  # backend/src/apiserver/template/v2_template.go
 # kfp's constant for a task that runs whatever became of those before it.
 _EXIT_HANDLER = pb.PipelineTaskSpec.TriggerPolicy.ALL_UPSTREAM_TASKS_COMPLETED
 
@@ -71,6 +72,13 @@ def read_plan(path: Path) -> Plan:
             f"what is said of its platform. Received: {len(documents)} documents"
         )
     spec = _parse(documents[0], pb.PipelineSpec(), f"{path}: the pipeline")
+    if spec.schema_version != _SCHEMA_VERSION:
+        raise PlanError(
+            f"{path}: KFP only supports schema version {_SCHEMA_VERSION}. "
+            f"Received: {spec.schema_version!r}"
+        )
+    if not spec.pipeline_info.name:
+        raise PlanError(f"{path}: the pipeline has no name (pipelineInfo.name)")
     deployment = _parse(
         json_format.MessageToDict(spec.deployment_spec),
         pb.PipelineDeploymentConfig(),

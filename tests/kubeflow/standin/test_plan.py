@@ -47,6 +47,11 @@ def _task(pipeline: dict[str, Any], name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            lambda one, two: one.update(schemaVersion="2.0.0"),
+            "KFP only supports schema version 2.1.0. Received: '2.0.0'",
+        ),
+        (lambda one, two: one.update(pipelineInfo={}), "the pipeline has no name"),
         (lambda one, two: one.update(extra=1), 'has no field named "extra"'),
         (
             lambda one, two: _task(one, "A").update(cacheOptions={}),

@@ -524,3 +524,13 @@ def test_a_cluster_may_be_another_one(workspace: Workspace, tmp_path: Path) -> N
     run_steps(workspace, {"A": step("mkdir -p /data/x", platform=platform)}, cluster=cluster)
     assert (volume / "deep" / "x").is_dir()
     assert set(standin_cluster(workspace).claims) == {"signs-workspace"}
+
+
+def test_a_damaged_record_is_named(workspace: Workspace) -> None:
+    first = run_steps(workspace, {"A": step("true")})
+    path = workspace.root.resolve() / "kubeflow" / "runs" / first.id / RECORD
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(UserError) as caught:
+        run_steps(workspace, {"A": step("true")})
+    assert str(caught.value).startswith(f"{path} cannot be read (")
+    assert str(caught.value).endswith(f"delete {path.parent}, whose steps will run anew")
