@@ -115,9 +115,7 @@ def follow(
 
 def states_of(run: V2beta1Run, steps: Iterable[str]) -> dict[str, StepState]:
     """Where each step stands, by the nodes of the workflow that KFP tells of."""
-    tasks: list[V2beta1PipelineTaskDetail] = (
-        run.run_details and run.run_details.task_details
-    ) or []
+    tasks = _tasks(run)
     by_name = {task.display_name: task for task in tasks}
     by_hash = {_hash(task.pod_name): task for task in tasks}
 
@@ -194,13 +192,19 @@ def _ended(
         return Ended("canceled", states, "somebody has ended it")
     history = [status.error for status in run.state_history or [] if status.error]
     said = next((words for words in map(_words, [run.error, *history]) if words), "")
-    failed = [(step, state) for step, state in states.items() if state.state == "failed"]
+    failed = [(name, s.pod, s.note) for name, s in states.items() if s.state == "failed"]
+    # Before the first step KFP reads the run's root and parameters, which may be wrong.
+    drivers = [task for task in _tasks(run) if task.display_name == "root-driver"]
+    failed += [("the run's start", d.pod_name, "") for d in drivers if d.state == "FAILED"]
     if not failed:
         return Ended("failed", states, said or "KFP does not say which step failed")
-    step, state = failed[0]
-    why = _log_error(client, run.run_id, state.pod) or said or state.note
-    pod = f" (pod {state.pod})" if state.pod else ""
-    return Ended("failed", states, f"{step} failed{pod}: {why or 'its log says why'}")
+    what, pod, note = failed[0]
+    why = _log_error(client, run.run_id, pod) or said or note or "its log says why"
+    return Ended("failed", states, f"{what} failed{f' (pod {pod})' if pod else ''}: {why}")
+
+
+def _tasks(run: V2beta1Run) -> list[V2beta1PipelineTaskDetail]:
+    return (run.run_details and run.run_details.task_details) or []
 
 
 def _words(status: GoogleRpcStatus | None) -> str:

@@ -164,6 +164,10 @@ def test_tells_what_it_knows_without_a_log(wait: Callable[..., tuple[Ended, list
     )
     history = {"state_history": [{"state": "FAILED", "error": {"message": "out of quota"}}]}
     assert wait(run("FAILED", **history))[0].error == "out of quota"
+    root = step("root", None, driver="FAILED")
+    assert wait(run("FAILED", root))[0].error == (
+        f"the run's start failed (pod {root[0]['pod_name']}): its log says why"
+    )
     assert wait(run("FAILED"))[0].error == "KFP does not say which step failed"
     failed = step("Gen", "FAILED")
     assert wait(run("FAILED", failed))[0].error == (
