@@ -61,8 +61,10 @@ def test_nothing_there_cannot_be_uploaded(store: Store, tmp_path: Path) -> None:
 def test_an_object_is_replaced_as_a_whole(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("long text")
     store.upload(tmp_path / "a", "minio://bucket/a")
-    (tmp_path / "a").write_text("short")
-    store.upload(tmp_path / "a", "minio://bucket/a")
+    with store.path("minio://bucket/a").open() as reader:
+        (tmp_path / "a").write_text("short")
+        store.upload(tmp_path / "a", "minio://bucket/a")
+        assert reader.read() == "long text"
     assert tree(store.root) == {"minio/bucket/a": "short"}
 
 
