@@ -6,7 +6,6 @@ Only what KFP's Workflows use is here: DAGs, containers, `depends`, `when`, retr
 
 import json
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +45,7 @@ class Argo:
     Args:
         workflow: as KFP's API server hands it to Argo.
         run_driver: (arguments, log) -> exit status; runs KFP's driver.
-        run_pod: (pod patch, retry index, log) -> exit status; runs a step's pod.
+        run_pod: (pod patch, log) -> exit status; runs a step's pod.
         folder: for logs and the drivers' outputs.
     """
 
@@ -54,7 +53,7 @@ class Argo:
         self,
         workflow: Mapping[str, Any],
         run_driver: Callable[[list[str], Path], int],
-        run_pod: Callable[[dict[str, Any], int, Path], int],
+        run_pod: Callable[[dict[str, Any], Path], int],
         folder: Path,
     ) -> None:
         spec = workflow["spec"]
@@ -153,7 +152,7 @@ class Argo:
             container["env"] = [*base.get("env", []), *container.get("env", [])]
             log = self._folder / path / f"log-{index}"
             log.parent.mkdir(parents=True, exist_ok=True)
-            status = self._run_pod(patch, index, log)
+            status = self._run_pod(patch, log)
             self._outcome.attempts.append(Attempt(step, index, patch, status, log))
             if status == 0:
                 return True
@@ -163,11 +162,6 @@ class Argo:
 def with_variables(words: list[str], environment: Mapping[str, str]) -> list[str]:
     """Commands and arguments with `$(NAME)` filled in, as Kubernetes does; unknown ones stay."""
     return [_VARIABLE.sub(lambda m: environment.get(m[1], m[0]), word) for word in words]
-
-
-def new_uid() -> str:
-    """A pod's identity."""
-    return str(uuid.uuid4())
 
 
 def _needs(task: Mapping[str, Any]) -> list[str]:

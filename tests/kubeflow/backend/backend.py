@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.kubeflow.backend import pod
-from tests.kubeflow.backend.argo import Argo, Outcome, new_uid, with_variables
+from tests.kubeflow.backend.argo import Argo, Outcome, with_variables
 from tests.kubeflow.backend.cluster_service import KubernetesService, ObjectStore
 from tests.kubeflow.backend.metadata_service import MetadataService
 
@@ -172,43 +173,44 @@ class Backend:
         command = [str(self._programs / "driver"), *self._here(arguments)]
         return self._start(command, self._environment(), {}, log, "/")
 
-    def _run_pod(self, patch: dict[str, Any], index: int, log: Path) -> int:
+    def _run_pod(self, patch: dict[str, Any], log: Path) -> int:
         container = patch["containers"][0]
-        environment = self._environment()
-        fields = {"metadata.name": f"pod-{self._pods}", "metadata.uid": new_uid()}
-        for each in container["env"]:
+        environment = self._environment() | self._variables(container["env"])
+        command = with_variables([*container["command"], *container["args"]], environment)
+        mounts = self._pod_mounts(patch)
+        return self._start(command, environment, mounts, log, self._working_directory)
+
+    def _variables(self, given: list[dict[str, Any]]) -> dict[str, str]:
+        """The environment that a container asks for."""
+        fields = {"metadata.name": f"pod-{self._pods}", "metadata.uid": str(uuid.uuid4())}
+        variables = {}
+        for each in given:
             source = each.get("valueFrom", {})
             if "fieldRef" in source:
-                environment[each["name"]] = fields[source["fieldRef"]["fieldPath"]]
+                variables[each["name"]] = fields[source["fieldRef"]["fieldPath"]]
             elif "secretKeyRef" in source:
-                reference = source["secretKeyRef"]
-                try:
-                    value = self._secrets[reference["name"]][reference["key"]]
-                except KeyError:
-                    if reference.get("optional"):
-                        continue
-                    log.write_text(f"CreateContainerConfigError: secret {reference['name']!r}\n")
-                    return 128
-                environment[each["name"]] = value
+                secret = source["secretKeyRef"]
+                values = self._secrets.get(secret["name"], {})
+                if secret["key"] in values:
+                    variables[each["name"]] = values[secret["key"]]
+                elif not secret.get("optional"):
+                    # The pod waits for it, for ever.
+                    raise RuntimeError(f"CreateContainerConfigError: no secret {secret['name']}")
             else:
-                environment[each["name"]] = each.get("value", "")
+                variables[each["name"]] = each.get("value", "")
+        return variables
+
+    def _pod_mounts(self, patch: dict[str, Any]) -> dict[str, Path]:
         scratch = self._folder / f"pods/{self._pods + 1}"
-        mounts = {"/kfp-launcher": self._folder / "launcher", **self._image}
+        mounts = {target: scratch / f"empty{target}" for target in _EMPTY}
         volumes = {each["name"]: each for each in patch.get("volumes", [])}
-        for target in _EMPTY:
-            mounts[target] = scratch / f"empty{target}"
-        for each in container.get("volumeMounts", []):
+        for each in patch["containers"][0].get("volumeMounts", []):
             claim = volumes[each["name"]].get("persistentVolumeClaim")
-            source = (
-                self._claims[claim["claimName"]] if claim else scratch / f"empty/{each['name']}"
-            )
-            mounts[each["mountPath"]] = source
+            empty = scratch / f"empty/{each['name']}"
+            mounts[each["mountPath"]] = self._claims[claim["claimName"]] if claim else empty
         for source in mounts.values():
             source.mkdir(parents=True, exist_ok=True)
-        command = [*container["command"], *container["args"]]
-        return self._start(
-            with_variables(command, environment), environment, mounts, log, self._working_directory
-        )
+        return {"/kfp-launcher": self._folder / "launcher", **self._image, **mounts}
 
 
 def compile_workflow(
