@@ -9,6 +9,7 @@ well; 1, the step failed; 2, it could not be started; 143, somebody ended it.
 import argparse
 import faulthandler
 import json
+import logging
 import os
 import re
 import signal
@@ -125,7 +126,16 @@ def _end_on_sigterm() -> None:
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
 
 
+def _show_training() -> None:
+    """Puts a training's progress into the step's log: nobody else asks for it."""
+    logger = logging.getLogger("modules")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler())
+    logger.propagate = False  # else TFX's handler prints it once more
+
+
 if __name__ == "__main__":
     faulthandler.enable()
+    _show_training()
     _end_on_sigterm()
     sys.exit(main(sys.argv[1:]))

@@ -132,7 +132,9 @@ def test_only_the_chief_of_several_workers_writes(
         assert sorted(file.name for file in task.iterdir()) == files
 
 
-def test_sigterm_ends_a_step_at_once(launcher: Launcher, tmp_path: Path) -> None:
+def test_a_step_tells_of_its_training_and_ends_at_once_by_sigterm(
+    launcher: Launcher, tmp_path: Path
+) -> None:
     executor_input = launcher.executor_input("Train", {"copy": MODEL})
     process = subprocess.Popen(
         [
@@ -152,5 +154,6 @@ def test_sigterm_ends_a_step_at_once(launcher: Launcher, tmp_path: Path) -> None
     _, error = process.communicate(timeout=30)
     assert process.returncode == 143
     assert time.monotonic() - begun < 5
+    assert [line for line in error.splitlines() if "epoch" in line] == ["epoch 1/2"]
     assert error.splitlines()[-1] == "signs: ended by SIGTERM"
     assert not Path(executor_input["outputs"]["outputFile"]).exists()

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -63,5 +64,6 @@ class Sleep(BaseExecutor):
     def Do(  # noqa: N802 - TFX's name
         self, inputs: Artifacts, outputs: Artifacts, properties: dict[str, Any]
     ) -> None:
+        logging.getLogger("modules.training_progress").info("epoch 1/2")
         print("asleep", flush=True)
         ctypes.CDLL(None).sleep(600)  # as an operation of TensorFlow: no Python handler is called

@@ -1,6 +1,8 @@
 """The pipeline's own executors, with what the compiler makes and the launcher hands them."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import yaml
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as stock
 
 from data import tfrecord
+from data.manifest import Manifest, Shard
 from data.sample import Sample, read_samples
 from kubeflow import entrypoint
 from kubeflow.compiler import compile_pipeline
@@ -34,16 +37,39 @@ def pipeline(launcher: Launcher, spec: dict[str, Any]) -> Pipeline:
     return Pipeline(launcher, spec)
 
 
-def write_span(data: Path, span: int, version: int, images: int = 4) -> None:
+def write_span(data: Path, span: int, version: int) -> Path:
+    directory = data / f"span-{span}" / f"v-{version}"
+    shards = []
     for split in features.SPLITS:
-        folder = data / f"span-{span}" / f"v-{version}" / split
-        folder.mkdir(parents=True)
-        with tfrecord.Writer(folder / "records.gz") as writer:
-            for image in range(images):
+        path = directory / split / "records.gz"
+        path.parent.mkdir(parents=True)
+        with tfrecord.Writer(path) as writer:
+            for image in range(4):
                 label = image % len(CLASSES)
                 source = f"{span}/{version}/{image}"
                 sample = Sample(b"no pixels", label, CLASSES[label], source, split)
                 writer.write(sample.serialize())
+        written = writer.close()
+        shards.append(Shard(f"{split}/records.gz", split, written.bytes, written.sha256, 4))
+    manifest = Manifest(
+        name="signs",
+        span=span,
+        version=version,
+        class_names=CLASSES,
+        counts=dict.fromkeys(features.SPLITS, dict.fromkeys(CLASSES, 2)),
+        shards=tuple(shards),
+        source="drawn for a test",
+        is_synthetic=True,
+        fingerprint="",
+        settings={},
+        tool_version="",
+        created="",
+        rejected={},
+        ignored={},
+        warnings=(),
+    )
+    (directory / features.MANIFEST).write_text(manifest.to_json())
+    return directory
 
 
 @pytest.fixture
@@ -84,33 +110,52 @@ def test_the_newest_span_is_found_and_its_number_kept(
     ]
 
 
+def shorten(directory: Path) -> None:
+    shard = directory / "eval" / "records.gz"
+    shard.write_bytes(shard.read_bytes()[:-20])
+
+
 @pytest.mark.parametrize(
-    ("there", "words"),
+    ("spoil", "words"),
     [
-        ((), "there is no folder {base}: the data set must lie on the volume that the steps mount"),
-        ((("train", "eval"),), "no complete span in {base}: Cannot find matching for split test"),
         (
-            (features.SPLITS, ("train", "eval")),
+            lambda data: shutil.rmtree(data.parents[1]),
+            "there is no folder {base}: the data set must lie on the volume that the steps mount, "
+            "see the parameter data_root",
+        ),
+        (
+            lambda data: shutil.rmtree(data / "test"),
+            "no complete span in {base}: Cannot find matching for split test based on "
+            "span-{{SPAN}}/v-{{VERSION}}/test/*",
+        ),
+        (
+            lambda data: (write_span(data.parents[1], 2, 0) / "test" / "records.gz").unlink(),
             "no complete span in {base}: Latest span should be the same for each split",
+        ),
+        (
+            lambda data: (data / "manifest.json").unlink(),
+            "there is no manifest.json in {base}/span-1/v-0. Remove that folder and ingest again.",
+        ),
+        (
+            shorten,
+            "{base}/span-1/v-0/eval/records.gz is 163 bytes instead of 183. Remove "
+            "{base}/span-1/v-0 and ingest again.",
         ),
     ],
 )
-def test_data_that_are_not_there_are_told(
+def test_data_that_are_not_whole_are_told(
     pipeline: Pipeline,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
-    there: tuple[tuple[str, ...], ...],
+    spoil: Callable[[Path], object],
     words: str,
 ) -> None:
     base = tmp_path / "signs"
-    for span, splits in enumerate(there):
-        write_span(base, span, 0)
-        for split in set(features.SPLITS) - set(splits):
-            (base / f"span-{span}" / "v-0" / split / "records.gz").unlink()
+    spoil(write_span(base, 1, 0))
     step = pipeline.step("ImportExampleGen", {"input_base": str(base)})
     assert entrypoint.main(arguments(*step)) == 1
     last = capfd.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"signs: ImportExampleGen failed: {words.format(base=base)}")
+    assert last == f"signs: ImportExampleGen failed: {words.format(base=base)}"
 
 
 class Reader(tf.Module):
