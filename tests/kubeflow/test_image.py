@@ -189,7 +189,8 @@ def test_the_app_holds_the_code_and_nothing_else(image):
         ".git/config", ".venv/bin/python", "workspace/data/signs/span-1/v-1/manifest.json",
         "docs/serving.md", "tests/conftest.py", "pipeline.yaml", ".env", "kubeflow/.env",
         "kubeflow/manifests/base/access.yaml", "kubeflow/Dockerfile",
-        "kubeflow/cluster-example.yaml", "modules/__pycache__/features.cpython-311.pyc", "signs_pipeline.egg-info/PKG-INFO",
+        "kubeflow/cluster-example.yaml", "modules/__pycache__/features.cpython-311.pyc",
+        "signs_pipeline.egg-info/PKG-INFO",
     ],
 )  # fmt: skip
 def test_the_build_does_not_see(name):

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 from kubeflow.options import ClusterOptions
 from serving import protos
+from serving.rollout import Rollout
 from serving.server import flags
 from serving.server.configs import read
 from serving.server.process import free_port
@@ -360,37 +361,46 @@ def test_signs_knows_every_option(command):
     assert unknown_options(app, line) == []
 
 
-def test_pods_start_with_the_labels_of_a_promotion_or_the_newest(cpu, tmp_path):
-    (init,) = only(cpu, "Deployment")["spec"]["template"]["spec"]["initContainers"]
-    script = init["command"][2].replace(" /", f" {tmp_path}/").replace("=/", f"={tmp_path}/")
+def _lay_out(root: Path) -> None:
+    """Makes the folders that a pod of the model server mounts; `root` stands for `/`."""
     for folder in ("workspace/serving", "etc/serving", "config"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "etc/serving/models.config").write_text("newest")
+        (root / folder).mkdir(parents=True)
+    for path in (MANIFESTS / "serving").glob("*.config"):
+        text = path.read_text().replace('"/workspace', f'"{root}/workspace')
+        (root / "etc/serving" / path.name).write_text(text)
 
-    def start() -> str:
-        subprocess.run(["sh", "-ec", script], check=True)
-        return (tmp_path / "config/models.config").read_text()
 
-    assert start() == "newest"
+def _choose_models(deployment: Manifest, root: Path) -> str:
+    """Does what the init container does; what the server is told to serve."""
+    (init,) = deployment["spec"]["template"]["spec"]["initContainers"]
+    script = re.sub("(?<=[ =])(?=/)", str(root), init["command"][2])
+    subprocess.run([*init["command"][:2], script], check=True)
+    return (root / "config/models.config").read_text()
+
+
+def test_pods_start_with_the_labels_of_a_promotion_or_the_newest(cpu, tmp_path):
+    _lay_out(tmp_path)
+    deployment = only(cpu, "Deployment")
+    newest = (tmp_path / "etc/serving/models.config").read_text()
+    assert _choose_models(deployment, tmp_path) == newest
     (tmp_path / "workspace/serving/signs.config").write_text("promoted")
-    assert start() == "promoted"
+    assert _choose_models(deployment, tmp_path) == "promoted"
 
 
-def test_a_server_with_the_arguments_of_the_deployment_is_ready_and_measured(
+def test_a_server_as_deployed_is_ready_serves_what_was_promoted_and_is_measured(
     cpu,
     saved_model,  # noqa: F811
     tmp_path,
 ):
     """Our own model server stands in for TensorFlow Serving, whose contract it keeps."""
+    _lay_out(tmp_path)
+    models = tmp_path / "workspace/serving/signs"
+    for version in ("1", "2"):
+        shutil.copytree(saved_model, models / version)
+    Rollout(models).promote(1)
     pod = only(cpu, "Deployment")["spec"]["template"]
+    _choose_models(only(cpu, "Deployment"), tmp_path)
     (server,) = pod["spec"]["containers"]
-    shutil.copytree(saved_model, tmp_path / "workspace/serving/signs/1")
-    for folder in ("etc/serving", "config"):
-        (tmp_path / folder).mkdir(parents=True)
-    for path in (MANIFESTS / "serving").glob("*.config"):
-        text = path.read_text().replace('"/workspace', f'"{tmp_path}/workspace')
-        (tmp_path / "etc/serving" / path.name).write_text(text)
-    shutil.copy(tmp_path / "etc/serving/models.config", tmp_path / "config")
     port = free_port()
     arguments = [re.sub("=(?=/)", f"={tmp_path}", argument) for argument in server["args"]]
     arguments += [f"--port={free_port()}", f"--rest_api_port={port}"]  # the last one counts
@@ -399,8 +409,10 @@ def test_a_server_with_the_arguments_of_the_deployment_is_ready_and_measured(
             [sys.executable, "-m", "serving.server.main", *arguments], stdout=log, stderr=log
         )
     try:
-        status = _get(port, server["readinessProbe"]["httpGet"]["path"], process)
-        assert json.loads(status)["model_version_status"][0]["state"] == "AVAILABLE"
+        ready = json.loads(_get(port, server["readinessProbe"]["httpGet"]["path"], process))
+        (version,) = ready["model_version_status"]  # the newest is not promoted, and not loaded
+        assert (version["version"], version["state"]) == ("1", "AVAILABLE")
+        assert json.loads(_get(port, "/v1/models/signs/labels/stable", process)) == ready
         metrics = _get(port, pod["metadata"]["annotations"]["prometheus.io/path"], process)
         assert ":tensorflow:" in metrics
     finally:
