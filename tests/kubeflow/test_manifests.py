@@ -20,6 +20,7 @@ from serving import protos
 from serving.rollout import Rollout
 from serving.server import flags
 from serving.server.configs import read
+from serving.server.configs.protos import MonitoringConfig
 from serving.server.process import free_port
 from tests.kubeflow.manifests import (
     MANIFESTS,
@@ -239,6 +240,18 @@ def test_config_maps_that_are_mounted_exist(cpu):
     assert all(re.fullmatch("signs-serving-[a-z0-9]{10}", name) for name in made)
 
 
+def test_kserve_is_told_of_a_config_map_that_exists():
+    built = _built("overlays/kserve")
+    predictor = only(built, "InferenceService")["spec"]["predictor"]
+    (volume,) = predictor["volumes"]
+    assert volume["configMap"]["name"] == only(built, "ConfigMap")["metadata"]["name"]
+    assert [mount["name"] for mount in predictor["model"]["volumeMounts"]] == [volume["name"]]
+    path = MANIFESTS / "overlays/kserve/monitoring.config"
+    monitoring = read.read(path, MonitoringConfig()).prometheus_config
+    assert monitoring.enable
+    assert monitoring.path == predictor["annotations"]["prometheus.io/path"]
+
+
 def test_accounts_exist_and_roles_are_given_to_them(objects):
     accounts = {each["metadata"]["name"] for each in of_kind(objects, "ServiceAccount")}
     roles = {each["metadata"]["name"] for each in of_kind(objects, "Role")}
@@ -316,8 +329,11 @@ def test_probes_metrics_and_kserve_are_for_the_model_that_pusher_writes(cpu):
         assert server[probe]["httpGet"]["path"] == f"/v1/models/{model.name}"
     service = only(_built("overlays/kserve"), "InferenceService")
     assert service["metadata"]["name"] == model.name
-    uri = service["spec"]["predictor"]["model"]["storageUri"]
-    assert uri == f"pvc://{OPTIONS.claim}/serving/{model.name}"
+    served = service["spec"]["predictor"]["model"]
+    assert served["storageUri"] == f"pvc://{OPTIONS.claim}/serving/{model.name}"
+    assert served["readinessProbe"]["httpGet"]["path"] == f"/v1/models/{model.name}"
+    _, unknown = flags.parse(served["args"])
+    assert unknown == []
 
 
 def test_the_gpu_overlay_asks_for_a_gpu_and_the_others_for_none(cpu):
