@@ -90,7 +90,8 @@ def submit(
 ) -> int:
     """Upload a compiled pipeline to Kubeflow, run it and watch it."""
     from kubeflow import submit as to_kfp
-    from kubeflow.api import Connection, connect
+    from kubeflow.api import connect
+    from kubeflow.connection import Connection
     from kubeflow.pipeline_file import read_pipeline
     from kubeflow.submit_report import Report
 

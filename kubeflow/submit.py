@@ -15,7 +15,9 @@ from typing import Any
 
 import kfp_server_api
 
-from kubeflow.api import ApiError, Client, Connection, explained, quiet
+from kubeflow.api import Client, quiet
+from kubeflow.api_errors import ApiError, explained
+from kubeflow.connection import Connection
 from kubeflow.pipeline_file import PipelineFile
 from modules.errors import UserError
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from kubeflow.api import Client, Connection, place
+from kubeflow.api import Client
+from kubeflow.connection import Connection
 from kubeflow.submit import Schedule, Started, Submission
 from kubeflow.watch import Ended, follow
 from pipeline.wording import duration
@@ -56,7 +57,7 @@ class Report:
         plan = self.plan()
         _say(console, f"{self.wanted.pipeline.path}: nothing wrong was found, nothing was sent")
         rows = {
-            "server": place(self.connection),
+            "server": self.connection.place,
             "pipeline": f"{plan['pipeline']}, version {plan['version']}",
             "experiment": plan["experiment"],
             "artifacts": plan["pipeline_root"] or "where the cluster's kfp-launcher says",

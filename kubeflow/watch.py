@@ -18,7 +18,9 @@ from typing import Literal
 from kfp_server_api import GoogleRpcStatus, V2beta1PipelineTaskDetail, V2beta1Run
 from rich.console import Console
 
-from kubeflow.api import ApiError, Client, Connection, explained
+from kubeflow.api import Client
+from kubeflow.api_errors import ApiError, explained
+from kubeflow.connection import Connection
 from pipeline.events import ComponentState, RunStarted, State
 from pipeline.progress import POLL_S, error_line
 from pipeline.steps import Progress

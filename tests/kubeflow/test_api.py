@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kubeflow import api
-from kubeflow.api import ApiError, Connection, connect, explained
+from kubeflow.api import connect
+from kubeflow.api_errors import ApiError
+from kubeflow.connection import Connection
 from modules.errors import UserError
 from tests.kubeflow.fake_api_server import FakeApiServer, Refused, refusal
 
@@ -47,66 +49,6 @@ def error_of(connection: Connection) -> ApiError:
         connect(connection)
     assert "\n" not in str(caught.value)
     return caught.value
-
-
-@pytest.mark.parametrize(
-    "host", ["localhost:8080", "kfp.example.com", "ftp://a", "http://", "http://a:port", ""]
-)
-def test_refuses_a_host_that_is_no_address(host: str) -> None:
-    with pytest.raises(UserError, match="--host must be an address, as in http://localhost:8080"):
-        Connection(host)
-
-
-def test_refuses_a_host_with_a_password_and_does_not_show_it() -> None:
-    with pytest.raises(UserError, match="--host must hold no password") as caught:
-        Connection("https://me:hunter2@kfp.example.com")
-    assert "hunter2" not in str(caught.value)
-
-
-def test_refuses_the_address_of_a_page() -> None:
-    with pytest.raises(
-        UserError, match=r"leave out what follows https://kfp\.example\.com/pipeline/$"
-    ):
-        Connection("https://kfp.example.com/pipeline/#/runs")
-
-
-def test_refuses_what_does_not_go_together(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="leave out --host, or --context"):
-        Connection("http://a", context="kind")
-    with pytest.raises(UserError, match="give one token: --token-file or --token-env"):
-        Connection("http://a", token_file=tmp_path, token_env="TOKEN")
-    with pytest.raises(UserError, match="a token is for a server at --host"):
-        Connection(token_env="HOME")
-    with pytest.raises(UserError, match="--ca: there is no file"):
-        Connection("http://a", ca=tmp_path / "ca.pem")
-
-
-@pytest.mark.parametrize(
-    ("content", "error"),
-    [
-        (b"", "is empty: a bearer token is needed"),
-        (b" \n", "is empty"),
-        (b"s3cret s3cret", "holds no token: it has spaces or other characters in it"),
-        (b"s3cret\r\nHost: x", "holds no token: it has spaces or other characters in it"),
-        (b"s3cret\xff", "holds no token: a token is ASCII text"),
-    ],
-)
-def test_refuses_what_is_no_token_and_does_not_show_it(
-    tmp_path: Path, content: bytes, error: str
-) -> None:
-    file = tmp_path / "token"
-    file.write_bytes(content)
-    with pytest.raises(UserError, match=f"--token-file .*{error}") as caught:
-        Connection("http://a", token_file=file)
-    assert "s3cret" not in str(caught.value)
-
-
-def test_refuses_a_token_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"--token-file .*gone cannot be read: No such file"):
-        Connection("http://a", token_file=tmp_path / "gone")
-    monkeypatch.delenv("NO_TOKEN", raising=False)
-    with pytest.raises(UserError, match="--token-env NO_TOKEN is empty: a bearer token is needed"):
-        Connection("http://a", token_env="NO_TOKEN")
 
 
 def test_sends_the_token_as_it_is_at_each_request(
@@ -167,50 +109,6 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
         assert not error.passing
         connect(Connection(host, ca=pem))
         https.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("answer", "text"),
-    [
-        (
-            refusal(401, 16, "Unauthenticated: long", "Request header error: no user identity"),
-            "{host} wants a valid token (401): Request header error: no user identity: "
-            "give --token-file",
-        ),
-        (
-            refusal(403, 7, "PermissionDenied: long", "User 'me' is not authorized"),
-            "the token's owner may not do that (403): User 'me' is not authorized",
-        ),
-        (Refused(404, "", "text/plain"), "{host} has no KFP API v2 (404): is --host right?"),
-        (refusal(404, 5, "run not found"), "the server says 404 Not Found: run not found"),
-        (refusal(409, 6, "AlreadyExists"), "the name is taken (409): AlreadyExists"),
-        (
-            refusal(400, 3, "Failed to create: InvalidInputError: a\nb", "unknown template format"),
-            "the server says 400 Bad Request: unknown template format",
-        ),
-        (
-            Refused(400, {"error_message": "Failed to read pipeline", "error_details": "stack"}),
-            "the server says 400 Bad Request: Failed to read pipeline",
-        ),
-        (
-            Refused(503, "<html>upstream</html>", "text/html"),
-            "the server says 503 Service Unavailable: a web page",
-        ),
-        (
-            Refused(502, "upstream connect error\nor reset", "text/plain"),
-            "the server says 502 Bad Gateway: upstream connect error or reset",
-        ),
-    ],
-)
-def test_refusals_in_words(server: FakeApiServer, answer: Refused, text: str) -> None:
-    connection = Connection(server.address)
-    client = connect(connection)
-    server.faults.append((HEALTH, answer))
-    with pytest.raises(ApiError) as caught, explained("do it", connection):
-        client.get_kfp_healthz()
-    assert str(caught.value) == "cannot do it: " + text.format(host=server.address)
-    assert caught.value.status == answer.status
-    assert caught.value.passing == (answer.status >= 500)
 
 
 def test_a_namespace_that_is_not_ours_is_named(server: FakeApiServer) -> None:

@@ -201,6 +201,10 @@ def test_mistakes_are_one_line_and_never_show_the_token(
         ((moving, "--dry-run"), "Received: 'me/signs:latest'"),
         ((pipeline, "--every", "6h", "--timeout", "1h"), "--timeout is for waiting"),
         (
+            (pipeline, "--host", "http://127.0.0.1:1"),
+            "127.0.0.1:1: Connection refused. Does",
+        ),
+        (
             (pipeline, "--host", server.address, "--token-env", "TOKEN"),
             f"cannot reach KFP's API: {server.address} wants a valid token (401): Request header "
             "error: there is no token: give --token-file",

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from kubeflow import api
-from kubeflow.api import ApiError, Client, Connection, connect
+from kubeflow.api import Client, connect
+from kubeflow.api_errors import ApiError
+from kubeflow.connection import Connection
 from kubeflow.pipeline_file import read_pipeline
 from kubeflow.submit import Schedule, Submission, seconds, start_recurring, start_run
 from modules.errors import UserError

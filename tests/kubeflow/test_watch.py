@@ -1,4 +1,5 @@
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from kubeflow import api
-from kubeflow.api import Client, Connection, connect
+from kubeflow.api import Client, connect
+from kubeflow.connection import Connection
 from kubeflow.watch import Ended, StepState, follow, states_of
-from tests.kubeflow.fake_api_server import FakeApiServer, Refused, refusal, run, step
+from tests.kubeflow.fake_api_server import FakeApiServer, Refused, after, refusal, run, step
 
 RUN = "4f3b"
 STEPS = ("Gen", "Trainer")
@@ -36,12 +38,13 @@ def client(server: FakeApiServer) -> Client:
 def wait(server: FakeApiServer, client: Client) -> Callable[..., tuple[Ended, list[str]]]:
     """Follows the run; how it ended, and the lines it printed, without their times."""
 
-    def wait(*looks: Any, **options: Any) -> tuple[Ended, list[str]]:
+    def wait(*looks: Any, connection: Connection | None = None, **options: Any) -> Any:
         server.runs_look_like = list(looks)
+        asked = connection or Connection(server.address)
         console = Console(file=io.StringIO(), width=200)
         ended = follow(
-            client,
-            Connection(server.address),
+            client if connection is None else connect(connection),
+            asked,
             RUN,
             STEPS,
             console,
@@ -56,7 +59,7 @@ def wait(server: FakeApiServer, client: Client) -> Callable[..., tuple[Ended, li
 
 def parsed(look: dict[str, Any]) -> kfp_server_api.V2beta1Run:
     """A look, as kfp's client makes it of JSON."""
-    answer = type("Answer", (), {"data": api.json.dumps({"run_id": RUN, **look})})
+    answer = type("Answer", (), {"data": json.dumps({"run_id": RUN, **look})})
     return kfp_server_api.ApiClient().deserialize(answer, "V2beta1Run")
 
 
@@ -213,6 +216,17 @@ def test_waits_for_a_server_that_restarts(wait: Callable[..., tuple[Ended, list[
     assert lines == ["run", "Gen: running", "Gen: done in 42 s", "Trainer: done in 42 s"]
 
 
+def test_waits_for_a_server_that_does_not_answer(
+    wait: Callable[..., tuple[Ended, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "REQUEST_S", 0.3)
+    began = time.monotonic()
+    silence = after(10, run("RUNNING"))
+    ended, _ = wait(silence, silence, silence, silence, run("SUCCEEDED"))
+    assert ended.status == "succeeded"
+    assert time.monotonic() - began < 8
+
+
 def test_gives_up_on_a_server_that_stays_away(
     server: FakeApiServer, wait: Callable[..., tuple[Ended, list[str]]]
 ) -> None:
@@ -259,6 +273,21 @@ def test_does_not_ask_again_what_is_refused(
     assert ended.status == "lost"
     assert error in str(ended.error)
     assert len([line for line in server.requests if line.endswith(RUN)]) == 2
+
+
+def test_a_token_that_is_taken_away(
+    server: FakeApiServer, tmp_path: Path, wait: Callable[..., tuple[Ended, list[str]]]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret")
+
+    def takes(_: FakeApiServer) -> dict[str, Any]:
+        token.unlink()
+        return run("RUNNING")
+
+    ended, _ = wait(takes, connection=Connection(server.address, token_file=token))
+    assert ended.status == "lost"
+    assert ended.error == f"--token-file {token} cannot be read: No such file or directory"
 
 
 def test_waits_so_long_at_most(wait: Callable[..., tuple[Ended, list[str]]]) -> None:
