@@ -282,6 +282,13 @@ def test_whatever_is_in_the_cache_key_makes_a_step_run_anew(
     assert states(run_steps(workspace, {"A": step(**{**before, **change})})) == {"A": "COMPLETE"}
 
 
+def test_another_pipelines_steps_are_not_reused(workspace: Workspace) -> None:
+    steps = {"A": step("true", cache=True)}
+    run_steps(workspace, steps)
+    other = write(workspace.root / "other.yaml", steps, name="other")
+    assert states(run(other, workspace)) == {"A": "COMPLETE"}
+
+
 def test_a_failed_step_is_never_reused(workspace: Workspace) -> None:
     steps = {"A": step(f"test -e {workspace.root}/now", cache=True)}
     assert run_steps(workspace, steps).state == "FAILED"
@@ -435,6 +442,7 @@ def test_what_is_reported_of_an_artifact_reaches_the_next_step(workspace: Worksp
     )
     made = json.loads(text_of(workspace, record, "B", "input.json"))
     metadata = made["inputs"]["artifacts"]["it"]["artifacts"][0]["metadata"]
+    assert metadata["yes"] is not True  # a number, as ML Metadata has no other
     assert {key: metadata[key] for key in ("blessed", "yes", "of", "how", "words")} == {
         "blessed": 1, "yes": 1, "of": {"list": ["a"]}, "how": {"struct": {"b": 2}},
         "words": "minio://b/x",
