@@ -12,7 +12,6 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 import pytest
-import yaml
 from packaging.requirements import Requirement
 
 from kubeflow.options import ClusterOptions
@@ -22,6 +21,7 @@ from serving.server import flags
 from serving.server.configs import read
 from serving.server.configs.protos import MonitoringConfig
 from serving.server.process import free_port
+from tests.kubeflow.custom_resources import KSERVE, validator
 from tests.kubeflow.manifests import (
     MANIFESTS,
     OVERLAYS,
@@ -36,7 +36,6 @@ from tests.kubeflow.manifests import (
 from tests.serving.conftest import saved_model  # noqa: F401 - a fixture
 
 KUBERNETES = "1.32.0"
-KSERVE = "v0.20.0"
 OPTIONS = ClusterOptions(image=f"signs@sha256:{'0' * 64}")
 BUILT: dict[str, list[Manifest]] = {}
 
@@ -103,42 +102,7 @@ def test_a_value_of_the_wrong_type_fails(tmp_path):
 
 @pytest.fixture(scope="module")
 def kserve() -> jsonschema.Draft202012Validator:
-    """By KServe's own schema, which forbids what it does not name as `kubectl apply` does."""
-    if not shutil.which("go"):
-        pytest.skip("KServe's CRD comes through the Go module proxy, and there is no `go`")
-    module = f"github.com/kserve/kserve@{KSERVE}"
-    try:
-        download = subprocess.run(
-            ["go", "mod", "download", "-json", module],
-            cwd="/", capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"{module} did not come through the Go module proxy within 120 s")
-    if download.returncode:
-        pytest.skip(f"{module} does not come through the Go module proxy: {download.stdout}")
-    folder = Path(json.loads(download.stdout)["Dir"]) / "config" / "crd" / "full"
-    text = (folder / "serving.kserve.io_inferenceservices.yaml").read_text()
-    crd = yaml.load(text, Loader=yaml.CSafeLoader)
-    (version,) = [each for each in crd["spec"]["versions"] if each["name"] == "v1beta1"]
-    schema = _strict(version["schema"]["openAPIV3Schema"])
-    schema["properties"]["metadata"] = {"type": "object"}
-    return jsonschema.Draft202012Validator(schema)
-
-
-def _strict(schema: Manifest) -> Manifest:
-    """A CRD's structural schema as JSON Schema: no fields but those it names."""
-    strict = dict(schema)
-    if schema.get("x-kubernetes-int-or-string"):
-        strict["type"] = ["integer", "string"]
-    if "properties" in schema:
-        strict["properties"] = {k: _strict(v) for k, v in schema["properties"].items()}
-        if not schema.get("x-kubernetes-preserve-unknown-fields"):
-            strict["additionalProperties"] = False
-    elif isinstance(schema.get("additionalProperties"), dict):
-        strict["additionalProperties"] = _strict(schema["additionalProperties"])
-    if isinstance(schema.get("items"), dict):
-        strict["items"] = _strict(schema["items"])
-    return strict
+    return validator(KSERVE, "serving.kserve.io_inferenceservices.yaml")
 
 
 def test_kserve_takes_the_inference_service(kserve):
