@@ -48,8 +48,16 @@ from pipeline.pipeline import create_pipeline
 COMMAND = ("python", "-m", "kubeflow.entrypoint")  # of every step's container, before TFX's args
 
 _TRAINING = (Trainer, Tuner)
-# Beam's in-process runner by its name: what Beam takes by default downloads a program first.
-_BEAM_ARGS = ("--runner=FnApiRunner",)
+_IMAGE_PARAMETER = (
+    f"{{{{$.inputs.parameters['{IMAGE}']}}}}"  # KFP puts the run's image in its place
+)
+_BEAM_ARGS = (
+    # Beam's in-process runner by its name: what Beam takes by default downloads a program first.
+    "--runner=FnApiRunner",
+    # Beam's workers have TFX: otherwise TFX packs itself for them, in every step.
+    "--sdk_container_image",
+    _IMAGE_PARAMETER,  # alone, since older KFP replaces the whole argument
+)
 
 
 def compile_pipeline(config: PipelineConfig, options: ClusterOptions) -> str:
@@ -163,7 +171,7 @@ def _set_image(
     task: PipelineTaskSpec,
     container: PipelineDeploymentConfig.PipelineContainerSpec,
 ) -> None:
-    container.image = f"{{{{$.inputs.parameters['{IMAGE}']}}}}"
+    container.image = _IMAGE_PARAMETER
     component.input_definitions.parameters[IMAGE].parameter_type = ParameterType.STRING
     task.inputs.parameters[IMAGE].component_input_parameter = IMAGE
 

@@ -143,7 +143,11 @@ def test_every_step_takes_the_image_and_runs_our_entrypoint(spec: dict[str, Any]
         assert container["image"] == "{{$.inputs.parameters['image']}}"
         assert container["command"] == ["python", "-m", "kubeflow.entrypoint"]
         assert container["args"][2:4] == ["--json_serialized_invocation_args", "{{$}}"]
-        assert container["args"][-1] == "--runner=FnApiRunner"
+        assert container["args"][6:] == [
+            "--runner=FnApiRunner",
+            "--sdk_container_image",
+            "{{$.inputs.parameters['image']}}",
+        ]
         assert "lifecycle" not in container
         assert task["inputs"]["parameters"]["image"] == {"componentInputParameter": "image"}
         assert component["inputDefinitions"]["parameters"]["image"] == {"parameterType": "STRING"}
