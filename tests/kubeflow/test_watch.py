@@ -226,6 +226,14 @@ def test_waits_for_a_server_that_restarts(wait: Callable[..., tuple[Ended, list[
     assert lines == ["run", "Gen: running", "Gen: done in 42 s", "Trainer: done in 42 s"]
 
 
+def test_patience_begins_anew_with_every_answer(
+    wait: Callable[..., tuple[Ended, list[str]]],
+) -> None:
+    slow = after(1.2, run("RUNNING"))
+    ended, _ = wait(slow, DOWN, slow, DOWN, run("SUCCEEDED"), patience_s=2.0)
+    assert ended.status == "succeeded"
+
+
 def test_waits_for_a_server_that_does_not_answer(
     wait: Callable[..., tuple[Ended, list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
