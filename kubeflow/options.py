@@ -22,8 +22,10 @@ _MINIO_SECRET = (
     "mlpipeline-minio-artifact"  # KFP's installation makes it, in every user's namespace
 )
 
-_DIGEST = re.compile(r"[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
-_TAG = re.compile(r"[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?:(?P<tag>[\w.-]{1,128})", re.ASCII)
+_WORD = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+_REPOSITORY = rf"(?:[a-z0-9][a-z0-9.-]*(?::[0-9]+)?/)?{_WORD}(?:/{_WORD})*"
+_DIGEST = re.compile(rf"{_REPOSITORY}(?::[\w.-]{{1,128}})?@sha256:[0-9a-f]{{64}}", re.ASCII)
+_TAG = re.compile(rf"{_REPOSITORY}:(?P<tag>\w[\w.-]{{0,127}})", re.ASCII)
 _PART = r"(/(?!\.{1,2}(/|\Z))[\w.=-]+)"  # of a path: no `.` and no `..`
 _ROOT = re.compile(rf"(minio|s3|gs)://[a-z0-9][a-z0-9._-]{{1,61}}[a-z0-9]{_PART}*/?", re.ASCII)
 _FOLDER = re.compile(rf"{_PART}+", re.ASCII)
