@@ -147,7 +147,7 @@ def test_kfp_takes_the_signs_pipeline(programs: Path, signs: Path) -> None:
     [
         ("schemaVersion: 2.1.0", "schemaVersion: 2.0.0", "KFP only supports schema version 2.1.0"),
         ("maxRetryCount", "maxRetries", "no pipeline spec is provided"),
-        ("    container:\n", "    resolver:\n", "not implemented"),
+        ("    container:\n", "    resolver:\n", "non-container and non-importer executor"),
     ],
 )
 def test_kfp_refuses(
@@ -169,14 +169,45 @@ def test_an_older_launcher_takes_and_refuses_the_same(backend: Backend) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+def test_steps_of_the_signs_pipeline_are_handed_what_kfp_hands_them(
+    backend: Backend, standin: Standin, signs: Path, tmp_path: Path
+) -> None:
+    spec = next(yaml.safe_load_all(signs.read_text()))
+    handed = []
+    for seen in (tmp_path / "seen-kfp", tmp_path / "seen-standin"):
+        path = tmp_path / f"{seen.name}.yaml"
+        path.write_text(yaml.safe_dump(observe.recording(spec, str(seen))))
+        if seen.name == "seen-kfp":
+            backend.run(backend.compile(path, {}, observe.ROOT), "signs")
+        else:
+            standin.run(path, 1)
+        records = {file.stem: json.loads(file.read_text()) for file in seen.iterdir()}
+        handed.append(
+            {
+                label: (
+                    record["words"],
+                    record["executor_input"]["inputs"].get("parameterValues"),
+                    sorted(record["executor_input"]["inputs"].get("artifacts", {})),
+                    # KFP before 2.5 publishes no logs.
+                    sorted({*record["executor_input"]["outputs"]["artifacts"]} - {"executor-logs"}),
+                )
+                for label, record in records.items()
+            }
+        )
+    assert len(handed[0]) == len(spec["deploymentSpec"]["executors"])
+    assert handed[0] == handed[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_launcher_runs_a_step_of_the_signs_pipeline(
     backend: Backend, signs: Path, tmp_path: Path
 ) -> None:
-    documents = list(yaml.safe_load_all(signs.read_text()))
-    tasks = documents[0]["root"]["dag"]["tasks"]
-    documents[0]["root"]["dag"]["tasks"] = {"CuratedSchema": tasks["CuratedSchema"]}
+    spec = next(yaml.safe_load_all(signs.read_text()))
+    tasks = spec["root"]["dag"]["tasks"]
+    spec["root"]["dag"]["tasks"] = {"CuratedSchema": tasks["CuratedSchema"]}
     step = tmp_path / "step.yaml"
-    step.write_text(yaml.safe_dump_all(documents))
+    step.write_text(yaml.safe_dump(spec))
     (attempt,) = backend.run(backend.compile(step, {}, observe.ROOT), "step").of("CuratedSchema")
     assert attempt.status == 0, attempt.log.read_text()
     (schema,) = backend.store.rglob("schema.pbtxt")

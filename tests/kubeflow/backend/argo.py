@@ -64,6 +64,8 @@ class Argo:
         }
         for each in spec["arguments"].get("parameters", []):
             self._globals[f"workflow.parameters.{each['name']}"] = each["value"]
+        for name, value in workflow["metadata"].get("annotations", {}).items():
+            self._globals[f"workflow.annotations.{name}"] = value  # KFP before 2.1
         self._entrypoint = spec["entrypoint"]
         self._run_driver, self._run_pod, self._folder = run_driver, run_pod, folder
         self._outcome = Outcome()

@@ -5,6 +5,7 @@
 writes it to observed.json beside this file, from the programs of one version of KFP (backend.py).
 """
 
+import copy
 import json
 import re
 import sys
@@ -61,6 +62,15 @@ WRITTEN = {
     "metadata no object": '{"artifacts": {"thing": {"artifacts": [{"metadata": 3}]}}}',
     "number as text": '{"artifacts": {"thing": {"artifacts": [{"uri": 3}]}}}',
 }
+_RECORD = """
+import json, sys
+from pathlib import Path
+label, seen, *words = sys.argv[1:]
+given = [json.loads(word) for word in words if word.startswith('{"inputs"')]
+rest = [word for word in words if not word.startswith('{"inputs"')]
+Path(seen).mkdir(parents=True, exist_ok=True)
+Path(seen, label + ".json").write_text(json.dumps({"executor_input": given[0], "words": rest}))
+"""
 _CHANGING = {
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}": "<uuid>",
     r"127\.0\.0\.1:\d+": "<store>",
@@ -78,6 +88,20 @@ def observe_example(backend: Backend, workspace: Path) -> dict[str, Any]:
             raise RuntimeError(f"{log}: {error(log.read_text())}")
         runs.append({"steps": _steps(outcome), "seen": seen(workspace)})
     return {"runs": runs, "store": stored(backend.store)}
+
+
+def recording(pipeline: Mapping[str, Any], seen: str) -> dict[str, Any]:
+    """The same pipeline with steps that only write what they are handed, to `seen`/STEP.json.
+
+    Args:
+        pipeline: a PipelineSpec whose steps take `{{$}}` as an argument.
+        seen: a folder.
+    """
+    changed: dict[str, Any] = copy.deepcopy(dict(pipeline))
+    for label, executor in changed["deploymentSpec"]["executors"].items():
+        container = executor["container"]
+        container["command"] = ["python3", "-c", _RECORD, label, seen, *container["command"]]
+    return changed
 
 
 def observe_written(backend: Backend) -> dict[str, Any]:
