@@ -36,7 +36,9 @@ from modules.image_bytes import MAX_PIXELS
 TOOL_VERSION = "1"
 
 _REAL, _SYNTHETIC = "signs", "signs-synthetic"
-_NAME = re.compile(r"[a-z][a-z0-9-]*")
+# At most 63 characters: the name becomes the pipeline's, and TFX takes no longer one.
+_MAX_NAME = 63
+_NAME = re.compile(rf"[a-z]([a-z0-9-]{{0,{_MAX_NAME - 2}}}[a-z0-9])?")
 _MOST_REASONS = 20
 _SHOWN = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -92,7 +94,8 @@ def ingest(
         raise IngestError(f"`max_rejected` must be in [0, 1]. Received: {max_rejected}")
     if name is not None and not _NAME.fullmatch(name):
         raise IngestError(
-            "`name` must be lower-case letters, digits and dashes, as in my-signs. "
+            f"`name` must be at most {_MAX_NAME} lower-case letters, digits and dashes, as in "
+            "my-signs, beginning with a letter and not ending in a dash. "
             f"Received: {name!r}"
         )
     root = Path(root).absolute()
@@ -182,9 +185,11 @@ def _dataset_name(name: str | None, surveyed: Surveyed) -> str:
         if surveyed.is_signs:
             return _REAL
         text = unicodedata.normalize("NFKD", surveyed.name).encode("ascii", "ignore").decode()
-        name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+        name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_MAX_NAME].strip("-")
         is_taken = name == _REAL or name.endswith("-synthetic")
-        return name if _NAME.fullmatch(name) and not is_taken else f"images-{name}".strip("-")
+        if _NAME.fullmatch(name) and not is_taken:
+            return name
+        return f"images-{name}"[:_MAX_NAME].strip("-")
     if name.endswith("-synthetic"):
         raise IngestError(f"`name` {name!r} is for drawn images: choose another")
     if name == _REAL and not surveyed.is_signs:

@@ -231,6 +231,8 @@ def test_progress_ends_at_all(tmp_path):
         ("signs", "images-signs"),
         ("signs-synthetic", "images-signs-synthetic"),
         ("手", "images"),
+        ("b" * 80, "b" * 63),
+        ("7" * 80, "images-" + "7" * 56),
     ],
 )
 def test_names_from_folders(tmp_path, folder, name):
@@ -244,10 +246,12 @@ def test_names_from_folders(tmp_path, folder, name):
     [
         ("tree", "signs", "`name` 'signs' is for the SIGNS photographs: choose another"),
         ("tree", "signs-synthetic", "'signs-synthetic' is for drawn images: choose another"),
-        ("tree", "Bad Name", "must be lower-case letters, digits and dashes"),
-        ("tree", "../up", "must be lower-case letters, digits and dashes"),
-        ("tree", "", "must be lower-case letters, digits and dashes"),
-        ("tree", "1st", "must be lower-case letters, digits and dashes"),
+        ("tree", "Bad Name", "must be at most 63 lower-case letters, digits and dashes"),
+        ("tree", "../up", "must be at most 63 lower-case letters, digits and dashes"),
+        ("tree", "", "must be at most 63 lower-case letters, digits and dashes"),
+        ("tree", "1st", "must be at most 63 lower-case letters, digits and dashes"),
+        ("tree", "end-", "not ending in a dash"),
+        ("tree", "a" * 64, "must be at most 63 lower-case letters, digits and dashes"),
         ("synthetic:60", "signs", "of drawn images must end in -synthetic"),
     ],
 )
