@@ -5,7 +5,6 @@ Connection -> connect -> Client
 
 import contextlib
 import io
-import logging
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -71,8 +70,6 @@ def connect(connection: Connection) -> Client:
         UserError: no kubeconfig, or no such context in it.
         ApiError: nobody answers there, or something that is not KFP.
     """
-    # It warns of each of its retries; what became of them is what we tell.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     if connection.host is None and not in_cluster():
         _check_kubeconfig(connection.context)
     with explained("reach KFP's API", connection), quiet():
