@@ -58,10 +58,10 @@ def main(argv: Sequence[str]) -> int:
     except UserError as err:
         return _fail(f"{name} failed: {err}", 1)
     except (Exception, SystemExit) as err:
+        traceback.print_exc()
         from pipeline.progress import error_line
 
         # Beam's errors hold a traceback of their own; its end says what happened.
-        traceback.print_exc()
         words = error_line("".join(traceback.format_exception(err))) or repr(err)
         return _fail(f"{name} failed: {words}", 1)
     return 0
