@@ -271,7 +271,7 @@ def test_run_hands_everything_on(
         "run",
         *("--data", "my photos", "--name", "mine", "--workspace", "w"),
         *("--set", "train.epochs=3", "--set", "image_size=32", "--schema", "infer"),
-        *("--tune", "8", "--warm-start"),
+        *("--tune", "8", "--warm-start", "--on", "kubeflow-local"),
         *("--max-rejected", "0.5", "--direct_num_workers", "2", "--temp_location", "t", "--json"),
     )
     assert (code, err) == (expected, "on the way\n")
@@ -294,6 +294,7 @@ def test_run_hands_everything_on(
             "--direct_num_workers=2",
             "--direct_running_mode=multi_processing",
         ],
+        "on": "kubeflow-local",
         "resume": "signs run --data 'my photos'",
     }
     code, out, err = signs("run")
