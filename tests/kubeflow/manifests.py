@@ -11,7 +11,14 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "kubeflow" / "manifests"
-OVERLAYS = ("overlays/cpu", "overlays/gpu", "overlays/kserve", "jobs/ingest", "jobs/workbench")
+OVERLAYS = (
+    "overlays/cpu",
+    "overlays/gpu",
+    "overlays/kserve",
+    "jobs/ingest",
+    "jobs/train-together",
+    "jobs/workbench",
+)
 
 Manifest = dict[str, Any]
 
@@ -51,6 +58,9 @@ def pods(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
                 yield name, each["spec"]["template"]
             case "CronJob":
                 yield name, each["spec"]["jobTemplate"]["spec"]["template"]
+            case "TFJob":
+                for replicas in each["spec"]["tfReplicaSpecs"].values():
+                    yield name, replicas["template"]
 
 
 def containers(pod: Manifest) -> list[Manifest]:

@@ -1,5 +1,6 @@
 """The manifests hold together, and Kubernetes and KServe would take them."""
 
+import importlib
 import json
 import re
 import shutil
@@ -15,13 +16,15 @@ import pytest
 from packaging.requirements import Requirement
 
 from kubeflow.options import ClusterOptions
+from pipeline.cli import app
 from serving import protos
 from serving.rollout import Rollout
 from serving.server import flags
 from serving.server.configs import read
 from serving.server.configs.protos import MonitoringConfig
 from serving.server.process import free_port
-from tests.kubeflow.custom_resources import KSERVE, validator
+from tests.kubeflow.commands import unknown_options
+from tests.kubeflow.custom_resources import KSERVE, TRAINING_OPERATOR, validator
 from tests.kubeflow.manifests import (
     MANIFESTS,
     OVERLAYS,
@@ -58,7 +61,7 @@ def _built(overlay: str) -> list[Manifest]:
 
 def _validate(objects: list[Manifest]) -> None:
     for each in objects:
-        if "kserve" not in each["apiVersion"]:
+        if each["kind"] not in ("InferenceService", "TFJob"):  # see below
             kubernetes_validate.validate(each, KUBERNETES, strict=True)
 
 
@@ -120,10 +123,38 @@ def test_kserve_takes_the_inference_service(kserve):
     ],
 )
 def test_a_misspelt_field_of_the_inference_service_fails(kserve, right, wrong):
-    text = json.dumps(only(_built("overlays/kserve"), "InferenceService"))
+    _refuses(kserve, only(_built("overlays/kserve"), "InferenceService"), right, wrong)
+
+
+@pytest.fixture(scope="module")
+def training_operator() -> jsonschema.Draft202012Validator:
+    return validator(TRAINING_OPERATOR, "kubeflow.org_tfjobs.yaml")
+
+
+def test_the_training_operator_takes_the_job(training_operator):
+    training_operator.validate(only(_built("jobs/train-together"), "TFJob"))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("tfReplicaSpecs", "tfReplicaSpec"),
+        ("cleanPodPolicy", "cleanPodsPolicy"),
+        ("restartPolicy", "restartPolice"),
+        ("containerPort", "containersPort"),
+    ],
+)
+def test_a_misspelt_field_of_the_training_job_fails(training_operator, right, wrong):
+    _refuses(training_operator, only(_built("jobs/train-together"), "TFJob"), right, wrong)
+
+
+def _refuses(
+    schema: jsonschema.Draft202012Validator, manifest: Manifest, right: str, wrong: str
+) -> None:
+    text = json.dumps(manifest)
     assert right in text
-    with pytest.raises(jsonschema.ValidationError, match=f"'{wrong}' was unexpected"):
-        kserve.validate(json.loads(text.replace(right, wrong)))
+    told = [error.message for error in schema.iter_errors(json.loads(text.replace(right, wrong)))]
+    assert any(f"'{wrong}' was unexpected" in message for message in told), told
 
 
 # What holds together
@@ -325,6 +356,16 @@ def test_tensorflow_serving_knows_every_flag(cpu):
     assert unknown == []
 
 
+def test_a_training_on_several_pods_starts_what_takes_its_options():
+    ((_, pod),) = pods(_built("jobs/train-together"))
+    (container,) = containers(pod)
+    assert container["name"] == "tensorflow"  # the operator gives TF_CONFIG to no other
+    *python, module = container["command"]
+    assert python == ["python", "-m"]
+    together = importlib.import_module(module).app
+    assert unknown_options(together, container["args"]) == []
+
+
 @pytest.mark.parametrize("command", ["submit", "ingest"])
 def test_signs_knows_every_option(command):
     built = [each for overlay in OVERLAYS for each in _built(overlay)]
@@ -335,9 +376,6 @@ def test_signs_knows_every_option(command):
         if container["command"][:2] == ["signs", command]
     }
     (line,) = lines
-    from pipeline.cli import app
-    from tests.kubeflow.commands import unknown_options
-
     assert unknown_options(app, line) == []
 
 
