@@ -76,7 +76,9 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         schema_gen = SchemaGen(statistics=statistics, infer_feature_shape=True)
         schema = schema_gen.outputs["schema"]
         components.append(schema_gen)
-    validator = ExampleValidator(statistics=statistics, schema=schema)
+    validator = ExampleValidator(
+        statistics=statistics, schema=schema, class_names=config.data.class_names
+    )
 
     code = code_digest()
     transform = Transform(
