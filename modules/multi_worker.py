@@ -7,19 +7,27 @@ norms take their statistics over all parts and gradients are summed, so that a s
 process with the whole batch, but for the order of additions.
 """
 
+import contextlib
 import functools
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from modules.training_errors import TrainingError
+from modules.training_errors import TrainingError, WorkerLostError
 from modules.workers import Workers
 
 # For a collective operation: one worker may be tracing or reading data while the others wait. A
 # worker that is gone is noticed earlier, by its missing heartbeat.
 _PATIENCE_S = 600.0
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 
 
 @functools.cache  # TensorFlow joins a cluster once in a process
@@ -40,29 +48,52 @@ def connect(workers: Workers) -> tf.distribute.MultiWorkerMirroredStrategy:
     )
 
 
-def check_agreement(strategy: tf.distribute.Strategy, what: str, value: str) -> None:
+def check_agreement(
+    strategy: tf.distribute.Strategy, workers: Workers, what: str, value: str
+) -> None:
     """Compares a value with that of all other workers; all must call it.
 
     Args:
         strategy: what `connect` returned.
+        workers: who they are; one alone agrees.
         what: names the value, for the error.
         value: this worker's.
 
     Raises:
         TrainingError: not all have the same.
+        WorkerLostError: not all answer.
     """
+    if workers.count == 1:
+        return
     own = zlib.crc32(value.encode())
 
     def gather() -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         return context.all_gather(tf.constant([own], tf.int64), axis=0)
 
-    [everyones, *_] = strategy.experimental_local_results(strategy.run(gather))
+    with telling_of_lost_workers(workers):
+        [everyones, *_] = strategy.experimental_local_results(strategy.run(gather))
     if set(everyones.numpy().tolist()) != {own}:
         raise TrainingError(
             f"the workers have not the same {what}: give all of them the same options, images and "
             f"folder of checkpoints. Here: {value}"
         )
+
+
+@contextlib.contextmanager
+def telling_of_lost_workers(workers: Workers) -> Iterator[None]:
+    """Says in words when another worker is lost; TensorFlow notices it within half a minute.
+
+    Raises:
+        WorkerLostError: what is done inside failed for want of another worker.
+    """
+    try:
+        yield
+    except _LOST as err:
+        if workers.count == 1:
+            raise
+        lines = str(err).splitlines()
+        raise WorkerLostError(next((line for line in lines if "/job:" in line), lines[0])) from err
 
 
 def synchronize(network: keras.Model) -> None:

@@ -79,8 +79,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         workers=workers,
     )
     name = _training_name(recipe, config, fn_args.train_files, fn_args.base_model, workers)
-    if workers.count > 1:
-        check_agreement(devices.strategy, "training", f"{name}, {devices.describe()}")
+    check_agreement(devices.strategy, workers, "training", f"{name}, {devices.describe()}")
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     transform = transform_output.transform_features_layer()

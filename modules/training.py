@@ -15,10 +15,15 @@ import tensorflow as tf
 from modules.adamw import FusedAdamW
 from modules.checkpoints import Checkpoints
 from modules.devices import Devices
-from modules.multi_worker import MultiWorkerModel, check_agreement, synchronize
+from modules.multi_worker import (
+    MultiWorkerModel,
+    check_agreement,
+    synchronize,
+    telling_of_lost_workers,
+)
 from modules.recipe import Recipe
 from modules.resnet50 import any_size, build_resnet
-from modules.training_errors import DiskFullError, OutOfMemoryError, WorkerLostError
+from modules.training_errors import DiskFullError, OutOfMemoryError
 from modules.training_input import Batches
 from modules.training_log import TrainingLog
 from modules.training_progress import Progress
@@ -29,13 +34,6 @@ LOGGER = logging.getLogger(__name__)
 LEARNING_RATE = "learning_rate"  # among the metrics by epoch: after the epoch's last step
 # What TensorFlow raises for want of memory; on a GPU also as an internal error of CUDA's.
 _DISK_FULL = "no space left on device"
-_WORKER_LOST = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.CancelledError,
-    tf.errors.InternalError,
-)
 _OUT_OF_MEMORY = ("out of memory", "out_of_memory", "oom when allocating")
 
 
@@ -93,8 +91,10 @@ def train(
         kept = Checkpoints(checkpoints, trained, is_chief=workers.is_chief)
     by_epoch = kept.restore() if kept else {}
     first_epoch = len(by_epoch.get(LEARNING_RATE, ()))
-    if devices and workers.count > 1:
-        check_agreement(devices.strategy, "number of epochs in checkpoints", str(first_epoch))
+    if devices:
+        check_agreement(
+            devices.strategy, workers, "number of epochs in checkpoints", str(first_epoch)
+        )
     if first_epoch:
         LOGGER.info("going on after epoch %d of %d", first_epoch, recipe.epochs)
     if first_epoch == recipe.epochs:  # only what follows the training was missing
@@ -107,29 +107,28 @@ def train(
     if not workers.is_chief:
         logs = []
     try:
-        trained.fit(
-            devices.distribute(batches(first_epoch)) if devices else batches(first_epoch),
-            epochs=recipe.epochs,
-            initial_epoch=first_epoch,
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,  # the batches come in their order
-            validation_data=validation,
-            callbacks=[
-                _Record(by_epoch, kept),
-                *logs,
-                Progress(recipe, steps_per_epoch, size, workers.count),
-                *callbacks,
-            ],
-            verbose=0,
-        )
+        with telling_of_lost_workers(workers):
+            trained.fit(
+                devices.distribute(batches(first_epoch)) if devices else batches(first_epoch),
+                epochs=recipe.epochs,
+                initial_epoch=first_epoch,
+                steps_per_epoch=steps_per_epoch,
+                shuffle=False,  # the batches come in their order
+                validation_data=validation,
+                callbacks=[
+                    _Record(by_epoch, kept),
+                    *logs,
+                    Progress(recipe, steps_per_epoch, size, workers.count),
+                    *callbacks,
+                ],
+                verbose=0,
+            )
     except (tf.errors.OpError, MemoryError) as err:
         text = str(err).lower()
         # To TensorFlow a full disk is an exhausted resource as well.
         if _DISK_FULL in text:
             raise DiskFullError(checkpoints or str(run_dir)) from err
         exhausted = isinstance(err, tf.errors.ResourceExhaustedError | MemoryError)
-        if workers.count > 1 and isinstance(err, _WORKER_LOST):
-            raise WorkerLostError(str(err).strip().partition("\n")[0]) from err
         if exhausted or any(words in text for words in _OUT_OF_MEMORY):
             raise OutOfMemoryError(recipe.batch_size, size) from err
         raise

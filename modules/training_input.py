@@ -117,7 +117,7 @@ def share_of_batch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
         TrainingError: there are fewer images than workers.
     """
     if count < workers.count:
-        raise TrainingError(f"{count} images are too few for {workers.count} workers to share")
+        raise TrainingError(f"there are fewer images ({count}) than workers ({workers.count})")
     return min(recipe.batch_size, count // workers.count)
 
 

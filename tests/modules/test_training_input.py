@@ -9,7 +9,14 @@ import tensorflow_transform as tft
 
 from modules import training_input
 from modules.recipe import Augmentation, Recipe
-from modules.training_input import read_prepared, steps_per_epoch, training_batches
+from modules.training_errors import TrainingError
+from modules.training_input import (
+    read_prepared,
+    share_of_batch,
+    steps_per_epoch,
+    training_batches,
+)
+from modules.workers import Workers
 from tests.modules.examples import example, noise, png, write_examples
 
 OFF = Augmentation(0, 0, 0, False, 0, 0)
@@ -141,6 +148,35 @@ def test_the_shape_is_declared_open_in_its_size_alone(path):
     pixels, labels = dataset.element_spec
     assert pixels.shape.as_list() == [4, None, None, 3]
     assert labels.shape.as_list() == [4, 3]
+
+
+@pytest.mark.parametrize("count", [12, 13, 15])
+def test_workers_have_the_parts_of_the_batches_of_one(count, path):
+    recipe = Recipe(epochs=2, batch_size=2, sizes=((0.5, 0.5), (0.5, 1.0)))
+    whole = Recipe(epochs=2, batch_size=6, sizes=((0.5, 0.5), (0.5, 1.0)))
+    addresses = ("one:1", "two:1", "three:1")
+    parts = [
+        list(training_batches(greys(count), count, recipe, SIDE, 3, workers)(0).as_numpy_iterator())
+        for workers in (Workers(addresses, index) for index in range(3))
+    ]
+    assert steps_per_epoch(count, recipe, Workers(addresses)) == 2
+    together = [
+        tuple(map(np.concatenate, zip(*step, strict=True))) for step in zip(*parts, strict=True)
+    ]
+    expected = list(training_batches(greys(count), count, whole, SIDE, 3)(0).as_numpy_iterator())
+    assert len(expected) == 4
+    assert_same(together, expected)
+
+
+@pytest.mark.parametrize(("images", "share"), [(100, 32), (63, 31), (2, 1)])
+def test_workers_share_what_there_is(images, share):
+    assert share_of_batch(images, Recipe(batch_size=32), Workers(("one:1", "two:1"))) == share
+
+
+def test_fewer_images_than_workers_are_an_error():
+    with pytest.raises(TrainingError) as caught:
+        share_of_batch(1, Recipe(), Workers(("one:1", "two:1")))
+    assert str(caught.value) == "there are fewer images (1) than workers (2)"
 
 
 def read(transform_graph, *patterns: str) -> Batch:
