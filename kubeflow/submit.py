@@ -228,10 +228,9 @@ def _upload(client: Client, connection: Connection, pipeline: PipelineFile) -> t
         pipeline_id = found.pipelines[0].pipeline_id
     else:
         with explained(f"create the pipeline {pipeline.name}", connection):
+            # `name` would be refused by older servers; newer ones take the other for both.
             pipeline_id = client._pipelines_api.pipeline_service_create_pipeline(
-                kfp_server_api.V2beta1Pipeline(
-                    name=pipeline.name, display_name=pipeline.name, namespace=namespace
-                )
+                kfp_server_api.V2beta1Pipeline(display_name=pipeline.name, namespace=namespace)
             ).pipeline_id
     with explained("look for the pipeline's version", connection):
         versions = client.list_pipeline_versions(

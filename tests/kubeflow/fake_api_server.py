@@ -207,6 +207,9 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "experiments" and self.fake.multi_user and not sent.get("namespace"):
             raise refusal(400, 3, "", "An experiment cannot have an empty namespace")
         made = {**sent, _IDS[kind]: str(uuid.uuid4()), "created_at": "2026-11-23T08:00:00Z"}
+        if kind == "pipelines":
+            assert "name" not in sent, "older servers know no such field"
+            made["name"] = sent["display_name"]
         if kind in ("runs", "recurringruns"):
             reference = sent["pipeline_version_reference"]
             assert reference["pipeline_version_id"] in self.fake.held["versions"], reference
