@@ -15,12 +15,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated
 
 import typer
 
 from modules import features
 from modules.errors import UserError
+from modules.training_errors import TrainingError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -50,16 +52,14 @@ def train_together(
         raise UserError(f"--transform-graph must hold transform_fn. Received: {transform_graph}")
     Workers.from_environment()  # a mistake in TF_CONFIG is told before TensorFlow is imported
 
-    from tfx.components.trainer.fn_args_utils import FnArgs
-
     from modules.trainer import run_fn
 
     files = {split: str(span / split / "*.gz") for split in data.splits}
     run_fn(
-        FnArgs(
+        SimpleNamespace(  # of TFX's FnArgs what `run_fn` reads
             train_files=[files[split] for split in config.train.splits],
             eval_files=[files.get(features.EVAL, files[features.TRAIN])],
-            num_examples=counts,
+            num_examples={split: counts[split] for split in data.splits},
             transform_graph_path=str(transform_graph),
             base_model=None,
             hyperparameters=None,
@@ -88,9 +88,9 @@ def main(argv: Sequence[str]) -> int:
     except typer.TyperException as err:
         print(f"signs: {err.format_message()}", file=sys.stderr)
         return 2
-    except UserError as err:
+    except (UserError, TrainingError) as err:
         print(f"signs: {err}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(err, UserError) else 1
     return 0
 
 
