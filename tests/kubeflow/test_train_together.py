@@ -6,12 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from kubeflow.train_together import main
-from tests.kubeflow.custom_resources import TRAINING_OPERATOR, validator
-from tests.kubeflow.manifests import MANIFESTS, Manifest, build, only
+from tests.kubeflow.manifests import MANIFESTS, build, only
 
 ROOT = Path(__file__).parents[2]
 COUNTS = {"train": 4, "eval": 0, "test": 1}  # of each class
@@ -75,12 +73,8 @@ def test_a_mistake_is_told_before_tensorflow_is_imported(arguments):
     assert done.returncode == 2, done.stderr
 
 
-@pytest.fixture(scope="module")
-def job() -> Manifest:
-    return only(build(MANIFESTS / "jobs" / "train-together"), "TFJob")
-
-
-def test_the_job_starts_the_command(job, tmp_path, capsys):
+def test_the_job_starts_the_command(capsys):
+    job = only(build(MANIFESTS / "jobs" / "train-together"), "TFJob")
     [container] = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
     assert container["command"] == ["python", "-m", "kubeflow.train_together"]
     # All it lacks here is the claim.
@@ -88,23 +82,3 @@ def test_the_job_starts_the_command(job, tmp_path, capsys):
     assert capsys.readouterr().err.startswith(
         "signs: there is no manifest.json in /workspace/data/signs/span-1/v-1."
     )
-
-
-@pytest.fixture(scope="module")
-def operator() -> jsonschema.Draft202012Validator:
-    return validator(TRAINING_OPERATOR, "kubeflow.org_tfjobs.yaml")
-
-
-def test_the_operator_takes_the_job(operator, job):
-    operator.validate(job)
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [("cleanPodPolicy", "cleanPods"), ("runAsNonRoot", "nonRoot"), ("restartPolicy", "restarts")],
-)
-def test_a_misspelt_field_of_the_job_fails(operator, job, right, wrong):
-    text = json.dumps(job)
-    assert right in text
-    with pytest.raises(jsonschema.ValidationError, match=f"'{wrong}' was unexpected"):
-        operator.validate(json.loads(text.replace(right, wrong)))
