@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from tests.kubeflow.backend.cluster_service import KubernetesService, ObjectStor
 from tests.kubeflow.backend.metadata_service import MetadataService
 
 CHECKOUT = Path(__file__).parents[3]
-_EMPTY = ("/minio", "/s3", "/gcs", "/.cache", "/.local", "/.config")
+_EMPTY = ("/tmp", "/minio", "/s3", "/gcs", "/.cache", "/.local", "/.config")
 _STORE_SECRET = {"accesskey": "bWluaW8=", "secretkey": "bWluaW8xMjM="}  # base64, as in Kubernetes
 
 
@@ -40,7 +41,7 @@ class Backend:
         folder: an empty folder for everything that is written.
         claims: persistent volume claim -> its folder.
         secrets: secret -> key -> value, for the steps' environment.
-        image: what a step's container has: folder as it sees it -> folder of this machine.
+        image: what a step's image has: folder as the step sees it -> folder of this machine.
         working_directory: the image's.
     """
 
@@ -123,7 +124,7 @@ class Backend:
 
     def _environment(self) -> dict[str, str]:
         return {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
             "HOME": "/tmp",
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": str(self._kubernetes.port),
@@ -203,6 +204,7 @@ class Backend:
     def _pod_mounts(self, patch: dict[str, Any]) -> dict[str, Path]:
         scratch = self._folder / f"pods/{self._pods + 1}"
         mounts = {target: scratch / f"empty{target}" for target in _EMPTY}
+        mounts[str(CHECKOUT)] = CHECKOUT  # Python is in it, and it may lie below /tmp
         volumes = {each["name"]: each for each in patch.get("volumes", [])}
         for each in patch["containers"][0].get("volumeMounts", []):
             claim = volumes[each["name"]].get("persistentVolumeClaim")
@@ -210,7 +212,7 @@ class Backend:
             mounts[each["mountPath"]] = self._claims[claim["claimName"]] if claim else empty
         for source in mounts.values():
             source.mkdir(parents=True, exist_ok=True)
-        return {"/kfp-launcher": self._folder / "launcher", **self._image, **mounts}
+        return {**mounts, "/kfp-launcher": self._folder / "launcher", **self._image}
 
 
 def compile_workflow(
