@@ -4,7 +4,9 @@ pipeline.yaml -> compiler (what the API server does with it) -> Workflow -> argo
 launcher -> the steps' commands, with this checkout in the place of the image.
 
 The programs are KFP's: `compiler` (main.go beside this file, or another that takes the same
-arguments), and `driver` and `launcher-v2` of the same version.
+arguments), and `driver` and `launcher-v2` of the same version, which KFP's release images
+`kfp-driver` and `kfp-launcher` have in `/bin`. Not here: Kubernetes's scheduler, kubelet and
+admission, Argo's controller, KFP's web server and database.
 """
 
 import json
