@@ -2,17 +2,15 @@
 
 job.json -> pipeline.yaml -> the stand-in -> events.jsonl; then, as for a local run, its results
 
-It ends what it has started when it is told to end, and dies with nothing left running.
+Whatever ends it, the step that runs ends with it: the launcher sees to that.
 """
 
 import hashlib
 import re
-import signal
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from kubeflow.standin.plan import Plan
@@ -51,7 +49,6 @@ class StepFailedError(RuntimeError):
 
 def main(argv: list[str]) -> int:
     """Runs the job of a run's folder; 0 if every step succeeded."""
-    signal.signal(signal.SIGTERM, _end)
     return work(Path(argv[0]), run_steps)
 
 
@@ -130,10 +127,6 @@ def _note(execution: Execution) -> str | None:
     if execution.errors:
         return f"attempt {execution.attempts}, after: {execution.errors[-1]}"
     return None
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)  # on its way out, the launcher ends the step
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from kubeflow.compiler import compile_pipeline
@@ -218,6 +219,10 @@ def test_an_artifact_that_the_store_lost_is_named(
     )
 
 
+def logs(workspace: Workspace) -> list[Path]:
+    return list((workspace.root / "kubeflow" / "runs").glob("*/logs/*.log"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_that_is_interrupted_leaves_no_process(
@@ -227,16 +232,16 @@ def test_a_run_that_is_interrupted_leaves_no_process(
 ) -> None:
     where = ["--data", str(images), "--name", NAME, "--workspace", str(workspace.root)]
     command = [str(SIGNS), "run", "--on", "kubeflow-local", *where]
+    before = logs(workspace)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as victim:
-        pods = workspace.root / "kubeflow" / "pods"
         deadline = time.monotonic() + 300
-        while not (pods.is_dir() and list(pods.iterdir())):
+        while len(logs(workspace)) == len(before):
             assert victim.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
         victim.send_signal(signal.SIGINT)
         output, _ = victim.communicate(timeout=60)
     assert victim.returncode == 130, output.decode()
     assert b"Continue: signs run --on kubeflow-local" in output
+    running = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
     here = str(workspace.root)
-    left = subprocess.run(["pgrep", "-f", f"kubeflow.entrypoint.*{here}"], check=False)
-    assert left.returncode == 1
+    assert [words for words in running if words and here in " ".join(words)] == []
