@@ -127,7 +127,7 @@ def _run_components(run_directory: Path, job: Job, events: EventWriter) -> Mappi
 
     logging.getLogger("modules").addHandler(_TrainingEvents(events))
 
-    def ended(outcome: Outcome) -> None:
+    def ended(outcome: "Outcome") -> None:
         state: State = "reused" if outcome.reused else "done"
         events.write(ComponentState(outcome.id, state, outcome.seconds, outcome.note))
 
