@@ -62,6 +62,7 @@ class PipelineFile:
     name: str
     root: str  # where artifacts go, as it was compiled; "" leaves it to the cluster
     steps: tuple[str, ...]  # in an order in which they can run
+    retried: frozenset[str]  # those that have a retry policy
     parameters: Mapping[str, Parameter]
     images: tuple[str, ...]  # as the file has them: an image, or a parameter's name in KFP's braces
 
@@ -153,6 +154,7 @@ def read_pipeline(path: Path) -> PipelineFile:
         name=name,
         root=spec.default_pipeline_root,
         steps=steps,
+        retried=frozenset(name for name in steps if tasks[name].HasField("retry_policy")),
         parameters=parameters,
         images=tuple(dict.fromkeys(images)),
     )

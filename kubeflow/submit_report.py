@@ -93,6 +93,7 @@ class Report:
                 self.wanted.pipeline.steps,
                 console,
                 title=self.started.name,
+                retried=self.wanted.pipeline.retried,
                 timeout_s=timeout_s,
             )
         except KeyboardInterrupt:

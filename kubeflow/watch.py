@@ -1,27 +1,22 @@
 """Follows a run on a cluster to its end, in the view that local runs have.
 
 GET /apis/v2beta1/runs/{id}, every few seconds -> states of the steps -> pipeline.view -> Ended
-
-KFP tells of nodes of an Argo workflow (`toModelTasks`, backend/src/apiserver/server/
-api_converter.go), and the compiler makes three or more of each step (backend/src/v2/compiler/
-argocompiler/container.go): `Trainer-driver`, `Trainer`, and below it `executor`, whose children
-are `executor(0)`, `executor(1)`, ... where a step may be retried.
 """
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal
 
-from kfp_server_api import GoogleRpcStatus, V2beta1PipelineTaskDetail, V2beta1Run
+from kfp_server_api import GoogleRpcStatus, V2beta1Run
 from rich.console import Console
 
 from kubeflow.api import Client
 from kubeflow.api_errors import ApiError, explained
 from kubeflow.connection import Connection
-from pipeline.events import ComponentState, RunStarted, State
+from kubeflow.workflow_nodes import StepState, start_failed, states_of
+from pipeline.events import ComponentState, RunStarted
 from pipeline.progress import POLL_S, error_line
 from pipeline.steps import Progress
 from pipeline.view import open_view
@@ -34,17 +29,6 @@ _LARGEST_PAUSE_S = 30.0
 # The last line of a step that our entrypoint ends.
 _TOLD = re.compile(r"^signs: \w+ failed: (.+)$", re.MULTILINE)
 _OVER = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-
-
-@dataclass(frozen=True)
-class StepState:
-    """Where a step stands. Times are in seconds since 1970."""
-
-    state: State = "waiting"
-    started: float | None = None
-    seconds: float | None = None
-    note: str = ""
-    pod: str = ""  # that failed: its log says why
 
 
 @dataclass(frozen=True)
@@ -64,11 +48,14 @@ def follow(
     console: Console,
     *,
     title: str,
+    retried: Collection[str] = (),
     timeout_s: float | None = None,
     ask_s: float = ASK_S,
     patience_s: float = PATIENCE_S,
 ) -> Ended:
     """Shows the run until it is over, for `timeout_s` at most.
+
+    `retried` are the steps that have a retry policy: their nodes look otherwise.
 
     A server that does not answer, or says that it cannot just now, is asked again after pauses
     that double, until it was silent for `patience_s`: then, and where we may no longer look, the
@@ -97,7 +84,7 @@ def follow(
                     pause = min(2 * pause, _LARGEST_PAUSE_S)
                 else:
                     heard, pause = time.monotonic(), ask_s
-                    new = states_of(run, steps)
+                    new = states_of(run, steps, retried)
                     progress.apply(_changes(states, new))
                     for name, step in new.items():
                         progress.steps[name].note = step.note
@@ -113,67 +100,6 @@ def follow(
                 waited = f"it is not over after {duration(timeout_s)}, and goes on"
                 return Ended("running", states, waited)
             time.sleep(min(POLL_S, pause))
-
-
-def states_of(run: V2beta1Run, steps: Iterable[str]) -> dict[str, StepState]:
-    """Where each step stands, by the nodes of the workflow that KFP tells of."""
-    tasks = _tasks(run)
-    by_name = {task.display_name: task for task in tasks}
-    by_hash = {_hash(task.pod_name): task for task in tasks}
-
-    def children(task: V2beta1PipelineTaskDetail) -> list[V2beta1PipelineTaskDetail]:
-        below = [by_hash.get(_hash(child.pod_name)) for child in task.child_tasks or []]
-        return [c for c in below if c is not None and c.display_name.startswith("executor")]
-
-    def state(step: str) -> StepState:
-        driver, main = by_name.get(f"{step}-driver"), by_name.get(step)
-        if main is None or main.state in (None, "RUNTIME_STATE_UNSPECIFIED", "SKIPPED"):
-            if driver is None or driver.state in (None, "PENDING"):
-                return StepState()
-            if driver.state == "FAILED":
-                return _over(driver, "failed", note="before it began", pod=driver.pod_name)
-            skipped = main is not None and main.state == "SKIPPED"
-            return StepState(note="skipped") if skipped else _running(driver)
-        executors = children(main)
-        attempts = [each for executor in executors for each in children(executor)] or executors
-        again = f"attempt {len(attempts)}" if len(attempts) > 1 else ""
-        match main.state:
-            case "SUCCEEDED" if any(e.state == "SKIPPED" for e in executors):
-                return _over(main, "reused")
-            case "SUCCEEDED":
-                return _over(main, "done", note=again)
-            case "FAILED" | "CANCELED":
-                pods = [each.pod_name for each in attempts if each.state == "FAILED"]
-                note = again if main.state == "FAILED" else "canceled"
-                return _over(main, "failed", note=note, pod=pods[-1] if pods else "")
-        if attempts and attempts[-1].state == "PENDING":
-            return _running(main, note="waiting for a node and the image")
-        return _running(main, note=again)
-
-    return {step: state(step) for step in steps}
-
-
-def _running(task: V2beta1PipelineTaskDetail, note: str = "") -> StepState:
-    return StepState("running", _seconds(task.start_time), note=note)
-
-
-def _over(
-    task: V2beta1PipelineTaskDetail, state: State, *, note: str = "", pod: str = ""
-) -> StepState:
-    started, ended = _seconds(task.start_time), _seconds(task.end_time)
-    took = max(0.0, ended - started) if started is not None and ended is not None else None
-    return StepState(state, started, took, note, pod)
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    """Go's zero time, the year 1, stands for what has not happened."""
-    return moment.timestamp() if moment is not None and moment.year > 1970 else None
-
-
-def _hash(pod: str | None) -> str:
-    """What a node's id and its pod's name have in common: children are told by the one, pods by
-    the other (`RetrievePodName`, backend/src/common/util/workflow.go)."""
-    return (pod or "").rpartition("-")[2]
 
 
 def _changes(
@@ -196,17 +122,12 @@ def _ended(
     said = next((words for words in map(_words, [run.error, *history]) if words), "")
     failed = [(name, s.pod, s.note) for name, s in states.items() if s.state == "failed"]
     # Before the first step KFP reads the run's root and parameters, which may be wrong.
-    drivers = [task for task in _tasks(run) if task.display_name == "root-driver"]
-    failed += [("the run's start", d.pod_name, "") for d in drivers if d.state == "FAILED"]
+    failed += [("the run's start", start_failed(run), "")] if start_failed(run) else []
     if not failed:
         return Ended("failed", states, said or "KFP does not say which step failed")
     what, pod, note = failed[0]
     why = _log_error(client, run.run_id, pod) or said or note or "its log says why"
     return Ended("failed", states, f"{what} failed{f' (pod {pod})' if pod else ''}: {why}")
-
-
-def _tasks(run: V2beta1Run) -> list[V2beta1PipelineTaskDetail]:
-    return (run.run_details and run.run_details.task_details) or []
 
 
 def _words(status: GoogleRpcStatus | None) -> str:

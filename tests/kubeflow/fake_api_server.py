@@ -277,56 +277,47 @@ def run(state: str, *nodes: Sequence[Mapping[str, Any]], **fields: Any) -> dict[
 
 
 def step(
-    name: str,
-    state: str | None = "SUCCEEDED",
-    *,
-    driver: str = "SUCCEEDED",
-    attempts: Sequence[str] = (),
-    executor: str | None = None,
+    name: str, state: str | None = "SUCCEEDED", *, driver: str = "SUCCEEDED", attempts: int = 1
 ) -> list[dict[str, Any]]:
-    """The nodes that KFP's compiler makes of a step: the driver, the step and its executors.
+    """What KFP tells of the nodes of a step: the driver, the step and its executors.
 
     Args:
         name: the step's id.
         state: of the step's own node; None where it has none yet.
         driver: state of its driver.
-        attempts: states of `executor(0)`, `executor(1)`, ...; none without retries.
-        executor: state of the `executor` node; by default the step's.
+        attempts: how many pods ran it; 0 where it came out of the cache.
     """
-    nodes = [_node(f"{name}-driver", "system-container-driver", name, driver)]
+    nodes = [_node(f"{name}-driver", driver, [f"root.{name}"])]
     if state is None:
         return nodes
-    tries = [
-        _node(f"executor({index})", "retry-system-container-impl", f"{name}{index}", each)
-        for index, each in enumerate(attempts)
-    ]
-    below = _node("executor", "system-container-impl", f"{name}e", executor or state, tries)
+    tries = [f"root.{name}.executor({index})" for index in range(attempts)]
     return [
         *nodes,
-        _node(name, "system-container-executor", f"{name}m", state, [below]),
-        below,
-        *tries,
+        _node(name, state, [f"root.{name}.executor"]),
+        _node("executor", state if attempts else "SKIPPED", tries),
+        # A pod's children are the steps that follow.
+        *(_node(f"executor({index})", state, ["root.Next-driver"]) for index in range(attempts)),
     ]
 
 
-def _node(
-    name: str, template: str, key: str, state: str, children: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
-    number = str(uuid.uuid5(uuid.NAMESPACE_OID, key).int)[:10]
+def _node(name: str, state: str, children: Sequence[str] = ()) -> dict[str, Any]:
     over = state not in ("PENDING", "RUNNING")
     return {
-        "display_name": name,
-        "pod_name": f"signs-x7k2p-{template}-{number}",  # RetrievePodName
+        "display_name": name,  # and neither an id nor a pod
         "state": state,
         "start_time": "2026-11-23T08:00:00Z",
         "end_time": "2026-11-23T08:00:42Z" if over else "0001-01-01T00:00:00Z",  # Go's zero time
-        # Argo's ids of nodes: the same number, and another name.
-        "child_tasks": [{"pod_name": _argo_id(child["pod_name"])} for child in children],
+        "child_tasks": [{"pod_name": NODE_IDS.get(child, "signs-x7k2p-1")} for child in children],
     }
 
 
-def _argo_id(pod: str) -> str:
-    return f"signs-x7k2p-{pod.rpartition('-')[2]}"
+# As Argo's own `Workflow.NodeID` gives them.
+NODE_IDS = {
+    "root.Trainer": "signs-x7k2p-3969784749",
+    "root.Trainer.executor": "signs-x7k2p-2389114072",
+    "root.Trainer.executor(0)": "signs-x7k2p-1674538155",
+    "root.Trainer.executor(1)": "signs-x7k2p-2278679534",
+}
 
 
 def after(seconds: float, then: Mapping[str, Any]) -> Callable[[FakeApiServer], Mapping[str, Any]]:

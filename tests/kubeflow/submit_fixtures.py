@@ -31,6 +31,7 @@ root:
       Trainer:
         componentRef: {{name: comp-trainer}}
         dependentTasks: [ImportExampleGen]
+        retryPolicy: {{maxRetryCount: 3}}
         taskInfo: {{name: Trainer}}
   inputDefinitions:
     parameters:

@@ -73,7 +73,7 @@ def test_a_run_that_succeeds(server: FakeApiServer, pipeline: Path, tmp_path: Pa
 
 def test_a_run_that_fails(server: FakeApiServer, pipeline: Path, tmp_path: Path) -> None:
     nodes = step("Trainer", "FAILED")
-    pod = nodes[-1]["pod_name"]
+    pod = "signs-x7k2p-retry-system-container-impl-1674538155"
     server.logs[pod] = "signs: Trainer failed: the loss is not finite\n"
     server.runs_look_like = [run("FAILED", step("ImportExampleGen"), nodes)]
     code, out, err = submit(tmp_path, pipeline, "--host", server.address, "--json")

@@ -15,6 +15,7 @@ def test_reads_what_was_compiled(tmp_path: Path) -> None:
     assert pipeline.name == "signs-synthetic"
     assert pipeline.root == "minio://mlpipeline/v2/artifacts"
     assert pipeline.steps == ("ImportExampleGen", "Trainer")
+    assert pipeline.retried == {"Trainer"}
     assert pipeline.images_with({}) == (IMAGE,)
     assert {name: (p.kind, p.default) for name, p in pipeline.parameters.items()} == {
         "data_root": ("STRING", "/workspace/data"),

@@ -1,18 +1,16 @@
 import io
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import kfp_server_api
 import pytest
 from rich.console import Console
 
 from kubeflow import api
 from kubeflow.api import Client, connect
 from kubeflow.connection import Connection
-from kubeflow.watch import Ended, StepState, follow, states_of
+from kubeflow.watch import Ended, follow
 from tests.kubeflow.fake_api_server import FakeApiServer, Refused, after, refusal, run, step
 
 RUN = "4f3b"
@@ -49,6 +47,7 @@ def wait(server: FakeApiServer, client: Client) -> Callable[..., tuple[Ended, li
             STEPS,
             console,
             title="run",
+            retried={"Trainer"},
             **{"ask_s": 0.01, **options},
         )
         lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -57,87 +56,15 @@ def wait(server: FakeApiServer, client: Client) -> Callable[..., tuple[Ended, li
     return wait
 
 
-def parsed(look: dict[str, Any]) -> kfp_server_api.V2beta1Run:
-    """A look, as kfp's client makes it of JSON."""
-    answer = type("Answer", (), {"data": json.dumps({"run_id": RUN, **look})})
-    return kfp_server_api.ApiClient().deserialize(answer, "V2beta1Run")
-
-
-def state_of(*nodes: Any) -> StepState:
-    return states_of(parsed(run("RUNNING", *nodes)), ["Trainer"])["Trainer"]
-
-
-BEGAN = 1795420800.0  # 2026-11-23T08:00:00Z
-
-
-@pytest.mark.parametrize(
-    ("nodes", "state"),
-    [
-        ([], StepState()),
-        ([step("Gen", "RUNNING")], StepState()),
-        ([step("Trainer", None, driver="PENDING")], StepState()),
-        ([step("Trainer", None, driver="RUNNING")], StepState("running", BEGAN)),
-        ([step("Trainer", None)], StepState("running", BEGAN)),
-        (
-            [step("Trainer", "RUNNING", executor="PENDING")],
-            StepState("running", BEGAN, note="waiting for a node and the image"),
-        ),
-        ([step("Trainer", "RUNNING")], StepState("running", BEGAN)),
-        (
-            [step("Trainer", "RUNNING", attempts=["FAILED", "RUNNING"])],
-            StepState("running", BEGAN, note="attempt 2"),
-        ),
-        ([step("Trainer")], StepState("done", BEGAN, 42.0)),
-        (
-            [step("Trainer", attempts=["FAILED", "FAILED", "SUCCEEDED"])],
-            StepState("done", BEGAN, 42.0, "attempt 3"),
-        ),
-        ([step("Trainer", executor="SKIPPED")], StepState("reused", BEGAN, 42.0)),  # by the cache
-        ([step("Trainer", "SKIPPED")], StepState(note="skipped")),  # by its condition
-    ],
-)
-def test_states_of_a_step(nodes: list[Any], state: StepState) -> None:
-    assert state_of(*nodes) == state
-
-
-def test_states_of_a_failed_step() -> None:
-    last = state_of(step("Trainer", "FAILED", attempts=["FAILED", "FAILED"]))
-    assert (last.state, last.seconds, last.note) == ("failed", 42.0, "attempt 2")
-    first = state_of(step("Trainer", "FAILED", attempts=["FAILED", "SUCCEEDED"]))
-    assert last.pod.startswith("signs-x7k2p-retry-system-container-impl-")
-    assert first.pod.startswith("signs-x7k2p-retry-system-container-impl-")
-    assert first.pod != last.pod
-    single = state_of(step("Trainer", "FAILED"))
-    assert single.pod.startswith("signs-x7k2p-system-container-impl-")
-    driver = state_of(step("Trainer", None, driver="FAILED"))
-    assert (driver.state, driver.note) == ("failed", "before it began")
-    assert driver.pod.startswith("signs-x7k2p-system-container-driver-")
-    assert state_of(step("Trainer", "CANCELED")).note == "canceled"
-
-
-def test_what_has_no_time_yet() -> None:
-    nodes = step("Trainer", "RUNNING")
-    for node in nodes:
-        node["start_time"] = "0001-01-01T00:00:00Z"  # Go's zero time
-    assert state_of(nodes) == StepState("running")
-    failed = step("Trainer", "FAILED")
-    failed[1]["end_time"] = "0001-01-01T00:00:00Z"
-    assert state_of(failed).seconds is None
-
-
-def test_a_run_that_kfp_says_nothing_of() -> None:
-    assert states_of(parsed({"state": "PENDING"}), STEPS) == {
-        "Gen": StepState(),
-        "Trainer": StepState(),
-    }
+POD = "signs-x7k2p-retry-system-container-impl-2278679534"  # of Trainer's second attempt
 
 
 def test_follows_a_run_to_its_end(wait: Callable[..., tuple[Ended, list[str]]]) -> None:
     ended, lines = wait(
         run("PENDING"),
-        run("RUNNING", step("Gen", "RUNNING", executor="PENDING")),
+        run("RUNNING", step("Gen", "RUNNING", attempts=0)),
         run("RUNNING", step("Gen"), step("Trainer", "RUNNING")),
-        run("SUCCEEDED", step("Gen"), step("Trainer", executor="SKIPPED")),
+        run("SUCCEEDED", step("Gen"), step("Trainer", attempts=0)),
     )
     assert (ended.status, ended.error) == ("succeeded", None)
     assert lines == [
@@ -152,39 +79,32 @@ def test_follows_a_run_to_its_end(wait: Callable[..., tuple[Ended, list[str]]]) 
 def test_tells_why_a_step_failed(
     server: FakeApiServer, wait: Callable[..., tuple[Ended, list[str]]]
 ) -> None:
-    nodes = [step("Gen"), step("Trainer", "FAILED", attempts=["FAILED", "FAILED"])]
-    pod = state_of(*nodes).pod
-    server.logs[pod] = (
-        "I1123 1 main.go\nTraceback\nValueError: no images\nsigns: Trainer failed: no images\nF1123"
-    )
-    ended, lines = wait(run("FAILED", *nodes))
-    assert ended.status == "failed"
-    assert ended.error == f"Trainer failed (pod {pod}): no images"
+    look = run("FAILED", step("Gen"), step("Trainer", "FAILED", attempts=2))
+    server.logs[POD] = "Traceback\nValueError: x\nsigns: Trainer failed: no images\nF1123 exit 1"
+    ended, lines = wait(look)
+    assert (ended.status, ended.error) == ("failed", f"Trainer failed (pod {POD}): no images")
     assert lines[-1] == "Trainer: failed after 42 s (attempt 2)"
-    server.logs[pod] = "Traceback\nValueError: no images\nF1123 08:00:00.0 1 main.go:49] exit 1"
-    assert wait(run("FAILED", *nodes))[0].error == (
-        f"Trainer failed (pod {pod}): ValueError: no images"
-    )
+    server.logs[POD] = "Traceback\nValueError: no images\nF1123 08:00:00.0 1 main.go:49] exit 1"
+    assert wait(look)[0].error == f"Trainer failed (pod {POD}): ValueError: no images"
 
 
 def test_tells_what_it_knows_without_a_log(wait: Callable[..., tuple[Ended, list[str]]]) -> None:
-    nodes = [step("Gen", None, driver="FAILED")]
-    pod = states_of(parsed(run("FAILED", *nodes)), ["Gen"])["Gen"].pod
-    assert wait(run("FAILED", *nodes))[0].error == f"Gen failed (pod {pod}): before it began"
+    driver = step("Trainer", None, driver="FAILED")
+    pod = "signs-x7k2p-system-container-driver-2866909310"
+    assert wait(run("FAILED", driver))[0].error == f"Trainer failed (pod {pod}): before it began"
     said = {"error": {"code": 2, "message": "pod was\nevicted"}}
-    assert (
-        wait(run("FAILED", *nodes, **said))[0].error == f"Gen failed (pod {pod}): pod was evicted"
+    assert wait(run("FAILED", driver, **said))[0].error == (
+        f"Trainer failed (pod {pod}): pod was evicted"
     )
     history = {"state_history": [{"state": "FAILED", "error": {"message": "out of quota"}}]}
     assert wait(run("FAILED", **history))[0].error == "out of quota"
     root = step("root", None, driver="FAILED")
-    assert wait(run("FAILED", root))[0].error == (
-        f"the run's start failed (pod {root[0]['pod_name']}): its log says why"
+    assert str(wait(run("FAILED", root))[0].error).startswith(
+        "the run's start failed (pod signs-x7k2p-system-dag-driver-"
     )
     assert wait(run("FAILED"))[0].error == "KFP does not say which step failed"
-    failed = step("Gen", "FAILED")
-    assert wait(run("FAILED", failed))[0].error == (
-        f"Gen failed (pod {failed[-1]['pod_name']}): its log says why"
+    assert wait(run("FAILED", step("Trainer", "FAILED", attempts=0)))[0].error == (
+        "Trainer failed: its log says why"
     )
 
 
