@@ -126,8 +126,9 @@ def _ended(
     if not failed:
         return Ended("failed", states, said or "KFP does not say which step failed")
     what, pod, note = failed[0]
-    why = _log_error(client, run.run_id, pod) or said or note or "its log says why"
-    return Ended("failed", states, f"{what} failed{f' (pod {pod})' if pod else ''}: {why}")
+    where = ", ".join(filter(None, [note, pod and f"pod {pod}"]))
+    why = _log_error(client, run.run_id, pod) or said or "its log says why"
+    return Ended("failed", states, f"{what} failed{f' ({where})' if where else ''}: {why}")
 
 
 def _words(status: GoogleRpcStatus | None) -> str:

@@ -56,7 +56,8 @@ def wait(server: FakeApiServer, client: Client) -> Callable[..., tuple[Ended, li
     return wait
 
 
-POD = "signs-x7k2p-retry-system-container-impl-2278679534"  # of Trainer's second attempt
+SECOND = "signs-x7k2p-retry-system-container-impl-2278679534"  # Argo's name for it
+POD = f"attempt 2, pod {SECOND}"
 
 
 def test_follows_a_run_to_its_end(wait: Callable[..., tuple[Ended, list[str]]]) -> None:
@@ -80,22 +81,21 @@ def test_tells_why_a_step_failed(
     server: FakeApiServer, wait: Callable[..., tuple[Ended, list[str]]]
 ) -> None:
     look = run("FAILED", step("Gen"), step("Trainer", "FAILED", attempts=2))
-    server.logs[POD] = "Traceback\nValueError: x\nsigns: Trainer failed: no images\nF1123 exit 1"
+    server.logs[SECOND] = "Traceback\nValueError: x\nsigns: Trainer failed: no images\nF1123 exit 1"
     ended, lines = wait(look)
-    assert (ended.status, ended.error) == ("failed", f"Trainer failed (pod {POD}): no images")
+    assert (ended.status, ended.error) == ("failed", f"Trainer failed ({POD}): no images")
     assert lines[-1] == "Trainer: failed after 42 s (attempt 2)"
-    server.logs[POD] = "Traceback\nValueError: no images\nF1123 08:00:00.0 1 main.go:49] exit 1"
-    assert wait(look)[0].error == f"Trainer failed (pod {POD}): ValueError: no images"
+    server.logs[SECOND] = "Traceback\nValueError: no images\nF1123 08:00:00.0 1 main.go:49] exit 1"
+    assert wait(look)[0].error == f"Trainer failed ({POD}): ValueError: no images"
 
 
 def test_tells_what_it_knows_without_a_log(wait: Callable[..., tuple[Ended, list[str]]]) -> None:
     driver = step("Trainer", None, driver="FAILED")
     pod = "signs-x7k2p-system-container-driver-2866909310"
-    assert wait(run("FAILED", driver))[0].error == f"Trainer failed (pod {pod}): before it began"
+    start = f"Trainer failed (before it began, pod {pod}):"
+    assert wait(run("FAILED", driver))[0].error == f"{start} its log says why"
     said = {"error": {"code": 2, "message": "pod was\nevicted"}}
-    assert wait(run("FAILED", driver, **said))[0].error == (
-        f"Trainer failed (pod {pod}): pod was evicted"
-    )
+    assert wait(run("FAILED", driver, **said))[0].error == f"{start} pod was evicted"
     history = {"state_history": [{"state": "FAILED", "error": {"message": "out of quota"}}]}
     assert wait(run("FAILED", **history))[0].error == "out of quota"
     root = step("root", None, driver="FAILED")
