@@ -20,7 +20,7 @@ def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, Ou
         workspace: whose store holds the outputs.
 
     Returns:
-        Outcomes by task. An output of which the store has no file is left out.
+        Outcomes by task. A Model without a file is left out: there was no baseline.
     """
     store = Store(workspace.root / "kubeflow" / "store")
     return {
@@ -31,12 +31,16 @@ def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, Ou
             outputs={
                 key: [_artifact(artifact, store)]
                 for key, artifact in execution.artifacts.items()
-                if key != EXECUTOR_LOGS and any(store.files(artifact.uri))
+                if key != EXECUTOR_LOGS and not _is_no_model(artifact, store)
             },
         )
         for name, execution in record.executions.items()
         if execution.state in ("COMPLETE", "CACHED")
     }
+
+
+def _is_no_model(artifact: records.Artifact, store: Store) -> bool:
+    return artifact.type == "tfx.Model" and not any(store.files(artifact.uri))
 
 
 def _artifact(kept: records.Artifact, store: Store) -> Artifact:
