@@ -50,8 +50,8 @@ def test_real_images_end_in_a_served_model_that_only_a_better_one_replaces(
     assert summary["query"]["images"] == 120
     assert summary["query"]["accuracy"] == pytest.approx(summary["accuracy"], abs=1e-6)
 
-    # The same pipeline again, trained for one epoch (five steps, rounded up): good enough by itself,
-    # as nothing is asked of it, but no better than what is served. Seen: 77 of 120.
+    # The same pipeline again, trained for one epoch (five steps, rounded up): good enough by
+    # itself, as nothing is asked of it, but no better than what is served. Seen: 77 of 120.
     compiled = tmp_path / "runs" / "signs" / summary["run_id"] / "pipeline.yaml"
     parameters = {"train_steps": 5, "min_accuracy": 0.0, "min_class_accuracy": 0.0}
     worse = run(compiled, Workspace(tmp_path), parameters, backoff_scale=0)
