@@ -150,9 +150,18 @@ def _training_name(
     TFX gives each attempt new folders, so that those cannot.
     """
     paths = sorted(path for pattern in train_files for path in tf.io.gfile.glob(pattern))
-    files = [(path.rsplit("/", 1)[-1], tf.io.gfile.stat(path).length) for path in paths]
+    files = [(path.rsplit("/", 1)[-1], _digest(path)) for path in paths]
     kept = {name: config[name] for name in config if name not in ("recipe", "checkpoints")}
     what: list[Any] = [recipe.to_dict(), kept, files, base_model]
     if workers.count > 1:
         what.append(workers.count)
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file, which may lie at any address that tf.io.gfile takes."""
+    digest = hashlib.sha256()
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

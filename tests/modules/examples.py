@@ -32,8 +32,9 @@ def example(image: bytes, label: int = 0) -> bytes:
 
 
 def write_examples(path: Path, examples: Sequence[bytes]) -> None:
-    """Writes a gzipped TFRecord file."""
+    """Writes a gzipped TFRecord file; not compressed, so that as many bytes make as long a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+    options = tf.io.TFRecordOptions("GZIP", compression_level=0)
+    with tf.io.TFRecordWriter(str(path), options) as writer:
         for serialized in examples:
             writer.write(serialized)

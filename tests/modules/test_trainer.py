@@ -18,9 +18,17 @@ from tests.modules.dark_and_bright import SIDE, SMALL, pictures
 from tests.modules.examples import example, png, write_examples
 
 
-def fn_args(root: Path, transform_graph: Path, recipe: Recipe, train_count: int = 24):
+def fn_args(
+    root: Path,
+    transform_graph: Path,
+    recipe: Recipe,
+    train_count: int = 24,
+    *,
+    swap_labels: bool = False,
+):
     """What TFX's Trainer hands over, for pictures in two splits."""
     pixels, labels = pictures(32)
+    labels = 1 - labels if swap_labels else labels
     serialized = [
         example(png(picture), int(label)) for picture, label in zip(pixels, labels, strict=True)
     ]
@@ -114,6 +122,14 @@ def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_grap
         # Another recipe is another training.
         other = fn_args(tmp_path / "data", transform_graph, replace(recipe, seed=1))
         other.custom_config["checkpoints"] = first.custom_config["checkpoints"]
+        run_fn(other)
+        assert told_epochs(caplog) == [1, 2]
+
+        # So are other images, though their files have the same names and lengths.
+        other = fn_args(tmp_path / "other", transform_graph, recipe, swap_labels=True)
+        other.custom_config["checkpoints"] = first.custom_config["checkpoints"]
+        files = [tmp_path / name / "Split-train" / "a.gz" for name in ("data", "other")]
+        assert files[0].stat().st_size == files[1].stat().st_size
         run_fn(other)
         assert told_epochs(caplog) == [1, 2]
 
