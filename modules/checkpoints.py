@@ -6,10 +6,12 @@ A batch is a function of the seed and the step (modules.training_input), so a tr
 at an epoch's start ends with the weights of one that was never stopped.
 """
 
+import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,6 +20,23 @@ import tensorflow as tf
 LOGGER = logging.getLogger(__name__)
 
 _KEPT = 2  # a checkpoint that turns out to be damaged has one before it
+
+
+def training_name(what: Any, files: Sequence[str]) -> str:
+    """Names a training by all that its result depends on, so that only the same one goes on.
+
+    TFX gives each attempt new folders, so that those cannot.
+
+    Args:
+        what: recipe, classes and the like, for JSON.
+        files: patterns of the files that it reads; their names and contents count.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    paths = sorted(path for pattern in files for path in tf.io.gfile.glob(pattern))
+    contents = [(path.rsplit("/", 1)[-1], _digest(path)) for path in paths]
+    return hashlib.sha256(json.dumps([what, contents], sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Checkpoints:
@@ -86,6 +105,15 @@ class Checkpoints:
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 self._checkpoint.write(f"{scratch}/epoch")
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file, which may lie at any address that tf.io.gfile takes."""
+    digest = hashlib.sha256()
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 class _Json(tf.train.experimental.PythonState):

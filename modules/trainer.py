@@ -3,18 +3,17 @@
 FnArgs -> training input, network (on the chosen devices) -> modules.training -> model, model_run
 """
 
-import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from modules import features
+from modules.checkpoints import training_name
 from modules.devices import DeviceOptions, choose, float32_copy
 from modules.multi_worker import check_agreement
 from modules.recipe import Recipe
@@ -78,7 +77,10 @@ def run_fn(fn_args: "FnArgs") -> None:
         batch_size=share_of_batch(count, recipe, workers),
         workers=workers,
     )
-    name = _training_name(recipe, config, fn_args.train_files, fn_args.base_model, workers)
+    settings = {name: config[name] for name in config if name not in ("recipe", "checkpoints")}
+    name = training_name(
+        [recipe.to_dict(), settings, fn_args.base_model, workers.count], fn_args.train_files
+    )
     check_agreement(devices.strategy, workers, "training", f"{name}, {devices.describe()}")
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
@@ -136,32 +138,3 @@ def run_fn(fn_args: "FnArgs") -> None:
     export(ServedModel(network, transform_output, class_names), fn_args.serving_model_dir)
     if checkpoints:
         tf.io.gfile.rmtree(checkpoints)
-
-
-def _training_name(
-    recipe: Recipe,
-    config: Mapping[str, Any],
-    train_files: Sequence[str],
-    base_model: str | None,
-    workers: Workers,
-) -> str:
-    """Names a training by all that its result depends on, so that only the same one goes on.
-
-    TFX gives each attempt new folders, so that those cannot.
-    """
-    paths = sorted(path for pattern in train_files for path in tf.io.gfile.glob(pattern))
-    files = [(path.rsplit("/", 1)[-1], _digest(path)) for path in paths]
-    kept = {name: config[name] for name in config if name not in ("recipe", "checkpoints")}
-    what: list[Any] = [recipe.to_dict(), kept, files, base_model]
-    if workers.count > 1:
-        what.append(workers.count)
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _digest(path: str) -> str:
-    """SHA-256 of a file, which may lie at any address that tf.io.gfile takes."""
-    digest = hashlib.sha256()
-    with tf.io.gfile.GFile(path, "rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -5,11 +5,15 @@ train split -> a trial of each set of values -> accuracy on the eval split -> th
 Random search (Bergstra and Bengio 2012). The first trial is the recipe as it stands, and of equal
 trials the first wins: the search changes the recipe only for something better. The test split is
 never looked at.
+
+Which values a trial gets depends on the seed alone: a search that was killed begins anew, finds the
+accuracies of the trials that had ended, and the checkpoints of the one that had not.
 """
 
 import contextlib
 import dataclasses
 import gc
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -24,6 +28,7 @@ from keras_tuner.engine import base_tuner
 from tfx.components.tuner.component import TunerFnResult
 
 from modules import features
+from modules.checkpoints import training_name
 from modules.devices import DeviceOptions, Devices, choose
 from modules.recipe import Recipe
 from modules.training import build_network, train
@@ -44,8 +49,8 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
 
     Args:
         fn_args: TFX's. Read are `train_files`, `eval_files`, `transform_graph_path`, `working_dir`
-            and `custom_config`: `recipe`, `class_names`, `image_size` and `devices` as the Trainer
-            has them; `counts`, images by split; `trials` and `epochs`, of each trial.
+            and `custom_config`: `recipe`, `class_names`, `image_size`, `devices` and `checkpoints`
+            as the Trainer has them; `counts`, images by split; `trials`, and `epochs` of each.
 
     Returns:
         A tuner whose `search` takes no arguments.
@@ -65,6 +70,12 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
         steps=recipe.epochs * steps,
         batch_size=min(recipe.batch_size, count),
     )
+    kept = None
+    if config.get("checkpoints"):
+        # A search of more trials begins with the same ones.
+        settings = {name: config[name] for name in config if name not in ("checkpoints", "trials")}
+        name = training_name(settings, [*fn_args.train_files, *fn_args.eval_files])
+        kept = f"{config['checkpoints']}/{name}"
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     transform = transform_output.transform_features_layer()
     spec = transform_output.raw_feature_spec()
@@ -78,6 +89,7 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
         trials=config["trials"],
         directory=Path(fn_args.working_dir),
         devices=devices,
+        kept=kept,
     )
     return TunerFnResult(tuner=tuner, fit_kwargs={})
 
@@ -117,6 +129,7 @@ class RecipeTuner(base_tuner.BaseTuner):
         trials: int,
         directory: Path,
         devices: Devices | None = None,
+        kept: str | None = None,
     ) -> None:
         """Constructs the tuner.
 
@@ -130,6 +143,8 @@ class RecipeTuner(base_tuner.BaseTuner):
             trials: how many.
             directory: for KerasTuner's files and the trials' logs.
             devices: as `modules.training.train` takes them.
+            kept: folder or address for this search alone, where an unfinished one is kept. None
+                keeps nothing.
         """
         super().__init__(
             oracle=_FromTheRecipeOn(
@@ -151,6 +166,7 @@ class RecipeTuner(base_tuner.BaseTuner):
         self._classes = classes
         self._trials = trials
         self._devices = devices
+        self._kept = kept
         self._failure = ""
 
     def run_trial(self, trial: Any) -> dict[str, float]:
@@ -167,7 +183,9 @@ class RecipeTuner(base_tuner.BaseTuner):
         recipe = self._recipe.with_hyperparameters(trial.hyperparameters.values)
         try:
             with _told_as_trial(number, self._trials):
-                accuracy = self._accuracy(recipe, Path(self.get_trial_dir(trial.trial_id)))
+                accuracy = self._kept_accuracy(
+                    number, recipe, Path(self.get_trial_dir(trial.trial_id))
+                )
         except TrainingError as err:
             LOGGER.warning("trial %d of %d failed: %s", number, self._trials, err)
             self._failure = str(err)
@@ -190,8 +208,26 @@ class RecipeTuner(base_tuner.BaseTuner):
             raise TrainingError(
                 f"none of the tuner's trials succeeded, of {len(trials)}. The last: {self._failure}"
             )
+        if self._kept and tf.io.gfile.exists(self._kept):
+            tf.io.gfile.rmtree(self._kept)
 
-    def _accuracy(self, recipe: Recipe, directory: Path) -> float:
+    def _kept_accuracy(self, number: int, recipe: Recipe, directory: Path) -> float:
+        """The trial's accuracy, which an earlier attempt may have found already."""
+        if not self._kept:
+            return self._accuracy(recipe, directory)
+        checkpoints = f"{self._kept}/trial-{number}"
+        result = f"{checkpoints}.json"
+        if tf.io.gfile.exists(result):
+            with tf.io.gfile.GFile(result) as file:
+                return float(json.loads(file.read())[ACCURACY])
+        accuracy = self._accuracy(recipe, directory, checkpoints)
+        with tf.io.gfile.GFile(f"{result}.part", "w") as file:
+            file.write(json.dumps({ACCURACY: accuracy}))
+        tf.io.gfile.rename(f"{result}.part", result)
+        tf.io.gfile.rmtree(checkpoints)
+        return accuracy
+
+    def _accuracy(self, recipe: Recipe, directory: Path, checkpoints: str | None = None) -> float:
         # The same first weights and the same order in every trial: what differs are the values.
         with self._devices.building() if self._devices else contextlib.nullcontext():
             network = build_network(recipe, self._image_size, self._classes)
@@ -204,6 +240,7 @@ class RecipeTuner(base_tuner.BaseTuner):
             recipe,
             directory,
             devices=self._devices,
+            checkpoints=checkpoints,
         )
         # Keras's `predict_on_batch` would answer once for each GPU.
         answer = tf.function(

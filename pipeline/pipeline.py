@@ -98,6 +98,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         "image_size": config.image_size,
         "devices": config.devices.to_dict(),
         "code": code,
+        "checkpoints": environment.checkpoint_root,
     }
     tuner = None
     if config.tune.trials:
@@ -126,7 +127,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         train_args=trainer_pb2.TrainArgs(splits=config.train.splits),
         eval_args=trainer_pb2.EvalArgs(splits=_eval_splits(config)),
-        custom_config={**training, "checkpoints": environment.checkpoint_root},
+        custom_config=training,
         max_steps=_parameter(environment, "train_steps", 0),
     )
     model = trainer.outputs["model"]

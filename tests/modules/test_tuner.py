@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +45,9 @@ def prepared(count: int, seed: int = 0) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((pixels.astype(np.float32) / 255, labels)).batch(10)
 
 
-def tuner(directory: Path, trials: int, recipe: Recipe = RECIPE, images=None) -> RecipeTuner:
+def tuner(
+    directory: Path, trials: int, recipe: Recipe = RECIPE, images=None, kept: Path | None = None
+) -> RecipeTuner:
     return RecipeTuner(
         recipe,
         images or prepared(16),
@@ -53,7 +57,22 @@ def tuner(directory: Path, trials: int, recipe: Recipe = RECIPE, images=None) ->
         classes=2,
         trials=trials,
         directory=directory,
+        kept=str(kept) if kept else None,
     )
+
+
+@contextmanager
+def listening(listener: Callable[[dict], None]) -> Iterator[None]:
+    """Calls the listener with each progress of a training."""
+    handler, level = logging.Handler(), PROGRESS.level
+    handler.emit = lambda record: listener(record.progress)
+    PROGRESS.addHandler(handler)
+    PROGRESS.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        PROGRESS.removeHandler(handler)
+        PROGRESS.setLevel(level)
 
 
 def trials_of(searched: RecipeTuner) -> list[tuple[str, dict[str, float], float]]:
@@ -97,17 +116,11 @@ def test_no_weight_decay_stays_none():
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    records, handler, level = [], logging.Handler(), PROGRESS.level
-    handler.emit = records.append
-    PROGRESS.addHandler(handler)
-    PROGRESS.setLevel(logging.INFO)
-    try:
+    progress = []
+    with listening(progress.append):
         made = tuner(tmp_path_factory.mktemp("tuner"), 2)
         made.search()
-    finally:
-        PROGRESS.removeHandler(handler)
-        PROGRESS.setLevel(level)
-    return SimpleNamespace(tuner=made, progress=[record.progress for record in records])
+    return SimpleNamespace(tuner=made, progress=progress)
 
 
 def test_the_first_trial_is_the_recipe_and_the_others_differ(searched):
@@ -139,6 +152,26 @@ def test_a_trial_repeats(searched, tmp_path):
     again = tuner(tmp_path, 1)
     again.search()
     assert trials_of(again) == trials_of(searched.tuner)[:1]
+
+
+def test_a_search_that_was_stopped_goes_on(searched, tmp_path):
+    def stop(progress: dict) -> None:
+        if progress["trial"] == 2:
+            raise KeyboardInterrupt
+
+    kept = tmp_path / "kept"
+    with listening(stop), pytest.raises(KeyboardInterrupt):
+        tuner(tmp_path / "first", 2, kept=kept).search()
+    assert sorted(path.name for path in kept.iterdir()) == ["trial-1.json", "trial-2"]
+
+    progress = []
+    with listening(progress.append):
+        again = tuner(tmp_path / "second", 2, kept=kept)
+        again.search()
+    # Of the first trial nothing is repeated, of the second its first epoch is not.
+    assert [(one["trial"], one["epoch"]) for one in progress] == [(2, 2)]
+    assert trials_of(again) == trials_of(searched.tuner)
+    assert not kept.exists()
 
 
 class Told(RecipeTuner):
@@ -245,10 +278,15 @@ def test_tuner_fn_reads_the_two_splits(tmp_path, transform_graph):
                 "counts": {"train": 16, "eval": 8, "test": 4},
                 "trials": 1,
                 "epochs": 1,
+                "checkpoints": str(tmp_path / "checkpoints"),
             },
         )
     )
-    result.tuner.search(**result.fit_kwargs)
+    kept = []
+    with listening(lambda _: kept.extend((tmp_path / "checkpoints").glob("*/*"))):
+        result.tuner.search(**result.fit_kwargs)
+    assert [path.name for path in kept] == ["trial-1"]
+    assert list((tmp_path / "checkpoints").iterdir()) == []
     [(status, values, score)] = trials_of(result.tuner)
     assert status == "COMPLETED"
     assert values["learning_rate"] == RECIPE.learning_rate
