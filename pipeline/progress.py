@@ -28,8 +28,10 @@ POLL_S = 0.2  # between two looks at the events; the pace of the spinner, and 3 
 EXIT_S = 20.0
 _LOG_TAIL_BYTES = 256 * 1024
 _EXCEPTION = re.compile(r"(\w+\.)*\w*(Error|Exception|Interrupt|Exhausted): ?\S|MemoryError$")
-_NATIVE_ERROR = re.compile(  # absl's, glog's and Python's own
-    r"[EF]\d{4} |[EF]0000|Fatal Python error|.*\b(ERROR|FATAL|CRITICAL)\b|.*: [EF] tensorflow/"
+_NATIVE_ERROR = re.compile(
+    # absl's, glog's and Python's own. Wherever there is no GPU, TensorFlow logs that as an error.
+    r"(?!.*failed call to cuInit)"
+    r"([EF]\d{4} |[EF]0000|Fatal Python error|.*\b(ERROR|FATAL|CRITICAL)\b|.*: [EF] tensorflow/)"
 )
 _SIGNAL_HINTS: dict[int, str] = {
     signal.SIGKILL: "as the kernel does when memory runs out",

@@ -365,6 +365,11 @@ def test_on_a_terminal_a_real_ctrl_c_leaves_a_clean_screen(tmp_path: Path) -> No
             "Fatal Python error: Segmentation fault",
         ),
         ("E1122 22:14:00.1 pid a.cc:1] no\n", "E1122 22:14:00.1 pid a.cc:1] no"),
+        (
+            "E0000 00:00:1795434980.1 30759 cuda_platform.cc:52] failed call to cuInit: INTERNAL: "
+            "CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)\n",
+            None,
+        ),
         ("ValueError: \x1b[31mred\x1b[0m\x07\n", "ValueError: [31mred[0m"),
         ("ValueError: " + "x" * 400, "ValueError: " + "x" * 285 + "..."),
     ],
