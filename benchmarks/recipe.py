@@ -113,7 +113,13 @@ def split_photographs(photographs: Photographs, split: str) -> tuple[np.ndarray,
 
 
 def run_trial(
-    photographs: Photographs, split: str, recipe: Recipe, *, course: bool, watch: bool
+    photographs: Photographs,
+    split: str,
+    recipe: Recipe,
+    *,
+    course: bool = False,
+    watch: bool = False,
+    variants: bool = False,
 ) -> dict[str, Any]:
     """Trains once and predicts what was held out.
 
@@ -125,12 +131,14 @@ def run_trial(
             batch, full size, no augmentation, batch norms at Keras's momentum. Of the recipe count
             the epochs and the seed.
         watch: predict after each epoch too.
+        variants: predict with averaged weights and with recalibrated batch norms too.
 
     Returns:
         What came of it, as JSON holds it.
     """
     import tensorflow as tf
 
+    from benchmarks.weight_variants import Averaged, recalibrated
     from modules.training import build_network, train
     from modules.training_input import steps_per_epoch, training_batches
 
@@ -142,6 +150,7 @@ def run_trial(
     network = build_network(recipe, pixels.shape[1], int(labels.max()) + 1)
     held = tf.data.Dataset.from_tensor_slices((pixels[predict], labels[predict])).batch(60)
     validation = held if watch else None
+    averaged = Averaged(network) if variants else None
     begun = time.monotonic()
     if course:
         by_epoch = _train_as_the_course(
@@ -156,16 +165,37 @@ def run_trial(
             prepared.batch(128), count, recipe, size, network.output_shape[-1]
         )
         with tempfile.TemporaryDirectory() as run_dir:
-            by_epoch = train(network, batches, steps, recipe, Path(run_dir), validation=validation)
+            by_epoch = train(
+                network,
+                batches,
+                steps,
+                recipe,
+                Path(run_dir),
+                validation=validation,
+                callbacks=[averaged] if averaged else (),
+            )
         images_seen = recipe.epochs * steps * recipe.batch_size
     seconds = time.monotonic() - begun
-    right = network.predict(held.map(lambda image, _: image), verbose=0).argmax(axis=1)
-    right = right == labels[predict]
+
+    def predicted() -> np.ndarray:
+        answers = network.predict(held.map(lambda image, _: image), verbose=0)
+        return answers.argmax(axis=1) == labels[predict]
+
+    right = predicted()
+    others = {}
+    if averaged:
+        with averaged.in_place():
+            others["right_averaged"] = int(predicted().sum())
+            with recalibrated(network, pixels[train_on]):
+                others["right_averaged_recalibrated"] = int(predicted().sum())
+        with recalibrated(network, pixels[train_on]):
+            others["right_recalibrated"] = int(predicted().sum())
     twins = photographs.twins()
     alone = ~np.isin(twins[predict], twins[train_on])
     return {
         "trained_on": len(train_on),
         "right": int(right.sum()),
+        **others,
         "of": len(right),
         "accuracy": float(right.mean()),
         "right_without_twin": int(right[alone].sum()),
@@ -205,8 +235,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", nargs="*", default=[], help="as in epochs=24 augmentation.scale=0")
     parser.add_argument("--course", action="store_true", help="the course's training instead")
     parser.add_argument("--watch", action="store_true", help="predict after each epoch too")
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="predict with averaged weights and with recalibrated batch norms too",
+    )
     parser.add_argument("--out", type=Path, required=True, help="file of results, added to")
     args = parser.parse_args(argv)
+    if args.course and args.variants:
+        parser.error("--variants is for our training, not for the course's")
 
     recipe = recipe_with(args.set)
     done = args.out.read_text().splitlines() if args.out.exists() else []
@@ -224,6 +261,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     replace(recipe, seed=seed),
                     course=args.course,
                     watch=args.watch,
+                    variants=args.variants,
                 )
                 line = json.dumps({**which, **result})
                 print(line, flush=True)

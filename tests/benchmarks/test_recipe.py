@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from benchmarks import recipe
-from benchmarks.recipe import Photographs, main, read_photographs, recipe_with, split_photographs
+from benchmarks.recipe import (
+    Photographs,
+    main,
+    read_photographs,
+    recipe_with,
+    run_trial,
+    split_photographs,
+)
 from benchmarks.recipe_table import table
 from modules.recipe import Recipe
 
@@ -95,6 +102,19 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, monkeypatch, course):
     main([*arguments, "--split", "eval", "test"])
     assert len(calls) == 2
     assert len((tmp_path / "out").read_text().splitlines()) == 2
+
+
+def test_other_weights_of_the_same_training_are_judged_too():
+    small = ["blocks=[1]", "width=4", "epochs=2", "batch_size=8", "sizes=[[1.0,1.0]]"]
+    result = run_trial(made_up({}), "eval", recipe_with(small), variants=True)
+    variants = {"right_averaged", "right_recalibrated", "right_averaged_recalibrated"}
+    assert all(0 <= result[name] <= 6 for name in variants)
+    # They leave no trace in what is trained.
+    same = run_trial(made_up({}), "eval", recipe_with(small))
+    measured = variants | {"seconds"}
+    assert {key: result[key] for key in result.keys() - measured} == {
+        key: same[key] for key in same.keys() - {"seconds"}
+    }
 
 
 def test_the_table_pools_seeds_and_folds():
