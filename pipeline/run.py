@@ -39,7 +39,7 @@ from pipeline.history import (
 from pipeline.ingest_progress import showing
 from pipeline.progress import follow
 from pipeline.reports import render_ingested
-from pipeline.worker import RESULT, Job
+from pipeline.worker import EXIT_WITH_PARENT, RESULT, Job
 
 # "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
 Runner = Literal["local", "kubeflow-local"]
@@ -141,12 +141,14 @@ def run_ingested(
     scratch = tempfile.TemporaryDirectory(
         prefix=_SCRATCH_PREFIX, dir=workspace.root.resolve(), ignore_cleanup_errors=True
     )
-    with scratch, log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", _WORKERS[on], str(directory)],
+    with (
+        scratch,
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", _WORKERS[on], str(directory), EXIT_WITH_PARENT],
             # `kubeflow` is not installed: Python finds it, and no SDK of that name, from here.
             cwd=ROOT if on == "kubeflow-local" else None,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -158,7 +160,8 @@ def run_ingested(
                 # What Beam and TensorFlow leave behind goes with the run.
                 "TMPDIR": scratch.name,
             },
-        )
+        ) as process,
+    ):
         outcome = follow(
             EventReader(directory / EVENTS),
             process,

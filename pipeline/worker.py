@@ -3,12 +3,16 @@
 job.json -> the DAG, then a query of what it pushed -> events.jsonl (as it happens), result.json
 
 It is a process of its own so that the command line answers at once, can stop it or outlive its
-death, and so that what the libraries print goes to a file.
+death, and so that what the libraries print goes to a file. With `--exit-with-parent` it does not
+outlive the command line: two workers at once would trip over each other's metadata and models.
 """
 
 import json
 import logging
+import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +41,7 @@ from pipeline.memory import PeakMemory
 if TYPE_CHECKING:
     from pipeline.local_runner import Outcome
 
+EXIT_WITH_PARENT = "--exit-with-parent"  # ends when nobody holds the other end of its input
 JOB = "job.json"
 RESULT = "result.json"
 
@@ -66,19 +71,22 @@ Execute = Callable[[Path, Job, EventWriter], Mapping[str, "Outcome"]]
 
 def main(argv: list[str]) -> int:
     """Runs the job of a run's folder; 0 if every component succeeded."""
-    return work(Path(argv[0]), _run_components)
+    return work(argv, _run_components)
 
 
-def work(run_directory: Path, execute: Execute) -> int:
+def work(argv: list[str], execute: Execute) -> int:
     """Runs the job of a run's folder and keeps what came of it there.
 
     Args:
-        run_directory: has the job.
+        argv: the folder, which has the job, and perhaps EXIT_WITH_PARENT.
         execute: runs its components, given the folder, the job and the writer of events.
 
     Returns:
         The exit code: 0 if every component succeeded.
     """
+    run_directory = Path(argv[0])
+    if EXIT_WITH_PARENT in argv:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     job = Job.load(run_directory)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with EventWriter(run_directory / EVENTS) as events:
@@ -93,6 +101,14 @@ def work(run_directory: Path, execute: Execute) -> int:
         (run_directory / RESULT).write_text(json.dumps(result))
         events.write(RunFinished(ok=True))
     return 0
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # what it has started ends as well
+    os._exit(1)
 
 
 def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> dict[str, Any]:

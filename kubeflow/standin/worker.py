@@ -49,7 +49,7 @@ class StepFailedError(RuntimeError):
 
 def main(argv: list[str]) -> int:
     """Runs the job of a run's folder; 0 if every step succeeded."""
-    return work(Path(argv[0]), run_steps)
+    return work(argv, run_steps)
 
 
 def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "Outcome"]:

@@ -155,6 +155,15 @@ def test_a_killed_run_is_finished_by_the_next(
     assert b"If memory ran out: --set train.batch_size=16 needs less." in errors
     assert versions(workspace) == [str(first["pushed_version"])]
 
+    with subprocess.Popen(command(images, workspace, *changed), stderr=subprocess.PIPE) as victim:
+        _wait_for_an_epoch(workspace, victim)
+        victim.kill()
+    # Else the next run would work beside what this one has left.
+    deadline = time.monotonic() + 20
+    while (left := _processes_of(workspace)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == []
+
     again = run(images, workspace, *changed)
     states = {name: component["state"] for name, component in again["components"].items()}
     assert states["Transform"] == "reused"
@@ -163,6 +172,12 @@ def test_a_killed_run_is_finished_by_the_next(
     assert list(_checkpoints(workspace).iterdir()) == []
     assert again["pushed_version"] > first["pushed_version"]
     assert versions(workspace) == [str(first["pushed_version"]), str(again["pushed_version"])]
+
+
+def _processes_of(workspace: Path) -> list[list[str]]:
+    """The commands of the processes that name the workspace."""
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [words for words in commands if str(workspace) in " ".join(words)]
 
 
 def _checkpoints(workspace: Path) -> Path:
