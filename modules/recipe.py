@@ -5,9 +5,9 @@ images first, label smoothing (He et al. 2018), and random affine and light chan
 
     signs run --data 64x64_SIGNS.zip
 
-trains the defaults on 1,080 photographs in 17 to 26 minutes on two slow cores that are shared (25
-minutes of processor time), and gets 119 or 120 of the 120 test photographs right. docs/training.md
-has what each ingredient is worth.
+trains the defaults on 1,080 photographs in 12 minutes on two slow cores (up to twice that where
+other work shares them), and gets 118 to 120 of the 120 test photographs right: an accuracy of 0.994
+over six trainings. docs/training.md has what each ingredient is worth.
 """
 
 import difflib
