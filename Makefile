@@ -24,9 +24,9 @@ $(UV):
 
 # The lock is installed as it stands (no resolving) and byte-compiled: `import tfx` takes three
 # times as long where .pyc files are missing and cannot be written.
-$(READY): requirements.txt setup.py Makefile | $(UV)
+$(READY): requirements.txt setup.py signs/pyproject.toml Makefile | $(UV)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode -r requirements.txt
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable ./signs --editable .
 	@touch $@
 
 setup-gpu: $(READY)

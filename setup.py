@@ -15,18 +15,18 @@ setup(
     packages=find_packages(
         include=[
             f"{package}{suffix}"
-            for package in ("components", "data", "modules", "pipeline", "serving")
+            for package in ("components", "data", "model_server", "modules", "pipeline", "serving")
             for suffix in ("", ".*")
         ]
     ),
     package_data={
         "data": ["schema/*.pbtxt"],
-        "serving.server.page": ["index.html", "static/*"],
+        "model_server.page": ["index.html", "static/*"],
     },
     entry_points={
         "console_scripts": [
-            "signs = pipeline.cli:main",
-            "signs-model-server = serving.server.main:main",
+            "signs = pipeline.commands.main:main",
+            "signs-model-server = model_server.main:main",
         ]
     },
 )

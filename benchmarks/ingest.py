@@ -34,8 +34,8 @@ def loop(count: int, root: Path) -> dict[str, float]:
     from data import synthetic
     from data.sample import Sample
     from data.tfrecord import Writer
-    from modules.features import SPLITS
-    from modules.image_bytes import canonical_bytes, encode_png
+    from signs.features import SPLITS
+    from signs.image_bytes import canonical_bytes, encode_png
 
     spent = dict.fromkeys(("draw", "encode", "validate", "write"), 0.0)
     writers = {split: Writer(root / f"{split}.tfrecord.gz") for split in SPLITS}
@@ -63,7 +63,7 @@ def loop(count: int, root: Path) -> dict[str, float]:
 def ingest(count: int, root: Path) -> dict[str, float]:
     """Ingests, and tells how long the import of Beam takes."""
     start = time.perf_counter()
-    import data.workers  # noqa: F401
+    import data.beam  # noqa: F401
 
     imported = time.perf_counter()
     from data.convert import ingest

@@ -27,8 +27,8 @@ import numpy as np
 
 from data.convert import ingest
 from data.sample import Sample, read_samples
-from modules import features
-from modules.recipe import Recipe
+from modules.training.recipe import Recipe
+from signs import features
 
 FOLDS = 5
 _BURST = 10  # photographs taken within so many numbers of each other are nearly the same
@@ -139,8 +139,8 @@ def run_trial(
     import tensorflow as tf
 
     from benchmarks.weight_variants import Averaged, recalibrated
-    from modules.training import build_network, train
-    from modules.training_input import steps_per_epoch, training_batches
+    from modules.training.input import steps_per_epoch, training_batches
+    from modules.training.loop import build_network, train
 
     train_on, predict = split_photographs(photographs, split)
     pixels = photographs.pixels.astype(np.float32) / 255

@@ -28,8 +28,8 @@ import grpc
 import numpy as np
 import psutil
 
-from serving import protos, tensors
-from serving.server.process import ServerProcess, free_port
+from model_server.process import ServerProcess, free_port
+from signs import protos, tensors
 
 MODEL = "soaked"
 DEADLINE_S = 10.0

@@ -30,10 +30,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from modules import features
-from serving import protos
-from serving.server.process import ServerProcess
-from serving.server.saved_model import SavedModel, SessionOptions
+from model_server.loading.saved_model import SavedModel, SessionOptions
+from model_server.process import ServerProcess
+from signs import features, protos
 
 CLIENTS = 32
 BATCH_SIZES = (8, 16, 32, 64)
@@ -154,7 +153,7 @@ def _picture() -> bytes:
 
 
 def _save_resnet50(path: Path) -> None:
-    from modules.resnet50 import ResNet50
+    from modules.network.resnet50 import ResNet50
 
     network = ResNet50()
 

@@ -3,7 +3,7 @@
     python benchmarks/training.py --rounds 2
 
 Plain: `keras.Model.fit` on arrays in memory, with the recipe's optimizer and loss. Ours:
-`modules.training.train` with all that it does besides: augmentation, checkpoints, TensorBoard,
+`modules.training.loop.train` with all that it does besides: augmentation, checkpoints, TensorBoard,
 progress. Both at full size. Prints, for each round, the seconds to the end of the first step, the
 seconds a step after it, and their ratios (above 1: ours is quicker).
 """
@@ -20,9 +20,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from modules.recipe import Recipe
-from modules.training import build_network, make_optimizer, train
-from modules.training_input import training_batches
+from modules.training.input import training_batches
+from modules.training.loop import build_network, make_optimizer, train
+from modules.training.recipe import Recipe
 
 CLASSES = 6
 SIZE = 64

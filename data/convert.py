@@ -29,8 +29,8 @@ from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.shard import records_path, result_path
 from data.sources import open_source
 from data.sources.source import Ignored, Item, Rejection, Surveyed
-from modules.features import REJECTED, SPLITS, TRAIN
-from modules.image_bytes import MAX_PIXELS
+from signs.features import REJECTED, SPLITS, TRAIN
+from signs.image_bytes import MAX_PIXELS
 
 # Raise it when the same source and settings give other files: reuse ends there.
 TOOL_VERSION = "1"
@@ -124,7 +124,7 @@ def ingest(
             if listing.items + listing.rejected == 0:
                 raise IngestError(f"{source} holds no images")
             plan.save()
-            from data.workers import convert  # here, because importing Beam takes three seconds
+            from data.beam import convert  # here, because importing Beam takes three seconds
 
             convert(plan, listing.items, beam_args, progress)
             built, draft = _assemble(dataset.name, plan, listing, surveyed, settings)

@@ -1,6 +1,6 @@
 """What a user can mend in the data."""
 
-from modules.errors import UserError
+from signs.errors import UserError
 
 
 class IngestError(UserError):

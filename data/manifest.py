@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from data.errors import IngestError
 from data.sources.source import file_sha256
-from modules.features import MANIFEST, SPLITS
+from signs.features import MANIFEST, SPLITS
 
 FORMAT = 1
 
@@ -22,7 +22,7 @@ class Shard:
 
     Attributes:
         path: Relative to the manifest, with slashes.
-        split: One of `modules.features.SPLITS`.
+        split: One of `signs.features.SPLITS`.
         bytes: Its size.
         sha256: Of the file, in hexadecimal.
         records: How many examples it holds.

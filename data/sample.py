@@ -14,7 +14,7 @@ from typing import Any, Self
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from data import tfrecord
-from modules import features
+from signs import features
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Sample:
     """A labelled image.
 
     Attributes:
-        image: One encoded image, JPEG or PNG, as `modules.image_bytes.canonical_bytes` returns it.
+        image: One encoded image, JPEG or PNG, as `signs.image_bytes.canonical_bytes` returns it.
         label: Index into the class names of the manifest.
         class_name: The class in words.
         source_id: Where the image came from, unique within a span.
-        split: One of `modules.features.SPLITS`.
+        split: One of `signs.features.SPLITS`.
     """
 
     image: bytes

@@ -21,9 +21,9 @@ from data.plan import Plan, rejection_line, rejections_path
 from data.sample import Sample
 from data.sources.source import Item, Rejection
 from data.tfrecord import Writer
-from modules.errors import UserError
-from modules.features import SPLITS
-from modules.image_bytes import canonical_bytes
+from signs.errors import UserError
+from signs.features import SPLITS
+from signs.image_bytes import canonical_bytes
 
 _TICK = 50  # images between two signs of progress
 

@@ -17,7 +17,7 @@ from typing import Any
 import filelock
 
 from data.manifest import Manifest, check_sizes
-from modules.features import MANIFEST, SPAN_PATTERN
+from signs.features import MANIFEST, SPAN_PATTERN
 
 _TEMPORARY = ".ingest-"
 _VERSION = re.compile(

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Self
 
-from modules.features import EVAL, SPLITS, TEST, TRAIN
+from signs.features import EVAL, SPLITS, TEST, TRAIN
 
 
 @dataclasses.dataclass(frozen=True)

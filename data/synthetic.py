@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from modules.features import EVAL, IMAGE_SIZE, TEST, TRAIN
+from signs.features import EVAL, IMAGE_SIZE, TEST, TRAIN
 
 DEFAULT_COUNT = 1_200
 CLASS_NAMES = tuple("012345")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modules import features
-from modules.errors import UserError
+from signs import features
+from signs.errors import UserError
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2

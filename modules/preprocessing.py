@@ -1,14 +1,14 @@
 """The one preparation of pixels, for training, evaluation and serving alike.
 
 encoded image bytes -> decode -> resize -> scale to [0, 1], inside Transform's graph, which travels
-with the model. Augmentation is not preparation: it lives in `modules.augmentation`.
+with the model. Augmentation is not preparation: it lives in `modules.training.augmentation`.
 """
 
 from typing import Any
 
 import tensorflow as tf
 
-from modules import features
+from signs import features
 
 CHANNELS = 3
 

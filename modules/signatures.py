@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from modules import features
+from signs import features
 
 
 class ServedModel(tf.Module):

@@ -1,6 +1,6 @@
 """What TFX's Trainer calls: examples and Transform's graph in, a trained and exported model out.
 
-FnArgs -> training input, network (on the chosen devices) -> modules.training -> model, model_run
+FnArgs -> training input, network (on the chosen devices) -> training.loop -> model, model_run
 """
 
 import json
@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from modules import features
-from modules.checkpoints import training_name
-from modules.devices import DeviceOptions, choose, float32_copy
-from modules.multi_worker import check_agreement
-from modules.recipe import Recipe
+from modules.machines.devices import DeviceOptions, choose, float32_copy
+from modules.machines.multi_worker import check_agreement
+from modules.machines.workers import Workers
 from modules.signatures import ServedModel, export
-from modules.training import build_network, train
-from modules.training_errors import TrainingError
-from modules.training_input import read_prepared, share_of_batch, steps_per_epoch, training_batches
-from modules.training_log import log_confusion
-from modules.warm_start import start_from
-from modules.workers import Workers
+from modules.training.checkpoints import training_name
+from modules.training.errors import TrainingError
+from modules.training.input import read_prepared, share_of_batch, steps_per_epoch, training_batches
+from modules.training.log import log_confusion
+from modules.training.loop import build_network, train
+from modules.training.recipe import Recipe
+from modules.training.warm_start import start_from
+from signs import features
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -41,15 +41,15 @@ _CONFUSION_IMAGES = 2000  # at most so many are predicted for the picture
 def run_fn(fn_args: "FnArgs") -> None:
     """Trains a network by the recipe and exports it.
 
-    Of several workers (see modules.workers) each calls it, and the chief alone writes what is
-    asked for. The others may be given the same folders.
+    Of several workers (see modules.machines.workers) each calls it, and the chief alone writes
+    what is asked for. The others may be given the same folders.
 
     Args:
         fn_args: TFX's. Read are `train_files`, `eval_files`, `num_examples`,
             `transform_graph_path`, `serving_model_dir`, `model_run_dir`, `base_model` (None: the
             weights are random), `hyperparameters` (KerasTuner's configuration; None: the recipe's
-            own) and `custom_config`: `recipe` (see modules.recipe), `class_names`, `image_size`,
-            `devices` (see modules.devices; optional), `max_steps` (optional: see `Recipe.within`)
+            own) and `custom_config`: `recipe` (see training.recipe), `class_names`, `image_size`,
+            `devices` (see machines.devices; optional), `max_steps` (optional: see `Recipe.within`)
             and `checkpoints`, a folder or address under which unfinished trainings are kept
             (optional).
 

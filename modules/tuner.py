@@ -27,14 +27,14 @@ import tensorflow_transform as tft
 from keras_tuner.engine import base_tuner
 from tfx.components.tuner.component import TunerFnResult
 
-from modules import features
-from modules.checkpoints import training_name
-from modules.devices import DeviceOptions, Devices, choose
-from modules.recipe import Recipe
-from modules.training import build_network, train
-from modules.training_errors import TrainingError
-from modules.training_input import read_prepared, steps_per_epoch, training_batches
-from modules.training_progress import LOGGER as PROGRESS
+from modules.machines.devices import DeviceOptions, Devices, choose
+from modules.training.checkpoints import training_name
+from modules.training.errors import TrainingError
+from modules.training.input import read_prepared, steps_per_epoch, training_batches
+from modules.training.loop import build_network, train
+from modules.training.progress import LOGGER as PROGRESS
+from modules.training.recipe import Recipe
+from signs import features
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -142,7 +142,7 @@ class RecipeTuner(base_tuner.BaseTuner):
             classes: number of classes.
             trials: how many.
             directory: for KerasTuner's files and the trials' logs.
-            devices: as `modules.training.train` takes them.
+            devices: as `modules.training.loop.train` takes them.
             kept: folder or address for this search alone, where an unfinished one is kept. None
                 keeps nothing.
         """

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from modules import features
-from modules.devices import DeviceOptions
-from modules.errors import UserError
 from modules.evaluation import Thresholds
-from modules.recipe import Recipe
+from modules.machines.devices import DeviceOptions
+from modules.training.recipe import Recipe
+from signs import features
+from signs.errors import UserError
 
 SYNTHETIC = "signs-synthetic"  # the name that drawn hands have, and no photographs
 

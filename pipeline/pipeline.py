@@ -41,9 +41,9 @@ from components.pusher import Pusher
 from components.serving_check import ServingCheck
 from components.trainer import Trainer
 from data.schema import schema_path
-from modules import features
 from pipeline.config import Data, PipelineConfig
 from pipeline.environment import Environment
+from signs import features
 
 
 def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipeline:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules import features
-from modules.errors import UserError
-from serving.transport import Transport, TransportError, UnexpectedAnswerError
+from signs import features
+from signs.errors import UserError
+from signs.transports.transport import Transport, TransportError, UnexpectedAnswerError
 
 OK = "OK"
 _OUTPUTS = (features.PROBABILITIES,)

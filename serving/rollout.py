@@ -28,8 +28,8 @@ from typing import Any, Protocol
 
 from google.protobuf import text_format
 
-from modules.errors import UserError
-from serving import protos
+from signs import protos
+from signs.errors import UserError
 
 STABLE, CANARY = "stable", "canary"
 LABELS = (STABLE, CANARY)

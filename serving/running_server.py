@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import grpc
 
-from serving.client import Client, ClientError
 from serving.rollout import RolloutError
-from serving.transport import Tls
+from signs.client import Client, ClientError
+from signs.transports.transport import Tls
 
 _POLL_S = 0.2
 _ENDED_FOR_GOOD_S = 5.0

@@ -12,9 +12,8 @@ from typing import Any
 import grpc
 import numpy as np
 
-from modules import features
-from serving import tensors
-from serving.transport import ClientError, Transport, TransportError, UnexpectedAnswerError
+from signs import features, tensors
+from signs.transports.transport import ClientError, Transport, TransportError, UnexpectedAnswerError
 
 _OUTPUTS = (features.PREDICTED_CLASS_NAME, features.PROBABILITIES)
 # What these tell is not the model's answer: the server is away, or has too much to do.

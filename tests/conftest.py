@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-SIGNS_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "signs"
+from tests import ROOT
+
+pytest_plugins = ["tests.served"]
+
+SIGNS_DATA = ROOT.parent / "shared" / "data" / "signs"
 
 
 @pytest.fixture(scope="session")

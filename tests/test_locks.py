@@ -1,12 +1,12 @@
 """requirements-gpu.txt goes on top of requirements.txt: they must not undo each other."""
 
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
+
 LOCKS = ("requirements.txt", "requirements-gpu.txt")
 
 

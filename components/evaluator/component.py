@@ -12,7 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 
 from components.evaluator.executor import Executor
-from modules import features
+from signs import features
 
 
 class EvaluatorSpec(ComponentSpec):

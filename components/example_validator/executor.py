@@ -10,7 +10,7 @@ from tfx.components.example_validator import executor as stock
 from tfx.proto.orchestration.execution_result_pb2 import ExecutorOutput
 from tfx.types.standard_component_specs import STATISTICS_KEY
 
-from modules import features
+from signs import features
 
 CLASS_NAMES = "class_names"  # in the component's parameters
 

@@ -20,8 +20,8 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from data.sample import read_samples
-from modules import features
-from modules.errors import UserError
+from signs import features
+from signs.errors import UserError
 
 # Two compilations of one network differ in the order of their additions, not in their answers.
 TOLERANCE = 1e-5
@@ -155,8 +155,8 @@ def expected_probabilities(
 
 
 def _served_probabilities(base: Path, images: list[bytes]) -> np.ndarray:
-    from serving.client import Client
-    from serving.server.process import ServerProcess
+    from model_server.process import ServerProcess
+    from signs.client import Client
 
     with (
         ServerProcess(base, model_name=_MODEL_NAME, start_timeout_s=_START_TIMEOUT_S) as server,

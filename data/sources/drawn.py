@@ -6,7 +6,7 @@ import hashlib
 from data import synthetic
 from data.errors import IngestError
 from data.sources.source import Emit, Item, Surveyed
-from modules.image_bytes import encode_png
+from signs.image_bytes import encode_png
 
 _MOST = 100_000_000
 _TYPICAL_BYTES = 8_000

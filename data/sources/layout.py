@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from data.errors import IngestError
 from data.splits import Proportions
-from modules.features import EVAL, TEST, TRAIN
+from signs.features import EVAL, TEST, TRAIN
 
 Parts = tuple[str, ...]
 # Lists one folder of the source: the names of its folders and of its files.

@@ -16,7 +16,7 @@ from kubeflow.standin.gojson import dump_canonical, value_text
 from kubeflow.standin.mounts import local_path
 from kubeflow.standin.plan import Task
 from kubeflow.standin.records import Artifact, Execution
-from modules.errors import UserError
+from signs.errors import UserError
 
 EXECUTOR_LOGS = "executor-logs"
 _TYPES = {

@@ -1,6 +1,6 @@
 """What the steps made, as TFX's artifacts on this machine: for those who read a run's results.
 
-RunRecord, objects in the store -> Outcome by task, as `pipeline.local_runner` returns them
+RunRecord, objects in the store -> Outcome by task, as `pipeline.running.local_runner` returns them
 """
 
 from tfx.types import Artifact, standard_artifacts
@@ -9,7 +9,7 @@ from kubeflow.standin import records
 from kubeflow.standin.driver import EXECUTOR_LOGS
 from kubeflow.standin.store import Store
 from pipeline.environment import Workspace
-from pipeline.local_runner import Outcome
+from pipeline.running.local_runner import Outcome
 
 
 def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, Outcome]:

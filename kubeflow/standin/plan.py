@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from kfp.kubernetes import kubernetes_executor_config_pb2 as platform_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from modules.errors import UserError
+from signs.errors import UserError
 
 _SCHEMA_VERSION = "2.1.0"  # backend/src/apiserver/template/v2_template.go
 # kfp's constant for a task that runs whatever became of those before it.

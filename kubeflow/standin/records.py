@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from modules.errors import UserError
+from signs.errors import UserError
 
 # As in ML Metadata (third_party/ml-metadata, Execution.State), where a task that its condition
 # keeps from running is CANCELED, and one that fails for good FAILED.

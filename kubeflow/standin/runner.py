@@ -33,11 +33,11 @@ from kubeflow.standin.plan import Plan, Task, read_plan
 from kubeflow.standin.pod import Cluster, PodError, claim_names, make_pod
 from kubeflow.standin.records import Execution, Records, RunRecord
 from kubeflow.standin.store import Store
-from modules.errors import UserError
-from pipeline.checkout import ROOT
 from pipeline.environment import Workspace
-from pipeline.history import new_run_id
-from pipeline.progress import last_error
+from pipeline.running.checkout import ROOT
+from pipeline.running.follow import last_error
+from pipeline.running.history import new_run_id
+from signs.errors import UserError
 
 CLAIM = "signs-workspace"
 DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"  # KFP's own

@@ -15,7 +15,7 @@ from benchmarks.recipe import (
     split_photographs,
 )
 from benchmarks.recipe_table import table
-from modules.recipe import Recipe
+from modules.training.recipe import Recipe
 
 FOLDS = [f"fold-{number}" for number in range(1, 6)]
 

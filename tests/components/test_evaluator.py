@@ -12,7 +12,7 @@ from tfx.utils import proto_utils
 
 from components.evaluator import Evaluator
 from components.evaluator.executor import Executor
-from modules.errors import UserError
+from signs.errors import UserError
 
 THRESHOLDS = {"min_accuracy": 0.9, "min_class_accuracy": 0.7, "min_accuracy_change": 0.01}
 

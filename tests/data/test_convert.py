@@ -19,10 +19,9 @@ from data.errors import IngestError
 from data.manifest import Manifest, verify
 from data.sources.archive import SIGNS_SHA256
 from data.splits import Proportions
-from modules.image_bytes import canonical_bytes
+from signs.image_bytes import canonical_bytes
+from tests import ROOT
 from tests.data.images import by_id, class_tree, jpeg, samples, write_tree
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def files_of(directory: Path) -> dict[str, str]:
@@ -358,7 +357,7 @@ ingest("synthetic:30000", Path(sys.argv[1]))
 
 
 def start_ingest(root: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", _KILLED, str(root)], cwd=REPOSITORY)
+    return subprocess.Popen([sys.executable, "-c", _KILLED, str(root)], cwd=ROOT)
 
 
 def wait_for(condition, timeout_s: float = 60) -> None:
@@ -443,7 +442,7 @@ def test_two_processes_and_another_content_at_once(tmp_path):
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path), spec],
-            cwd=REPOSITORY,
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -1,7 +1,7 @@
 from google.protobuf import text_format
 
 from data.schema import schema_path
-from modules import features
+from signs import features
 
 
 def test_schema_describes_the_examples():

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 MANIFESTS = ROOT / "kubeflow" / "manifests"
 OVERLAYS = (
     "overlays/cpu",

@@ -17,15 +17,16 @@ from typing import Any
 import pytest
 import yaml
 
-from kubeflow.compiler import compile_pipeline
-from kubeflow.options import ClusterOptions
+from kubeflow.compiling.compiler import compile_pipeline
+from kubeflow.compiling.options import ClusterOptions
 from kubeflow.standin import runner
 from kubeflow.standin.pod import Cluster
-from modules import features
 from pipeline.config import Data, PipelineConfig
 from pipeline.environment import Workspace
+from signs import features
+from tests import ROOT
 from tests.kubeflow.backend import observe, pod
-from tests.kubeflow.backend.backend import CHECKOUT, Backend, RefusedError, compile_workflow
+from tests.kubeflow.backend.backend import Backend, RefusedError, compile_workflow
 
 OBSERVED = json.loads(observe.OBSERVED.read_text())
 EXAMPLE = observe.FOLDER / "example.yaml"
@@ -113,7 +114,7 @@ def backend(programs: Path, tmp_path: Path) -> Iterator[Backend]:
         tmp_path / "backend",
         claims={"signs-workspace": tmp_path / "volume"},
         secrets={"mlpipeline-minio-artifact": {"accesskey": "a", "secretkey": "b"}},
-        image={"/app": CHECKOUT, "/seen": seen},
+        image={"/app": ROOT, "/seen": seen},
         working_directory="/app",
     ) as backend:
         yield backend

@@ -14,9 +14,19 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 DOCKERFILE = ROOT / "kubeflow" / "Dockerfile"
-PACKAGES = ("components", "data", "modules", "pipeline", "serving", "kubeflow")
+PACKAGES = (
+    "components",
+    "data",
+    "model_server",
+    "modules",
+    "pipeline",
+    "serving",
+    "signs",
+    "kubeflow",
+)
 
 Instruction = tuple[str, str]
 
@@ -177,10 +187,10 @@ def test_the_app_holds_the_code_and_nothing_else(image):
         [*PACKAGES, "setup.py", "pyproject.toml"]
     )
     suffixes = {path.suffix for path in (image / "app").rglob("*") if path.is_file()}
-    assert suffixes <= {".py", ".pbtxt", ".html", ".css", ".js", ".svg", ".toml"}
+    assert suffixes <= {".py", ".pbtxt", ".html", ".css", ".js", ".svg", ".toml", ".md", ".typed"}
     assert not (image / "app/kubeflow/manifests").exists()
     assert (image / "app/data/schema/schema.pbtxt").is_file()
-    assert (image / "app/serving/server/page/index.html").is_file()
+    assert (image / "app/model_server/page/index.html").is_file()
 
 
 @pytest.mark.parametrize(
@@ -231,14 +241,15 @@ def test_a_command_of_the_manifests_starts(image, command, text):
 
 def test_the_entrypoint_starts(image):
     """Far enough to miss its arguments: it asks for them before it imports TFX."""
-    ran = _run(image, "python", "-m", "kubeflow.entrypoint")
+    ran = _run(image, "python", "-m", "kubeflow.step.entrypoint")
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
     assert "--executor_class_path" in ran.stderr
 
 
 def test_the_modules_of_every_step_are_there(image):
     """Imports what a step and a compilation need; TFX itself is the lock's."""
-    names = "kubeflow.compiler, kubeflow.cli, kubeflow.adapter.step, pipeline.pipeline"
+    names = "kubeflow.compiling.compiler, kubeflow.commands.main, kubeflow.step.adapter"
+    names += ", pipeline.pipeline"
     ran = _run(image, "python", "-c", f"import {names}")
     assert ran.returncode == 0, ran.stderr
 

@@ -15,15 +15,15 @@ import kubernetes_validate
 import pytest
 from packaging.requirements import Requirement
 
-from kubeflow.options import ClusterOptions
-from pipeline.cli import app
-from serving import protos
+from kubeflow.compiling.options import ClusterOptions
+from model_server import flags
+from model_server.configs import read
+from model_server.configs.protos import MonitoringConfig
+from model_server.process import free_port
+from pipeline.commands.main import app
 from serving.rollout import Rollout
-from serving.server import flags
-from serving.server.configs import read
-from serving.server.configs.protos import MonitoringConfig
-from serving.server.process import free_port
-from tests.kubeflow.commands import unknown_options
+from signs import protos
+from tests.kubeflow.command_lines import unknown_options
 from tests.kubeflow.custom_resources import KSERVE, TRAINING_OPERATOR, validator
 from tests.kubeflow.manifests import (
     MANIFESTS,
@@ -36,7 +36,7 @@ from tests.kubeflow.manifests import (
     only,
     pods,
 )
-from tests.serving.conftest import saved_model  # noqa: F401 - a fixture
+from tests.served import saved_model  # noqa: F401 - a fixture
 
 KUBERNETES = "1.32.0"
 OPTIONS = ClusterOptions(image=f"signs@sha256:{'0' * 64}")
@@ -424,7 +424,7 @@ def test_a_server_as_deployed_is_ready_serves_what_was_promoted_and_is_measured(
     arguments += [f"--port={free_port()}", f"--rest_api_port={port}"]  # the last one counts
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving.server.main", *arguments], stdout=log, stderr=log
+            [sys.executable, "-m", "model_server.main", *arguments], stdout=log, stderr=log
         )
     try:
         ready = json.loads(_get(port, server["readinessProbe"]["httpGet"]["path"], process))

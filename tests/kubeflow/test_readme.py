@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubeflow.options import load_options
-from pipeline.cli import app
-from tests.kubeflow.commands import unknown_options
+from kubeflow.compiling.options import load_options
+from pipeline.commands.main import app
+from tests.kubeflow.command_lines import unknown_options
 from tests.kubeflow.manifests import MANIFESTS, OVERLAYS, ROOT, build, containers, of_kind, pods
 
 TEXT = (ROOT / "kubeflow" / "README.md").read_text()

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from modules.errors import UserError
 from modules.evaluation import Thresholds, eval_config
+from signs.errors import UserError
 
 CLASSES = ["zero", "one", "two"]
 
@@ -111,7 +111,9 @@ def test_a_change_may_be_allowed_to_be_a_loss():
     assert Thresholds(min_accuracy_change=-1).min_accuracy_change == -1
 
 
-@pytest.mark.parametrize("module", ["modules.evaluation", "modules.recipe", "modules.features"])
+@pytest.mark.parametrize(
+    "module", ["modules.evaluation", "modules.training.recipe", "signs.features"]
+)
 def test_a_command_line_can_import_it_without_tensorflow(module):
     code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.recipe import Recipe
 from modules.trainer import run_fn
-from modules.training_errors import TrainingError
+from modules.training.errors import TrainingError
+from modules.training.recipe import Recipe
 from tests.modules.dark_and_bright import SIDE, SMALL, pictures
 from tests.modules.examples import example, png, write_examples
 

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 from keras_tuner.errors import FatalError
 
-from modules.recipe import Augmentation, Recipe
-from modules.training_errors import TrainingError
-from modules.training_progress import LOGGER as PROGRESS
+from modules.training.errors import TrainingError
+from modules.training.progress import LOGGER as PROGRESS
+from modules.training.recipe import Augmentation, Recipe
 from modules.tuner import RecipeTuner, search_space, tuner_fn
 from tests.modules.examples import example, png, write_examples
 

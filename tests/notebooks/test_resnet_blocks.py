@@ -3,13 +3,14 @@
 import base64
 import json
 import re
-from pathlib import Path
 
 import nbclient
 import nbformat
 import pytest
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "resnet_blocks.ipynb"
+from tests import ROOT
+
+NOTEBOOK = ROOT / "notebooks" / "resnet_blocks.ipynb"
 
 # Takes the place of the notebook's own settings.
 SMALL_SETTING = """

@@ -26,15 +26,15 @@ from PIL import Image
 
 from components.serving_check.executor import ServingCheckError, check
 from data.sample import Sample, read_samples
+from model_server.process import ServerProcess
 from modules.trainer import TRAINED_MODEL
 from pipeline.config import Data, default_config
 from pipeline.environment import Workspace
-from pipeline.events import EventReader
-from pipeline.history import EVENTS
-from pipeline.steps import Progress
-from pipeline.worker import Job
-from serving.client import Client
-from serving.server.process import ServerProcess
+from pipeline.running.child import Job
+from pipeline.running.events import EventReader
+from pipeline.running.history import EVENTS
+from pipeline.running.steps import Progress
+from signs.client import Client
 
 SIGNS = Path(sys.executable).with_name("signs")
 CLASSES = {"dark blue": (20, 20, 120), "grün": (40, 180, 60), "red": (210, 40, 40)}
@@ -193,7 +193,7 @@ def _wait_for_an_epoch(workspace: Path, victim: subprocess.Popen[bytes]) -> int:
         assert victim.poll() is None, victim.communicate()
         if list(_checkpoints(workspace).glob("*/checkpoint")):
             for child in psutil.Process(victim.pid).children():
-                if "pipeline.worker" in child.cmdline():
+                if "pipeline.running.child" in child.cmdline():
                     return child.pid
         time.sleep(0.02)
     raise AssertionError("no epoch was kept")
@@ -315,7 +315,9 @@ def test_an_anomaly_stops_the_run_in_words(tmp_path: Path) -> None:
     Job("run", config, Workspace(tmp_path).environment("colours")).save(tmp_path)
 
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.worker", str(tmp_path)], capture_output=True, timeout=300
+        [sys.executable, "-m", "pipeline.running.child", str(tmp_path)],
+        capture_output=True,
+        timeout=300,
     )
     assert done.returncode == 1
     progress = Progress()

@@ -1,6 +1,6 @@
 """ResNet50 itself, killed in the middle of an epoch: the second attempt ends with the same weights.
 
-The tests of every change do this with a small network (tests/modules/test_training.py, step by
+The tests of every change do this with a small network (tests/modules/training/test_loop.py, step by
 step; test_end_to_end.py, a whole run).
 """
 
@@ -37,7 +37,7 @@ def killed_in_the_second_epoch(workspace: Path) -> None:
         [worker] = [
             child
             for child in psutil.Process(victim.pid).children()
-            if "pipeline.worker" in child.cmdline()
+            if "pipeline.running.child" in child.cmdline()
         ]
         os.kill(worker.pid, signal.SIGKILL)
         output, _ = victim.communicate(timeout=60)

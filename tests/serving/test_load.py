@@ -7,9 +7,9 @@ import grpc
 import numpy as np
 import pytest
 
-from modules import features
 from serving.load import Load, LoadError, Measured, run
-from serving.transport import TransportError, UnexpectedAnswerError
+from signs import features
+from signs.transports.transport import TransportError, UnexpectedAnswerError
 
 
 class Slow:

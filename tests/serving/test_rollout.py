@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 
-from serving import protos
 from serving.rollout import Rollout, RolloutError, State
+from signs import protos
 
 
 def push(base_path: Path, *versions: int) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from pipeline.rollout import Place, rollback
-from serving.client import Client, ClientError
+from model_server.process import ServerProcess, free_port
+from pipeline.commands import main as cli
+from pipeline.commands.rollout import Place, rollback
 from serving.request_log import read_log
 from serving.rollout import Rollout, RolloutError
 from serving.running_server import RunningServer
-from serving.server.process import ServerProcess, free_port
-from tests.serving.conftest import BLUE, GREEN, RED
+from signs.client import Client, ClientError
+from tests.served import BLUE, GREEN, RED
 
 
 @pytest.fixture(scope="module")

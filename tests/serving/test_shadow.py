@@ -6,10 +6,9 @@ import grpc
 import numpy as np
 import pytest
 
-from modules import features
-from serving import protos, tensors
 from serving.shadow import Difference, replay
-from serving.transport import ClientError, TransportError, UnexpectedAnswerError
+from signs import features, protos, tensors
+from signs.transports.transport import ClientError, TransportError, UnexpectedAnswerError
 
 AT = 1_700_000_000
 

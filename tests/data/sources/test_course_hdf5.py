@@ -5,7 +5,7 @@ import pytest
 from data.errors import IngestError
 from data.sources.course_hdf5 import Hdf5Source
 from data.sources.source import Item, Rejection
-from modules.image_bytes import encode_png
+from signs.image_bytes import encode_png
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
 

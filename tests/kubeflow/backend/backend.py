@@ -21,12 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests import ROOT
 from tests.kubeflow.backend import pod
 from tests.kubeflow.backend.argo import Argo, Outcome, with_variables
 from tests.kubeflow.backend.cluster_service import KubernetesService, ObjectStore
 from tests.kubeflow.backend.metadata_service import MetadataService
 
-CHECKOUT = Path(__file__).parents[3]
 _EMPTY = ("/tmp", "/minio", "/s3", "/gcs", "/.cache", "/.local", "/.config")
 _STORE_SECRET = {"accesskey": "bWluaW8=", "secretkey": "bWluaW8xMjM="}  # base64, as in Kubernetes
 
@@ -206,7 +206,7 @@ class Backend:
     def _pod_mounts(self, patch: dict[str, Any]) -> dict[str, Path]:
         scratch = self._folder / f"pods/{self._pods + 1}"
         mounts = {target: scratch / f"empty{target}" for target in _EMPTY}
-        mounts[str(CHECKOUT)] = CHECKOUT  # Python is in it, and it may lie below /tmp
+        mounts[str(ROOT)] = ROOT  # Python is in it, and it may lie below /tmp
         volumes = {each["name"]: each for each in patch.get("volumes", [])}
         for each in patch["containers"][0].get("volumeMounts", []):
             claim = volumes[each["name"]].get("persistentVolumeClaim")

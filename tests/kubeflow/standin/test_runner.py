@@ -15,8 +15,8 @@ from kubeflow.standin.pod import Cluster
 from kubeflow.standin.records import RECORD, RunRecord
 from kubeflow.standin.runner import Listener, StandinError, run, standin_cluster
 from kubeflow.standin.store import Store
-from modules.errors import UserError
 from pipeline.environment import Workspace
+from signs.errors import UserError
 from tests.kubeflow.standin.tiny import step, write
 
 # Shell: the folder in the container for output `key`, as the launcher names it.

@@ -16,13 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
-from kubeflow.compiler import compile_pipeline
-from kubeflow.options import ClusterOptions
+from kubeflow.compiling.compiler import compile_pipeline
+from kubeflow.compiling.options import ClusterOptions
 from kubeflow.standin.records import Execution, RunRecord
 from kubeflow.standin.runner import Listener, run
 from kubeflow.standin.store import Store
 from pipeline.environment import Workspace
-from pipeline.worker import Job
+from pipeline.running.child import Job
 from tests.pipeline.test_end_to_end import SETTINGS, images  # noqa: F401 - a fixture
 
 SIGNS = Path(sys.executable).with_name("signs")

@@ -1,0 +1,142 @@
+"""`signs compile`: from images to the file that KFP takes, which it calls a package.
+
+source -> data.convert -> span -> PipelineConfig -> kubeflow.compiling.compiler -> pipeline.yaml
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from data.convert import Ingested, ingest
+from kubeflow.compiling.options import ClusterOptions
+from pipeline.config import Data, default_config, override
+from pipeline.environment import Workspace
+from pipeline.running.ingest_progress import showing
+from pipeline.running.run import data_of
+from signs import features
+from signs.errors import UserError
+
+_ANY_DATA = Data("any", None, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
+_SUFFIXES = (".yaml", ".yml")  # KFP's client refuses others
+
+
+class PackageError(UserError):
+    """The file cannot be written."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """What was compiled."""
+
+    output: Path
+    name: str  # of the pipeline, the data set and the served model
+    data: Path  # the data set's folder here
+    data_on_claim: str  # and where the steps look for it
+
+
+def compile_source(
+    source: str,
+    workspace: Workspace,
+    options: ClusterOptions,
+    output: Path,
+    console: Console,
+    *,
+    name: str | None = None,
+    settings: Sequence[str] = (),
+    max_rejected: float = 0.01,
+    pin_span: bool = False,
+) -> Package:
+    """Compiles the pipeline for a data set, which tells its name, classes and splits.
+
+    Args:
+        source: what `data.convert.ingest` takes; a span that exists is found again.
+        workspace: holds the data set.
+        options: what the cluster gives each step.
+        output: the file to write; one that exists is replaced whole, or left as it is.
+        console: where to show the ingestion.
+        name: of the data set; None lets the source say.
+        settings: `name=value`, see `pipeline.config.override`.
+        max_rejected: fraction of files that may be unusable, in [0, 1].
+        pin_span: every run reads this very span and version; by default the newest of its time.
+
+    Returns:
+        What was written, and what must be on the claim before it runs.
+
+    Raises:
+        UserError: a mistake in the arguments or the data, or a pipeline that KFP cannot run.
+    """
+    # Mistakes are told before an hour of ingestion, not after.
+    override(default_config(_ANY_DATA), settings)
+    if output.suffix not in _SUFFIXES:
+        raise PackageError(f"--output must end in .yaml, as KFP wants it. Received: {output}")
+    if output.is_dir() or not output.absolute().parent.is_dir():
+        raise PackageError(f"--output must be a file in a folder that exists. Received: {output}")
+    # TFX takes its time to be imported: after what can be told without it.
+    with _quiet():
+        from kubeflow.compiling.checks import check_name
+        from kubeflow.compiling.compiler import compile_pipeline, environment
+    if name is not None:
+        check_name(name)
+    with showing(console) as progress:
+        ingested = ingest(
+            source, workspace.data, name=name, max_rejected=max_rejected, progress=progress
+        )
+    data = _data(ingested, pin_span)
+    config = override(default_config(data), settings)
+    write_package(compile_pipeline(config, options), output)
+    return Package(
+        output=output,
+        name=config.pipeline_name,
+        data=workspace.data / data.name,
+        data_on_claim=environment(config, options).data_root,
+    )
+
+
+def write_package(text: str, output: Path) -> None:
+    """Writes the file aside and renames it: a failure leaves what was there before.
+
+    Raises:
+        PackageError: the disk is full, or the folder cannot be written.
+    """
+    target = output.resolve()  # a link stays a link
+    aside = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as file:
+            aside = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.chmod(0o644)  # a temporary file is for its owner's eyes only
+        aside.replace(target)
+    except OSError as err:
+        if aside is not None:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+        raise PackageError(f"{output} cannot be written: {err.strerror}") from err
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Swallows what TensorFlow prints while it is loaded; no variable of its stops all of that."""
+    stderr = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def _data(ingested: Ingested, pin_span: bool) -> Data:
+    data = data_of(ingested)
+    if pin_span:
+        return replace(data, version=ingested.version)
+    return replace(data, span=None, version=None)

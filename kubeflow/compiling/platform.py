@@ -1,0 +1,115 @@
+"""The second document of a compiled pipeline: what Kubernetes gives each step's pod.
+
+ClusterOptions -> kfp-kubernetes's KubernetesExecutorConfig, by executor label
+
+KFP's driver applies it (backend/src/v2/driver/k8s.go, extendPodSpecPatch) and fails a step whose
+configuration has a field that it does not know; here a misspelt field fails at once.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2 as pb
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from kubeflow.compiling.options import ClusterOptions, StepOptions
+from signs.errors import UserError
+
+_SHARED_MEMORY = "shared-memory"  # the volume's name within the pod
+
+
+class PlatformError(UserError):
+    """A platform document that KFP would not take."""
+
+
+def platform_spec(
+    labels: Iterable[tuple[str, StepOptions]], options: ClusterOptions
+) -> pipeline_spec_pb2.PlatformSpec:
+    """Builds the platform document.
+
+    Args:
+        labels: of each executor, with what its step asks of a node.
+        options: what all steps have in common.
+
+    Returns:
+        The document, with a configuration for every label.
+    """
+    spec = pipeline_spec_pb2.PlatformSpec()
+    executors = spec.platforms["kubernetes"].deployment_spec.executors
+    for label, step in labels:
+        executors[label].update(json_format.MessageToDict(_pod(step, options)))
+    return spec
+
+
+def check_platform(document: Mapping[str, Any]) -> None:
+    """Reads a platform document as strictly as KFP does.
+
+    Raises:
+        PlatformError: an executor's configuration has a field that kfp-kubernetes does not know, or
+            a value of another type.
+    """
+    try:
+        spec = json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
+        for config in spec.platforms["kubernetes"].deployment_spec.executors.values():
+            json_format.ParseDict(json_format.MessageToDict(config), pb.KubernetesExecutorConfig())
+    except json_format.ParseError as err:
+        raise PlatformError(
+            f"the platform document is not what kfp-kubernetes reads: {err}"
+        ) from err
+
+
+def _pod(step: StepOptions, options: ClusterOptions) -> pb.KubernetesExecutorConfig:
+    # Names are given twice, as kfp-kubernetes does: the first form is for backends older than 2.5.
+    config = pb.KubernetesExecutorConfig(
+        pvc_mount=[
+            pb.PvcMount(
+                constant=options.claim,
+                pvc_name_parameter=_constant(options.claim),
+                mount_path=options.mount,
+            )
+        ],
+        tolerations=[
+            pb.Toleration(key=one.key, operator=one.operator, value=one.value, effect=one.effect)
+            for one in step.tolerations
+        ],
+        image_pull_secret=[
+            pb.ImagePullSecret(secret_name=name, secret_name_parameter=_constant(name))
+            for name in options.image_pull_secrets
+        ],
+        security_context=pb.SecurityContext(
+            run_as_non_root=True,
+            run_as_user=options.run_as_user,
+            run_as_group=options.run_as_group,
+        ),
+    )
+    if step.gpu and step.gpu_type not in [one.key for one in step.tolerations]:
+        # Clusters keep other pods off their GPUs by this taint, named as the resource.
+        config.tolerations.add(key=step.gpu_type, operator="Exists", effect="NoSchedule")
+    if step.node_selector:
+        config.node_selector.labels.update(step.node_selector)
+    if step.shared_memory:
+        # Not enabled_shared_memory: no backend reads that (it is for another platform).
+        config.empty_dir_mounts.add(
+            volume_name=_SHARED_MEMORY,
+            mount_path="/dev/shm",
+            medium="Memory",
+            size_limit=step.shared_memory,
+        )
+    if secret := options.object_store_secret:
+        config.secret_as_env.add(
+            secret_name=secret,
+            secret_name_parameter=_constant(secret),
+            key_to_env=[
+                pb.SecretAsEnv.SecretKeyToEnvMap(secret_key=key, env_var=variable)
+                for variable, key in sorted(options.secret_env.items())
+            ],
+            optional=False,
+        )
+    return config
+
+
+def _constant(value: str) -> pipeline_spec_pb2.TaskInputsSpec.InputParameterSpec:
+    spec = pipeline_spec_pb2.TaskInputsSpec.InputParameterSpec()
+    spec.runtime_value.constant.string_value = value
+    return spec

@@ -1,0 +1,254 @@
+"""Dynamic batching: the runs of many requests become one run of the model.
+
+    run(feeds, fetches) -> checks -> queue -> merge rows -> model.run -> split rows -> each its own
+
+What may share a batch: the same tensors, by name and type, in and out - whichever RPC or signature
+they come from. The checks, their order and their words are those of TF Serving's
+`batching_session.cc`, `batching_util.cc` and `bundle_factory_util.cc`.
+"""
+
+import functools
+import logging
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from model_server.batching import batch_rows
+from model_server.batching.queues import BatchingPool, QueueOptions
+from model_server.errors import (
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    ModelError,
+    RequestError,
+    ResourceExhaustedError,
+)
+from model_server.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_MAX_BATCH_SIZE = 1000
+_DEFAULT_MAX_ENQUEUED_BATCHES = 10
+
+Arrays = dict[str, np.ndarray]
+
+
+class BatchedModel:
+    """A servable whose runs go through batches.
+
+    Args:
+        model: the servable; closed with this one, and if the parameters are refused.
+        parameters: a BatchingParameters message.
+        pool: the threads that run the batches.
+        metrics: where sizes and waiting times go.
+
+    Raises:
+        InvalidArgumentError: the parameters contradict each other.
+    """
+
+    def __init__(
+        self, model: Any, parameters: Any, pool: BatchingPool, metrics: Metrics | None = None
+    ) -> None:
+        self._model = model
+        self._pool = pool
+        self._metrics = metrics or Metrics()
+        try:
+            self._max_rows, self._queue_options = _limits(parameters)
+        except InvalidArgumentError:
+            model.close()
+            raise
+        self._allowed_sizes = tuple(parameters.allowed_batch_sizes)
+        self._pads = parameters.pad_variable_length_inputs
+        self.signature_defs: dict[str, Any] = model.signature_defs
+
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        fetches: Sequence[str],
+        deadline: float | None = None,
+    ) -> list[np.ndarray]:
+        """Computes tensors of the graph, together with those of other callers.
+
+        Args:
+            feeds: an array for each tensor that is fed, all with the same number of rows.
+            fetches: names of the tensors to compute, which have a row for each one that is fed.
+            deadline: when the caller stops waiting, in seconds of `time.monotonic`. A batch of
+                which all callers have gone is not run.
+
+        Returns:
+            One array for each name in `fetches`, in that order.
+
+        Raises:
+            RequestError: with TF Serving's status and text.
+        """
+        rows = batch_rows.count(feeds)
+        for _ in feeds:
+            self._metrics.batch_input(rows)
+        if rows > self._max_rows:
+            raise InvalidArgumentError(
+                f"Task size {rows} is larger than maximum input batch size {self._max_rows}"
+            )
+        fetched = tuple(sorted(set(fetches)))
+        # Types are part of it so that a wrong one fails nobody else's request.
+        fed = frozenset((name, array.dtype) for name, array in feeds.items())
+        request = _Request(feeds, rows, deadline)
+        self._pool.submit(
+            (self, fed, fetched),
+            self._queue_options,
+            functools.partial(self._run_batch, fetched),
+            request,
+        )
+        outputs = request.wait()
+        return [outputs[name] for name in fetches]
+
+    def close(self) -> None:
+        """Frees the model. No `run` may be in progress."""
+        self._model.close()
+
+    def _run_batch(self, fetches: tuple[str, ...], tasks: list["_Task"]) -> None:
+        """Runs the model once for all tasks, and hands each its rows, or the error."""
+        now = time.monotonic()
+        for task in tasks:
+            self._metrics.batch_task_taken(now - task.queued_at)
+        try:
+            deadlines = [math.inf if task.deadline is None else task.deadline for task in tasks]
+            if max(deadlines) <= now:
+                raise ResourceExhaustedError(
+                    "Run() timeout exceeded while waiting in batching queue"
+                )
+            deadline = None if math.inf in deadlines else max(deadlines)
+            self._answer(tasks, fetches, deadline)
+        except RequestError as error:
+            for task in tasks:
+                task.error = ModelError(error.code, str(error))
+        except Exception:
+            log.exception("A batch failed for a reason that is not its callers'")
+            for task in tasks:
+                task.error = InternalError("Internal error; the server's log says more")
+        finally:
+            for task in tasks:
+                task.done.set()
+
+    def _answer(
+        self, tasks: list["_Task"], fetches: tuple[str, ...], deadline: float | None
+    ) -> None:
+        rows = sum(task.rows for task in tasks)
+        padding = self._padding(rows)
+        self._metrics.batch_made(rows + padding, padding)
+        merged = {
+            name: batch_rows.merged(name, [task.feeds[name] for task in tasks], padding, self._pads)
+            for name in sorted(tasks[0].feeds)
+        }
+        try:
+            results = self._model.run(merged, fetches, deadline)
+        finally:
+            self._metrics.batch_ran()
+        for array in results:
+            if array.ndim == 0:
+                raise FailedPreconditionError("Batched output tensor has 0 dimensions")
+            if len(array) != rows + padding:
+                raise FailedPreconditionError(
+                    "Batched output tensor's 0th dimension does not equal the sum of the 0th "
+                    "dimension sizes of the input tensors"
+                )
+        start = 0
+        for task in tasks:
+            rows_of_task = slice(start, start + task.rows)
+            task.outputs = {
+                name: array[rows_of_task] for name, array in zip(fetches, results, strict=True)
+            }
+            start += task.rows
+
+    def _padding(self, rows: int) -> int:
+        """How many rows to fill in: up to the first allowed size, in the order they are listed."""
+        if rows == 0:
+            return 0  # there is no row to repeat
+        return next((size for size in self._allowed_sizes if size >= rows), rows) - rows
+
+
+class _Task:
+    """Rows of a request that are in the same batch: all of them, unless it was split."""
+
+    def __init__(self, feeds: Mapping[str, np.ndarray], rows: int, deadline: float | None) -> None:
+        self.feeds = feeds
+        self.rows = rows
+        self.deadline = deadline
+        self.queued_at = time.monotonic()
+        self.done = threading.Event()
+        self.outputs: Arrays = {}
+        self.error: RequestError | None = None
+
+
+class _Request:
+    """The caller's end of its tasks."""
+
+    def __init__(self, feeds: Mapping[str, np.ndarray], rows: int, deadline: float | None) -> None:
+        self.rows = rows
+        self._feeds = feeds
+        self._deadline = deadline
+        self._tasks: list[_Task] = []
+
+    def cut(self, sizes: Sequence[int]) -> Sequence[_Task]:
+        start = 0
+        for size in sizes:
+            feeds = {name: array[start : start + size] for name, array in self._feeds.items()}
+            self._tasks.append(_Task(feeds, size, self._deadline))
+            start += size
+        return self._tasks
+
+    def wait(self) -> Arrays:
+        """The outputs of all its tasks, in their order; the first error if there was one."""
+        for task in self._tasks:
+            task.done.wait()
+        for task in self._tasks:
+            if task.error is not None:
+                raise task.error
+        if len(self._tasks) == 1:
+            return self._tasks[0].outputs
+        try:
+            return {
+                name: np.concatenate([task.outputs[name] for task in self._tasks])
+                for name in self._tasks[0].outputs
+            }
+        except ValueError as error:  # padded to another width in each batch
+            raise InternalError(f"Tensor concat operation failed: {error}") from error
+
+
+def _limits(parameters: Any) -> tuple[int, QueueOptions]:
+    """The most rows of a request, and how batches are cut."""
+
+    def size(field: str, default: int) -> int:
+        # A size_t: a negative number is so large that it limits nothing.
+        value = getattr(parameters, field).value if parameters.HasField(field) else default
+        return value % 2**64
+
+    max_rows = size("max_batch_size", _DEFAULT_MAX_BATCH_SIZE)
+    allowed = parameters.allowed_batch_sizes
+    if allowed and allowed[-1] != max_rows:
+        raise InvalidArgumentError(
+            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was "
+            f"{allowed[-1]}; expected {max_rows}"
+        )
+    if max_rows == 0:
+        raise InvalidArgumentError("input_batch_size_limit must be positive; was 0")
+    timeout_us = parameters.batch_timeout_micros.value
+    if timeout_us < 0:
+        raise InvalidArgumentError(f"batch_timeout_micros must be non-negative; was {timeout_us}")
+    max_batches = size("max_enqueued_batches", _DEFAULT_MAX_ENQUEUED_BATCHES)
+    split = parameters.enable_large_batch_splitting.value
+    if not split:
+        return max_rows, QueueOptions(max_rows, max(1, max_batches), timeout_us / 1e6)
+    if max_batches == 0:
+        raise InvalidArgumentError("max_enqueued_batches must be positive; was 0")
+    # Without either field this is 0, and every request is refused: so is TF Serving's.
+    run_rows = size("max_execution_batch_size", parameters.max_batch_size.value)
+    if max_rows < run_rows:
+        raise InvalidArgumentError(
+            "When enable_large_batch_splitting is true, input_batch_size_limit must be greater "
+            f"than or equal to max_execution_batch_size.1{max_rows}{run_rows}"
+        )
+    return max_rows, QueueOptions(run_rows, max_batches, timeout_us / 1e6, split=True)

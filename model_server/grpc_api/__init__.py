@@ -1,0 +1,1 @@
+"""model_server/grpc_api"""

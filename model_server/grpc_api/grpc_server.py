@@ -1,0 +1,200 @@
+"""The gRPC server: where it listens, TLS, limits, the end.
+
+    constructed: TLS and settings are read -> check_port -> start: listens -> stop: drains
+
+Source: `BuildAndStart` of TF Serving's `model_servers/server.cc`. Unlike there, a port that another
+server listens on is refused (`grpc.so_reuseport=0`), before a model is loaded for nothing.
+"""
+
+import logging
+import re
+import socket
+import time
+from concurrent import futures
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from model_server.configs.protos import SSLConfig
+from model_server.configs.read import ConfigError, read
+from model_server.grpc_api import health, standard_services
+from model_server.grpc_api.rpc import Rpcs, Services
+from model_server.options import ServerOptions, StartError
+
+log = logging.getLogger(__name__)
+
+_MAX_RECEIVE_BYTES = 2**31 - 1
+_UNLIMITED = -1
+# Threads on top of those that answer: for calls to be refused, health, reflection, and callers that
+# have begun a call and not sent their request yet.
+_SPARE_THREADS = 64
+_POLL_S = 0.02
+# When no request is in flight, so long may answers take to leave; then watchers are hung up on.
+_LINGER_S = 0.5
+_INT32 = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
+
+
+class GrpcServer:
+    """TF Serving's services on a TCP port, a UNIX socket, or both.
+
+    Args:
+        options: the flags.
+        rpcs: what binds `services`; tells which requests are in flight.
+
+    Raises:
+        StartError: `--ssl_config_file` or `--grpc_channel_arguments` cannot be used.
+    """
+
+    def __init__(self, options: ServerOptions, rpcs: Rpcs) -> None:
+        self._options = options
+        self._rpcs = rpcs
+        self._credentials = _credentials(options.ssl_config_file)
+        self._arguments: dict[str, int | str] = {
+            # Without this a second server could listen on the same port and take half of it.
+            "grpc.so_reuseport": 0,
+            "grpc.max_receive_message_length": _MAX_RECEIVE_BYTES,
+            "grpc.max_send_message_length": _UNLIMITED,
+            **_channel_arguments(options.grpc_channel_arguments),
+        }
+        self._server: grpc.Server | None = None
+        self._health: health.Health | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens for TCP, as in "127.0.0.1:8500"."""
+        host = self._options.host
+        return f"[{host}]:{self._options.port}" if ":" in host else f"{host}:{self._options.port}"
+
+    def check_port(self) -> None:
+        """Tells now, and not after loading, that the port is taken.
+
+        Raises:
+            StartError: it is.
+        """
+        if not self._options.port or self._arguments["grpc.so_reuseport"]:
+            return
+        try:
+            (family, _, _, _, address), *_ = socket.getaddrinfo(
+                self._options.host, self._options.port, type=socket.SOCK_STREAM
+            )
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # getaddrinfo takes 65536 for 0, which would be any port; bind does not.
+                probe.bind((address[0], self._options.port, *address[2:]))
+                probe.listen(1)
+        except (OSError, OverflowError) as error:
+            raise _cannot_listen(self.address, getattr(error, "strerror", "") or error) from error
+
+    def start(self, services: Services) -> None:
+        """Listens.
+
+        Args:
+            services: what is answered.
+
+        Raises:
+            StartError: the address cannot be listened on, or the certificate cannot be used.
+        """
+        limit = self._options.grpc_max_threads + _SPARE_THREADS
+        server = grpc.server(
+            futures.ThreadPoolExecutor(limit, thread_name_prefix="rpc"),
+            options=list(self._arguments.items()),
+            maximum_concurrent_rpcs=limit,
+        )
+        server.add_generic_rpc_handlers(
+            [self._rpcs.service(name, methods) for name, methods in services.items()]
+        )
+        names = list(services)
+        if self._options.enable_profiler:
+            standard_services.add_profiler(server)
+            names.append(standard_services.PROFILER)
+        if self._options.enable_grpc_healthcheck_service:
+            self._health = health.Health()
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            names.append(health.NAME)
+        standard_services.add_reflection(server, names, services)
+        if self._options.port:
+            self._listen(server, self.address)
+        if self._options.grpc_socket_path:
+            self._listen(server, f"unix:{self._options.grpc_socket_path}")
+        server.start()
+        self._server = server
+        if self._options.port:
+            log.info("Running gRPC ModelServer at %s ...", self.address)
+        if self._options.grpc_socket_path:
+            log.info(
+                "Running gRPC ModelServer at UNIX socket %s ...", self._options.grpc_socket_path
+            )
+
+    def stop(self, drain_s: float) -> bool:
+        """Takes no new requests, and waits for those in flight.
+
+        Args:
+            drain_s: seconds that they have; then their callers are told CANCELLED.
+
+        Returns:
+            Whether all were answered.
+        """
+        if self._server is None:
+            return True
+        if self._health is not None:
+            self._health.stop()
+        finished = self._server.stop(drain_s)
+        # Health and reflection streams have no end of their own, and need not be waited for.
+        now = time.monotonic()
+        give_up_at, idle_since = now + drain_s, now
+        while not finished.wait(_POLL_S):
+            now = time.monotonic()
+            if self._rpcs.in_flight:
+                idle_since = now
+            if now >= give_up_at or now - idle_since >= _LINGER_S:
+                break
+        self._server.stop(None)
+        return self._rpcs.in_flight == 0
+
+    def _listen(self, server: grpc.Server, address: str) -> None:
+        try:
+            if self._credentials is None:
+                server.add_insecure_port(address)
+            else:
+                server.add_secure_port(address, self._credentials)
+        except RuntimeError as error:
+            raise _cannot_listen(address, error) from error
+
+
+def _cannot_listen(address: str, reason: object) -> StartError:
+    log.error("Cannot listen at %s: %s", address, reason)
+    return StartError("INVALID_ARGUMENT: Failed to BuildAndStart gRPC server")
+
+
+def _credentials(path: str) -> grpc.ServerCredentials | None:
+    if not path:
+        return None
+    try:
+        config = read(path, SSLConfig())
+    except ConfigError as error:
+        raise StartError(f"{error.code.name}: {error}") from error
+    if config.client_verify and not config.custom_ca:
+        raise StartError(
+            f"INVALID_ARGUMENT: client_verify needs a custom_ca to verify clients with: '{path}'"
+        )
+    return grpc.ssl_server_credentials(
+        [(config.server_key.encode(), config.server_cert.encode())],
+        root_certificates=config.custom_ca.encode() or None,
+        require_client_auth=config.client_verify,
+    )
+
+
+def _channel_arguments(text: str) -> dict[str, int | str]:
+    """Settings of grpc's core, as in "grpc.max_connection_age_ms=2000,a=b"; an int where it can."""
+    arguments: dict[str, int | str] = {}
+    for item in text.split(",") if text else ():
+        key, *values = item.split("=")
+        if not key or not values:
+            raise StartError(
+                "INVALID_ARGUMENT: --grpc_channel_arguments must be key=value,key=value. "
+                f"Received: {text}"
+            )
+        value = values[0]
+        fits = _INT32.fullmatch(value) and -(2**31) <= int(value) < 2**31
+        arguments[key] = int(value) if fits else value
+    return arguments

@@ -1,0 +1,128 @@
+"""Binds plain methods to gRPC: one request message in, one response message out, errors raised.
+
+    bytes -> free? -> request -> method -> response -> bytes
+               |         |          |
+               |         |          RequestError: its status; any other: INTERNAL, and a traceback
+               |         |          in the log only
+               |         not such a message: INTERNAL without text, as gRPC's C++ server says it
+               RESOURCE_EXHAUSTED
+
+A method that is not listed is UNIMPLEMENTED to callers, which grpc answers by itself; nor does it
+start a request whose caller has stopped waiting.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from model_server.errors import RequestError
+from model_server.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# Takes a request and the deadline (seconds of `time.monotonic`; None if the caller waits for ever),
+# returns the response, raises RequestError.
+Method = Callable[[Any, float | None], Any]
+# By a service's full name, and in it by an RPC's name: the method, and the class of its requests.
+Services = Mapping[str, Mapping[str, tuple[Method, Any]]]
+
+# Of these TF Serving counts the requests that come over gRPC (prediction_service_impl.cc).
+_COUNTED = ("Predict", "Classify", "Regress")
+
+
+class Rpcs:
+    """Answers calls with methods, not too many at a time.
+
+    Args:
+        limit: how many are answered at the same time. One more is refused at once, as TF Serving
+            refuses it when its `--grpc_max_threads` are busy: a caller that is told can go
+            elsewhere, one that waits in a queue cannot.
+        metrics: where requests are counted.
+    """
+
+    def __init__(self, limit: int, metrics: Metrics) -> None:
+        self._limit = limit
+        self._metrics = metrics
+        self._in_flight = 0
+        self._lock = threading.Lock()
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are being answered now."""
+        return self._in_flight
+
+    def service(
+        self, name: str, methods: Mapping[str, tuple[Method, Any]]
+    ) -> grpc.GenericRpcHandler:
+        """The handler of a service.
+
+        Args:
+            name: the service's full name, as in "tensorflow.serving.PredictionService".
+            methods: for each RPC its method and the class of its requests.
+        """
+        return grpc.method_handlers_generic_handler(
+            name, {rpc: self._handler(rpc, *bound) for rpc, bound in methods.items()}
+        )
+
+    def _handler(self, rpc: str, method: Method, request_type: Any) -> grpc.RpcMethodHandler:
+        def answer(serialized: bytes, context: grpc.ServicerContext) -> bytes:
+            if not self._enter():
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
+            try:
+                deadline = _deadline(context.time_remaining())
+                code, answered, text = self._answer(rpc, method, request_type, serialized, deadline)
+            finally:
+                self._leave()
+            if code is not grpc.StatusCode.OK:
+                context.abort(code, text)
+            return answered
+
+        # Without serializers: what fails while reading or writing messages is told by us as well.
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    def _answer(
+        self, rpc: str, method: Method, request_type: Any, serialized: bytes, deadline: float | None
+    ) -> tuple[grpc.StatusCode, bytes, str]:
+        """The status, the response where it is OK, and the text where it is not."""
+        started = time.monotonic()
+        try:
+            request = request_type.FromString(serialized)
+        except DecodeError:
+            return grpc.StatusCode.INTERNAL, b"", ""
+        code, answered, text = grpc.StatusCode.OK, b"", ""
+        try:
+            answered = method(request, deadline).SerializeToString()
+        except RequestError as error:
+            code, text = error.code, error.message
+        except Exception:
+            log.exception("%s failed for a reason that is not the caller's", rpc)
+            code, text = grpc.StatusCode.INTERNAL, "Internal error; the server's log says more"
+        if rpc in _COUNTED:
+            model = request.model_spec.name
+            self._metrics.request_ended(model, code.name)
+            if code is grpc.StatusCode.OK:
+                self._metrics.request_latency(model, rpc, "GRPC", time.monotonic() - started)
+        return code, answered, text
+
+    def _enter(self) -> bool:
+        with self._lock:
+            if self._in_flight >= self._limit:
+                return False
+            self._in_flight += 1
+            return True
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._in_flight -= 1
+
+
+def _deadline(remaining_s: float | None) -> float | None:
+    """In seconds of `time.monotonic`; grpc tells of no deadline as of one in 292 billion years."""
+    if remaining_s is None or remaining_s > threading.TIMEOUT_MAX:
+        return None
+    return time.monotonic() + remaining_s

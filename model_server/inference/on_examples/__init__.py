@@ -1,0 +1,1 @@
+"""model_server/inference/on_examples"""

@@ -1,0 +1,23 @@
+"""ModelSpec: the signature that a request asks for, and who answered it.
+
+The source is TF Serving's `util.cc` (`MakeModelSpec`).
+"""
+
+from typing import Any
+
+from model_server.inference.options import DEFAULT_SIGNATURE
+
+
+def signature_key(spec: Any) -> str:
+    """The signature that a ModelSpec names; an empty name means "serving_default"."""
+    return spec.signature_name or DEFAULT_SIGNATURE
+
+
+def fill(answered: Any, asked: Any, version: int) -> None:
+    """Writes into the ModelSpec `answered` the model, signature and version that answered.
+
+    A label that was asked for is not told again.
+    """
+    answered.name = asked.name
+    answered.signature_name = signature_key(asked)
+    answered.version.value = version

@@ -1,0 +1,126 @@
+"""From a version's folder to what is served: loaded, batched, warmed up.
+
+SavedModel -> BatchedModel, if batching is on -> warm-up requests -> served
+"""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
+
+from model_server.batching.batched_model import BatchedModel
+from model_server.batching.queues import BatchingPool
+from model_server.configs.protos import BatchingParameters
+from model_server.configs.read import read
+from model_server.inference.options import InferenceOptions
+from model_server.loading.saved_model import SavedModel, SessionOptions
+from model_server.loading.warm_up import warm_up
+from model_server.metrics import Metrics
+from model_server.options import ServerOptions
+
+log = logging.getLogger(__name__)
+
+_BATCHING_FILE = "batching_params.pbtxt"
+
+
+class Loader:
+    """Loads the versions of all models, as the flags say.
+
+    Args:
+        options: the flags.
+        inference: how warm-up requests are answered.
+        metrics: where loads, runs and batches are counted.
+
+    Raises:
+        RequestError: a file that a flag names cannot be used.
+    """
+
+    def __init__(
+        self, options: ServerOptions, inference: InferenceOptions, metrics: Metrics
+    ) -> None:
+        self._options = options
+        self._inference = inference
+        self._metrics = metrics
+        self._batching: Any = None
+        self._pool: BatchingPool | None = None
+        if options.enable_batching:
+            self._batching = BatchingParameters()
+            if options.batching_parameters_file:
+                read(options.batching_parameters_file, self._batching)
+            threads = len(os.sched_getaffinity(0))
+            if self._batching.HasField("num_batch_threads"):
+                threads = self._batching.num_batch_threads.value
+            self._pool = BatchingPool(threads)
+        self._session = _session_options(options)
+
+    def __call__(self, model_name: str, path: Path) -> Any:
+        """Loads the version in the folder `path`; the servable's `close` frees it.
+
+        Raises:
+            RequestError: it cannot be loaded or batched, or a warm-up request failed.
+        """
+        parameters = self._batching_parameters(path)
+        model: Any = self._load(path)
+        if parameters is not None and self._pool is not None:
+            model = BatchedModel(model, parameters, self._pool, self._metrics)
+        if self._options.enable_model_warmup:
+            try:
+                warm_up(
+                    model,
+                    path,
+                    options=self._inference,
+                    iterations=self._options.num_request_iterations_for_warmup,
+                    metrics=self._metrics,
+                )
+            except BaseException:
+                model.close()
+                raise
+        return model
+
+    def close(self) -> bool:
+        """Ends the threads that run batches; False if one would not end."""
+        return self._pool.close() if self._pool else True
+
+    def _load(self, path: Path) -> SavedModel:
+        started = time.monotonic()
+        loaded = False
+        try:
+            model = SavedModel(path, self._session, self._metrics)
+            loaded = True
+        finally:
+            self._metrics.model_loaded(str(path), loaded, time.monotonic() - started)
+        return model
+
+    def _batching_parameters(self, path: Path) -> Any:
+        """The BatchingParameters of a version; None if it is not batched."""
+        if self._batching is None or not self._options.enable_per_model_batching_parameters:
+            return self._batching
+        file = path / _BATCHING_FILE
+        return read(file, BatchingParameters()) if file.exists() else None
+
+
+def _session_options(options: ServerOptions) -> SessionOptions:
+    config = config_pb2.ConfigProto()
+    if options.tensorflow_session_config_file:
+        read(options.tensorflow_session_config_file, config)
+    if options.mixed_precision == "bfloat16":
+        rewriting = config.graph_options.rewrite_options
+        rewriting.auto_mixed_precision_onednn_bfloat16 = rewriter_config_pb2.RewriterConfig.ON
+    elif options.mixed_precision:
+        log.warning(
+            "%s auto mixed precision is not supported. Valid option: bfloat16",
+            options.mixed_precision,
+        )
+    both = options.tensorflow_session_parallelism
+    # An empty list of tags is the usual one (`saved_model_bundle_factory.cc`).
+    tags = tuple(tag for tag in options.saved_model_tags.split(",") if tag) or ("serve",)
+    return SessionOptions(
+        tags=tags,
+        intra_op_threads=options.tensorflow_intra_op_parallelism or both,
+        inter_op_threads=options.tensorflow_inter_op_parallelism or both,
+        gpu_memory_fraction=options.per_process_gpu_memory_fraction,
+        base=config,
+    )

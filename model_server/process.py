@@ -1,0 +1,178 @@
+"""A model server in a process of its own, for as long as a `with` block lasts.
+
+    with ServerProcess("workspace/serving/signs") as server:
+        Client(server.address).predict("photos/")
+
+The child's standard input is a pipe from this process: when this process ends, however it ends, the
+pipe closes and the server stops. (PR_SET_PDEATHSIG would stop it as soon as the *thread* that
+started it ends.)
+"""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from signs.client import Client, ClientError
+from signs.errors import UserError
+
+_LOG_TAIL_LINES = 20
+_POLL_S = 0.5
+_REASON = re.compile("^Failed to start server|Cannot listen at ")
+
+
+class ServerProcessError(UserError):
+    """The server did not start; the text ends with the tail of its log."""
+
+
+class ServerProcess:
+    """`signs-model-server` on one base path, listening on loopback.
+
+    Args:
+        base_path: the folder of version folders.
+        model_name: the name clients ask for.
+        port: where to listen; 0 chooses a free port.
+        start_timeout_s: seconds until the model must answer.
+        stop_timeout_s: seconds for requests in flight when it stops; then it is killed.
+        flags: further flags of the server.
+    """
+
+    def __init__(
+        self,
+        base_path: str | os.PathLike[str],
+        model_name: str = "signs",
+        port: int = 0,
+        *,
+        start_timeout_s: float = 120.0,
+        stop_timeout_s: float = 10.0,
+        flags: Sequence[str] = (),
+    ) -> None:
+        self._base_path = Path(base_path).resolve()
+        self._model_name = model_name
+        self._port = port
+        self._start_timeout_s = start_timeout_s
+        self._stop_timeout_s = stop_timeout_s
+        self._flags = tuple(flags)
+        self._log: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as in "127.0.0.1:8500"."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running().pid
+
+    def __enter__(self) -> "ServerProcess":
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def start(self) -> int:
+        """Starts the server and waits until the model answers.
+
+        Returns:
+            The version that is served.
+
+        Raises:
+            ServerProcessError: it ended, or did not answer in time.
+        """
+        self._port = self._port or free_port()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives the process, for log()
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "model_server.main",
+                f"--port={self._port}",
+                f"--model_name={self._model_name}",
+                f"--model_base_path={self._base_path}",
+                f"--drain_seconds={self._stop_timeout_s}",
+                # Whoever starts a server this way waits for it: a model that fails is told at once.
+                "--max_num_load_retries=0",
+                "--exit_with_parent",
+                *self._flags,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            return self._wait_until_it_answers()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> int | None:
+        """Ends the server: requests in flight are answered, then it is killed if need be.
+
+        Returns:
+            Its exit code (negative: the signal that ended it); None if it was never started.
+        """
+        process = self._process
+        if process is None:
+            return None
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(self._stop_timeout_s + 5.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        return process.returncode
+
+    def log(self) -> str:
+        """What the server has printed so far; it can still be read after `stop`."""
+        if self._log is None:
+            return ""
+        size = os.fstat(self._log.fileno()).st_size
+        # Not through the file object: its position is the one the child writes at.
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the server is not started: call start() first")
+        return self._process
+
+    def _wait_until_it_answers(self) -> int:
+        process = self._running()
+        deadline = time.monotonic() + self._start_timeout_s
+        with Client(self.address, model_name=self._model_name) as client:
+            while True:
+                try:
+                    return client.wait_until_available(_POLL_S)
+                except ClientError as error:
+                    if process.poll() is not None:
+                        raise self._failed(f"ended with exit code {process.returncode}") from error
+                    if time.monotonic() >= deadline:
+                        raise self._failed(
+                            f"did not answer within {self._start_timeout_s:g} s"
+                        ) from error
+
+    def _failed(self, what: str) -> ServerProcessError:
+        lines = self.log().splitlines()
+        reasons = [line for line in lines if _REASON.search(line)]
+        tail = reasons or lines[-_LOG_TAIL_LINES:]
+        return ServerProcessError(
+            f"The model server for {self._base_path} {what}.\n" + "\n".join(tail)
+        )
+
+
+def free_port() -> int:
+    """A port nobody listens on now; between this call and the server's another may take it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

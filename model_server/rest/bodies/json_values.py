@@ -1,0 +1,191 @@
+"""JSON values <-> the values of tensors: which of them a type takes, and how they are kept.
+
+Regular arrays of numbers are read level by level; the rest is walked value by value, which also
+finds what is wrong first. Checks and words are those of TF Serving's `json_tensor.cc`.
+"""
+
+import binascii
+import math
+import string
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from model_server.errors import InvalidArgumentError, UnimplementedError
+from model_server.rest.bodies.json_debug import debug_text, type_name, type_name_of_tensor
+from model_server.rest.bodies.rapid_json import JsonObject
+from signs import protos
+
+_T = protos.DataType
+# The smallest and largest number that is taken, and the type that is kept: TF Serving checks narrow
+# integers as int32, and cuts off what is too much.
+_INT32 = (-(2**31), 2**31 - 1)
+_INTEGERS = {
+    _T.DT_INT8: (*_INT32, np.int8),
+    _T.DT_INT16: (*_INT32, np.int16),
+    _T.DT_INT32: (*_INT32, np.int32),
+    _T.DT_INT64: (-(2**63), 2**63 - 1, np.int64),
+    _T.DT_UINT8: (*_INT32, np.uint8),
+    _T.DT_UINT32: (0, 2**32 - 1, np.uint32),
+    _T.DT_UINT64: (0, 2**64 - 1, np.uint64),
+}
+_FLOATS = {_T.DT_FLOAT: np.float32, _T.DT_DOUBLE: np.float64}
+_NUMBERS = {int, float}
+_SPACES = string.whitespace.encode()
+_MISSING = object()
+
+
+def is_base64(value: Any) -> bool:
+    """Whether a value is bytes in JSON: an object of one member "b64", a string."""
+    return (
+        type(value) is JsonObject
+        and len(value) == 1
+        and value[0][0] == "b64"
+        and isinstance(value[0][1], str)
+    )
+
+
+def decode_base64(value: JsonObject) -> bytes:
+    """The bytes of a value for which `is_base64` holds; white space is free, padding all or none.
+
+    Raises:
+        InvalidArgumentError: it is not base64.
+    """
+    text = value[0][1].encode("utf-8", "surrogateescape").translate(None, _SPACES)
+    digits = text.rstrip(b"=.")
+    padding = -len(digits) % 4
+    try:
+        if padding == 3 or len(text) - len(digits) not in (0, padding):
+            raise binascii.Error
+        return binascii.a2b_base64(digits + b"=" * padding, strict_mode=True)
+    except binascii.Error:
+        raise InvalidArgumentError("Unable to base64 decode") from None
+
+
+def shape_of(value: Any) -> list[int]:
+    """The shape of an array, if it is regular: the lengths of its first elements."""
+    shape = []
+    while type(value) is list:
+        shape.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return shape
+
+
+def read(value: Any, shape: Sequence[int], dtype: int) -> list[Any]:
+    """The values of an array; strings as bytes.
+
+    Raises:
+        RequestError: it is not regular, or a value does not have this type.
+    """
+    values = read_regular(value, shape, dtype)
+    if values is None:
+        values = [_convert(leaf, dtype) for leaf in _leaves(value, shape)]
+    return values
+
+
+def read_regular(value: Any, shape: Sequence[int], dtype: int) -> list[Any] | None:
+    """The values of an array of numbers; None if something is wrong with it, or it has strings."""
+    values = [value]
+    for size in shape:
+        if any(type(item) is not list or len(item) != size for item in values):
+            return None
+        values = list(chain.from_iterable(values))
+    types = set(map(type, values))
+    if dtype in _FLOATS:
+        return values if types <= _NUMBERS else None
+    if dtype == _T.DT_BOOL:
+        return values if types <= {bool} else None
+    if dtype in _INTEGERS and types == {int}:
+        low, high, _ = _INTEGERS[dtype]
+        return values if low <= min(values) and max(values) <= high else None
+    return None
+
+
+def _leaves(value: Any, shape: Sequence[int]) -> Iterator[Any]:
+    """The values of an array in order, up to where it is not regular."""
+    rank = len(shape)
+    levels = [iter([value])]
+    while levels:
+        item = next(levels[-1], _MISSING)
+        level = len(levels) - 1
+        if item is _MISSING:
+            levels.pop()
+        elif type(item) is not list:
+            if level != rank:
+                raise InvalidArgumentError(
+                    f"JSON Value: {debug_text(item)} found at incorrect level: {level + 1} in the "
+                    f"JSON DOM. Expected at level: {rank}"
+                )
+            yield item
+        elif level >= rank:
+            raise InvalidArgumentError(
+                f"Encountered list at unexpected level: {level} expected < {rank}"
+            )
+        elif len(item) != shape[level]:
+            raise InvalidArgumentError(
+                f"Encountered list at unexpected size: {len(item)} at level: {level} "
+                f"expected size: {shape[level]}"
+            )
+        else:
+            levels.append(iter(item))
+
+
+def _convert(value: Any, dtype: int) -> Any:
+    kind = type(value)
+    if kind is JsonObject:
+        if dtype != _T.DT_STRING:
+            raise _type_error(value, dtype)
+        if not is_base64(value):
+            raise InvalidArgumentError(
+                f"JSON Value: {debug_text(value)} not formatted correctly for base64 data"
+            )
+        return decode_base64(value)
+    if dtype == _T.DT_STRING:
+        if kind is str:
+            return value.encode("utf-8", "surrogateescape")
+    elif dtype == _T.DT_BOOL:
+        if kind is bool:
+            return value
+    elif dtype in _FLOATS:
+        if kind in _NUMBERS:
+            return value
+    elif dtype in _INTEGERS:
+        low, high, _ = _INTEGERS[dtype]
+        if kind is int and low <= value <= high:
+            return value
+    else:
+        raise UnimplementedError(
+            f"Conversion of JSON Value: {debug_text(value)} to type: {type_name_of_tensor(dtype)}"
+        )
+    raise _type_error(value, dtype)
+
+
+def _type_error(value: Any, dtype: int) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"JSON Value: {debug_text(value)} Type: {type_name(value)} is not of expected type: "
+        f"{type_name_of_tensor(dtype)}"
+    )
+
+
+def write(proto: Any, dtype: int, shape: Sequence[int], values: list[Any]) -> None:
+    """Fills a TensorProto; more values than the shape has are left out."""
+    values = values[: math.prod(shape)]
+    proto.dtype = dtype
+    for size in shape:
+        proto.tensor_shape.dim.add().size = size
+    if dtype == _T.DT_STRING:
+        proto.string_val.extend(values)
+    elif dtype in _FLOATS:
+        with np.errstate(over="ignore"):
+            doubles = np.array(values, np.float64)
+            proto.tensor_content = doubles.astype(_FLOATS[dtype]).tobytes()
+    elif dtype == _T.DT_BOOL:
+        proto.tensor_content = np.array(values, np.bool_).tobytes()
+    elif dtype in _INTEGERS:
+        _, high, kept = _INTEGERS[dtype]
+        wide = np.uint64 if high > 2**63 else np.int64
+        proto.tensor_content = np.array(values, wide).astype(kept).tobytes()

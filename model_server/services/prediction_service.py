@@ -1,0 +1,80 @@
+"""tensorflow.serving.PredictionService: each RPC leases the version asked for, and answers.
+
+    request -> model_spec -> lease -> inference.<rpc>.answer -> response (-> request log)
+
+gRPC and REST both come through here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from model_server.errors import InvalidArgumentError
+from model_server.inference import metadata, predict
+from model_server.inference.on_examples import classify, multi_inference, regress
+from model_server.inference.options import InferenceOptions
+from model_server.request_log import RequestLog
+from model_server.versions.models import Models
+
+
+class PredictionService:
+    """Answers the RPCs of PredictionService.
+
+    Every method takes the request message and, where the model runs, the `deadline` at which the
+    caller stops waiting (seconds of `time.monotonic`, None for none); it returns the response
+    message and raises RequestError with TF Serving's status and text.
+
+    Args:
+        models: what is served.
+        options: how requests are answered.
+        request_log: is told the requests that were answered; None for none.
+    """
+
+    def __init__(
+        self,
+        models: Models[Any],
+        options: InferenceOptions | None = None,
+        request_log: RequestLog | None = None,
+    ) -> None:
+        self._models = models
+        self._options = options or InferenceOptions()
+        self._request_log = request_log
+
+    def predict(self, request: Any, deadline: float | None = None) -> Any:
+        """PredictRequest -> PredictResponse."""
+        _check_spec(request)
+        return self._run(predict.answer, request, request.model_spec, deadline)
+
+    def classify(self, request: Any, deadline: float | None = None) -> Any:
+        """ClassificationRequest -> ClassificationResponse."""
+        _check_spec(request)
+        return self._run(classify.answer, request, request.model_spec, deadline)
+
+    def regress(self, request: Any, deadline: float | None = None) -> Any:
+        """RegressionRequest -> RegressionResponse."""
+        _check_spec(request)
+        return self._run(regress.answer, request, request.model_spec, deadline)
+
+    def multi_inference(self, request: Any, deadline: float | None = None) -> Any:
+        """MultiInferenceRequest -> MultiInferenceResponse."""
+        spec = multi_inference.spec_of(request)
+        return self._run(multi_inference.answer, request, spec, deadline)
+
+    def get_model_metadata(self, request: Any, deadline: float | None = None) -> Any:
+        """GetModelMetadataRequest -> GetModelMetadataResponse."""
+        metadata.check(request)
+        with self._models.lease(request.model_spec) as lease:
+            return metadata.answer(request, lease)
+
+    def _run(
+        self, answer: Callable[..., Any], request: Any, spec: Any, deadline: float | None
+    ) -> Any:
+        with self._models.lease(spec) as lease:
+            response = answer(request, lease, self._options, deadline)
+        if self._request_log is not None:
+            self._request_log.record(request, response)
+        return response
+
+
+def _check_spec(request: Any) -> None:
+    if not request.HasField("model_spec"):
+        raise InvalidArgumentError("Missing ModelSpec")

@@ -1,0 +1,161 @@
+"""The training input: TFRecords of examples in, augmented batches out.
+
+TFRecord files -> parse -> Transform's graph -> (in memory) -> shuffle -> batch -> augment
+
+What an epoch holds is a function of the seed and the epoch's number: which images, in which order,
+changed how. So a training can be repeated, and taken up again at any epoch.
+"""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from modules.machines.workers import ALONE, Workers
+from modules.training.augmentation import augment
+from modules.training.errors import TrainingError
+from modules.training.recipe import Recipe
+from signs import features
+
+# Prepared images are kept in memory up to this size; beyond it they are prepared anew each epoch.
+MEMORY_LIMIT_BYTES = 1 << 30
+_DECODE_BATCH = 128  # images
+_SHUFFLE_BUFFER = 4096  # images, where they are streamed
+
+Batches = Callable[[int], tf.data.Dataset]
+
+
+def read_prepared(
+    file_patterns: Sequence[str],
+    transform: keras.Layer,
+    feature_spec: dict,
+    count: int | None = None,
+) -> tf.data.Dataset:
+    """Reads examples and applies Transform's graph.
+
+    Args:
+        file_patterns: patterns of gzipped TFRecord files of tf.train.Examples.
+        transform: what `TFTransformOutput.transform_features_layer()` returned.
+        feature_spec: what `TFTransformOutput.raw_feature_spec()` returned.
+        count: number of examples, where it is known: Keras warns of data that end unannounced.
+
+    Returns:
+        Batches of (float32 [batch, size, size, 3] in [0, 1], int64 [batch]).
+    """
+    files = sorted(path for pattern in file_patterns for path in tf.io.gfile.glob(pattern))
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
+
+    def prepare(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        prepared = transform(tf.io.parse_example(batch, feature_spec))
+        return prepared[features.PIXELS], prepared[features.LABEL]
+
+    batches = records.batch(_DECODE_BATCH).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    if count is not None:
+        cardinality = tf.data.experimental.assert_cardinality(-(-count // _DECODE_BATCH))
+        batches = batches.apply(cardinality)
+    return batches
+
+
+def training_batches(
+    prepared: tf.data.Dataset,
+    count: int,
+    recipe: Recipe,
+    image_size: int,
+    classes: int,
+    workers: Workers = ALONE,
+) -> Batches:
+    """All batches of a training, epoch after epoch.
+
+    Args:
+        prepared: what `read_prepared` returned.
+        count: number of images in `prepared`.
+        recipe: batch size, number and sizes of the epochs, augmentation and seed.
+        image_size: pixels a side of the prepared images.
+        classes: number of classes.
+        workers: who else trains. Together they have the batches that one alone would have with a
+            `batch_size` so many times as large; each prepares its own part.
+
+    Returns:
+        A function from the number of an epoch, in [0, `recipe.epochs`], to the batches from its
+        start to the training's end, `steps_per_epoch(count, recipe, workers)` an epoch:
+        (float32 [batch_size, size, size, 3] in [0, 1], with the size of the epoch; one-hot float32
+        [batch_size, classes]).
+    """
+    batch, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
+    sizes = tf.constant(recipe.size_of_epochs(image_size), tf.int32)
+    in_memory = count * image_size**2 * 3 * 4 <= MEMORY_LIMIT_BYTES
+    chosen = (_from_memory if in_memory else _streamed)(prepared, count, recipe, workers)
+
+    def finish(
+        step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        images = augment(
+            images,
+            recipe.augmentation,
+            size=sizes[step // steps],
+            seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]),
+            workers=workers,
+        )
+        # The size stays open: one trace of the training step then serves all of them, where each
+        # trace of ResNet50 takes half a minute on two cores.
+        images = tf.ensure_shape(images, [batch, None, None, 3])
+        return images, tf.one_hot(labels, classes)
+
+    return lambda epoch: chosen(epoch).map(finish, num_parallel_calls=2).prefetch(2)
+
+
+def steps_per_epoch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
+    """Whole batches in an epoch, at least one; the images left over differ from epoch to epoch."""
+    return count // (share_of_batch(count, recipe, workers) * workers.count)
+
+
+def share_of_batch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
+    """Images that each worker has of a batch.
+
+    Raises:
+        TrainingError: there are fewer images than workers.
+    """
+    if count < workers.count:
+        raise TrainingError(f"there are fewer images ({count}) than workers ({workers.count})")
+    return min(recipe.batch_size, count // workers.count)
+
+
+def _from_memory(
+    prepared: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers
+) -> Batches:
+    share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
+    parts = list(prepared.as_numpy_iterator())
+    pixels = tf.constant(np.concatenate([pixels for pixels, _ in parts]))
+    labels = tf.constant(np.concatenate([labels for _, labels in parts]))
+
+    def take(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        epoch, place = step // steps, step % steps
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), seed=tf.stack([tf.cast(recipe.seed, tf.int64), epoch])
+        )
+        start = (place * workers.count + workers.index) * share
+        chosen = tf.gather(order, start + tf.range(share, dtype=tf.int64))
+        return step, tf.gather(pixels, chosen), tf.gather(labels, chosen)
+
+    return lambda epoch: tf.data.Dataset.range(epoch * steps, recipe.epochs * steps).map(take)
+
+
+def _streamed(prepared: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers) -> Batches:
+    share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
+
+    def from_epoch(epoch: int) -> tf.data.Dataset:
+        # A new data set each time: the shuffle of one that was read before goes on from there.
+        images = (
+            prepared.unbatch()
+            .shuffle(_SHUFFLE_BUFFER, seed=recipe.seed)
+            .repeat()
+            .batch(share, drop_remainder=True)
+            .shard(workers.count, workers.index)
+        )
+        batches = tf.data.Dataset.zip(tf.data.Dataset.range(recipe.epochs * steps), images)
+        # The epochs before are read once more: that takes a small part of the time that they took,
+        # and the order is what it would have been.
+        return batches.skip(epoch * steps).map(lambda step, chosen: (step, *chosen))
+
+    return from_epoch

@@ -1,0 +1,229 @@
+"""`signs bench-serving`: images, a load on a server, a table and a picture of what it took.
+
+folder, zip, synthetic -> images -> serving.load -> Measured -> table, JSON, PNG
+"""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from serving.load import Load, Measured, run
+from signs.errors import UserError
+from signs.images import SUFFIXES, read_images
+from signs.transports.transport import Transport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SYNTHETIC = "synthetic"
+_SYNTHETIC_IMAGES = 32
+# Enough that no cache answers for the model, few enough to be read at once.
+_MOST_IMAGES = 256
+_PERCENTILES = (50, 90, 99, 100)
+_BLUE, _RED = "#2563a8", "#c0392b"
+
+CLOSED_LOOP_NOTE = (
+    "Closed loop: while an answer is slow its client asks nothing, so slow moments are met by few "
+    "requests and the high percentiles flatter the server. --rate asks whether or not it answers."
+)
+
+
+class BenchError(UserError):
+    """Images that cannot be used, or a picture that cannot be written."""
+
+
+def images_of(source: str) -> list[bytes]:
+    """The encoded images of a file, a folder or a zip; of `synthetic` drawn hands; at most 256.
+
+    Raises:
+        UserError: none, or one that is no image.
+    """
+    if source == SYNTHETIC:
+        from data.synthetic import draw
+
+        found: Any = [draw(0, index) for index in range(_SYNTHETIC_IMAGES)]
+    elif zipfile.is_zipfile(source):
+        try:
+            with zipfile.ZipFile(source) as archive:
+                members = [name for name in archive.namelist() if _is_image(PurePosixPath(name))]
+                found = [archive.read(name) for name in members[:_MOST_IMAGES]]
+        except (OSError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted
+            raise BenchError(f"{source}: cannot be read: {error}.") from error
+        if not found:
+            raise BenchError(f"{source}: no images in this zip ({', '.join(sorted(SUFFIXES))}).")
+    else:
+        found = Path(source)
+    return [image for _, image in read_images(found)][:_MOST_IMAGES]
+
+
+def _is_image(name: PurePosixPath) -> bool:
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+    return not hidden and name.suffix.lower() in SUFFIXES
+
+
+def measure(
+    load: Load, make_transport: Callable[[], Transport], images: list[bytes], console: Console
+) -> Measured:
+    """Puts the load on the server, with a bar on `console`.
+
+    Raises:
+        BenchError: nothing was answered at all; the text has the statuses.
+    """
+    seconds = load.warm_up_s + load.duration_s
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[requests]:,} requests, {task.fields[errors]:,} errors"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("Warming up", total=seconds, requests=0, errors=0)
+
+        def show(now: float, requests: int, errors: int) -> None:
+            bar.update(
+                task,
+                description="Warming up" if now < load.warm_up_s else "Measuring",
+                completed=min(now, seconds),
+                requests=requests,
+                errors=errors,
+            )
+
+        measured = run(load, make_transport, images, show)
+    if not measured.answered.any():
+        statuses = ", ".join(f"{code} {count:,}" for code, count in measured.errors.items())
+        raise BenchError(f"No request was answered: {statuses or 'none was sent'}.")
+    return measured
+
+
+def as_dict(measured: Measured) -> dict[str, Any]:
+    """The figures; latencies in milliseconds, throughput in images a second."""
+    load = measured.load
+    return {
+        "loop": "closed" if load.rate is None else "open",
+        "clients": load.clients,
+        "rate": load.rate,
+        "batch_size": load.batch_size,
+        "duration_s": load.duration_s,
+        "requests": len(measured.codes),
+        "throughput": measured.throughput,
+        "latency_ms": {
+            "p50": measured.percentile_ms(50),
+            "p90": measured.percentile_ms(90),
+            "p99": measured.percentile_ms(99),
+            "max": measured.percentile_ms(100),
+        },
+        "errors": dict(measured.errors),
+        "unsent": measured.unsent,
+    }
+
+
+def render(console: Console, measured: Measured) -> None:
+    """Prints the figures."""
+    found = as_dict(measured)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_row("requests", f"{found['requests']:,}")
+    table.add_row("throughput", f"{found['throughput']:,.1f} images/s")
+    for name, latency_ms in found["latency_ms"].items():
+        table.add_row(f"latency {name}", f"{latency_ms:,.2f} ms")
+    for code, count in found["errors"].items():
+        table.add_row(code, f"{count:,}")
+    if found["unsent"]:
+        table.add_row("due, not sent", f"{found['unsent']:,}")
+    console.print(table)
+    if measured.load.rate is None:
+        _say(console, CLOSED_LOOP_NOTE)
+    elif found["unsent"]:
+        _say(console, "The server, or so few clients, cannot keep up with that rate.")
+
+
+def draw_picture(measured: Measured, path: Path, title: str) -> None:
+    """Writes a PNG: latencies as a cumulative distribution, and throughput by second.
+
+    Raises:
+        BenchError: it cannot be written.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    _draw_latencies(left, measured)
+    _draw_throughput(right, measured)
+    load = measured.load
+    loop = (
+        f"{load.clients} clients, closed loop"
+        if load.rate is None
+        else f"{load.rate:g} requests/s, open loop, at most {load.clients} at once"
+    )
+    images = "1 image" if load.batch_size == 1 else f"{load.batch_size} images"
+    figure.suptitle(f"{title}: {loop}, {images} a request", fontsize=11)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120, format="png")
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written: {error.strerror}.") from error
+    finally:
+        pyplot.close(figure)
+
+
+def _draw_latencies(axes: "Axes", measured: Measured) -> None:
+    from matplotlib.ticker import LogLocator
+
+    latencies = 1000 * measured.latency_s[measured.answered]
+    axes.ecdf(latencies, color=_BLUE)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    marks = [measured.percentile_ms(percent) for percent in _PERCENTILES]
+    axes.plot(marks, [percent / 100 for percent in _PERCENTILES], "o", color=_BLUE, markersize=4)
+    names = ("p50", "p90", "p99", "max")
+    # Few answers are quick, so the upper left corner is free.
+    axes.text(
+        0.04,
+        0.95,
+        "\n".join(f"{name}  {mark:,.1f} ms" for name, mark in zip(names, marks, strict=True)),
+        transform=axes.transAxes,
+        va="top",
+        fontsize=10,
+        linespacing=1.5,
+    )
+    axes.set_xlabel("latency of a request (ms, logarithmic)")
+    axes.set_ylabel("share of answers that came within it")
+    axes.set_ylim(0, 1.02)
+    _tidy(axes)
+
+
+def _draw_throughput(axes: "Axes", measured: Measured) -> None:
+    by_second = measured.throughput_by_second()
+    axes.stairs(by_second, color=_BLUE, linewidth=1.6, label="answered")
+    axes.set_xlabel("time (s)")
+    axes.set_ylabel("images a second")
+    refused = (measured.due_s + measured.latency_s)[~measured.answered]
+    if len(refused):
+        import numpy as np
+
+        counts, _ = np.histogram(refused, np.arange(len(by_second) + 1))
+        axes.stairs(counts * measured.load.batch_size, color=_RED, linewidth=1.6, label="refused")
+        axes.legend(frameon=False)
+    axes.set_ylim(bottom=0)
+    _tidy(axes)
+
+
+def _tidy(axes: "Axes") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+def _say(console: Console, words: str) -> None:
+    console.print(words, markup=False, highlight=False, emoji=False, soft_wrap=True)

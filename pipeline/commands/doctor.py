@@ -1,0 +1,430 @@
+"""Looks at this machine and says what would stop the pipeline, each thing with its remedy.
+
+    checks(workspace) -> findings -> render, exit_code
+
+Nothing is changed, and no check takes the others down: one that fails itself is a finding too.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from modules.machines.gpu_diagnosis import hidden_gpu
+
+Level = Literal["ok", "warn", "fail"]
+
+LOCK = Path(__file__).resolve().parents[2] / "requirements.txt"  # in a checkout
+PYTHON = (3, 11)  # ml-metadata has no wheels for a newer one below glibc 2.39
+GLIBC = (2, 28)  # what the wheels of the locked set are built for
+PROTOBUF = ("6.31.1", "7")  # half-open: generated code of 6.31 is in TensorFlow
+# Locked against what tfx asks for (overrides.txt), as their newer wheels need glibc 2.39.
+OVERRIDES = ("ml-metadata", "tensorflow-data-validation")
+PORT = 8500  # where `signs serve` listens
+DISK_GIB = (2, 5)  # below the first no run fits, below the second it may get tight
+MEMORY_GIB = (2, 4)  # the same; a run of SIGNS takes up to 4
+TENSORFLOW_TIMEOUT_S = 180.0  # 5 s as a rule; a minute on a cold disk without .pyc files
+_GIB = 2**30
+_SETUP = "run `make setup`"
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+_LOOKS: dict[Level, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "warn": ("warn", "yellow"),
+    "fail": ("fail", "red"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found, and what to do about it (empty where nothing needs doing)."""
+
+    name: str
+    level: Level
+    found: str
+    remedy: str = ""
+
+
+def checks(workspace: Path, lock: Path = LOCK) -> list[Finding]:
+    """Checks everything; takes about as long as importing TensorFlow.
+
+    Args:
+        workspace: the folder that runs would use; it need not exist.
+        lock: the pinned requirements to compare with what is installed.
+    """
+    importing: list[str] = []
+    all_checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("Python", _python),
+        ("system", _system),
+        ("packages", partial(_packages, lock)),
+        *((name, partial(_native, name, lock)) for name in OVERRIDES),
+        ("protobuf", _protobuf),
+        ("TensorFlow", partial(_tensorflow, importing)),
+        ("GPU", partial(_gpu, importing)),  # after TensorFlow, which says what it sees
+        ("Java", _java),
+        ("cores", _cores),
+        ("memory", _memory),
+        ("disk", partial(_disk, workspace)),
+        ("workspace", partial(_workspace, workspace)),
+        ("port", _port),
+    ]
+    return [_guarded(name, check) for name, check in all_checks]
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """1 where the pipeline cannot run, else 0."""
+    return int(any(finding.level == "fail" for finding in findings))
+
+
+def render(console: Console, findings: Sequence[Finding]) -> None:
+    """Prints the findings, each remedy under its finding, and what they come to."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        word, style = _LOOKS[finding.level]
+        words = Text(finding.found)
+        if finding.remedy:
+            words.append(f"\n-> {finding.remedy}", style="dim" if finding.level == "ok" else style)
+        table.add_row(Text(word, style=style), Text(finding.name), words)
+    console.print(table)
+    failed = sum(finding.level == "fail" for finding in findings)
+    warned = sum(finding.level == "warn" for finding in findings)
+    if failed:
+        end = f"The pipeline cannot run here yet: {failed} of {len(findings)} checks failed."
+    elif warned:
+        end = f"The pipeline can run here, with {warned} warning{'s' if warned > 1 else ''}."
+    else:
+        end = "The pipeline can run here."
+    console.print(Text(f"\n{end}", style="bold red" if failed else "bold"))
+
+
+def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except Exception as err:
+        return Finding(name, "warn", f"could not be checked: {type(err).__name__}: {err}")
+
+
+# --- Python and what is installed -----------------------------------------------------------------
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    found = f"{platform.python_implementation()} {version} ({sys.prefix})"
+    right = platform.python_implementation() == "CPython" and version.startswith(
+        f"{PYTHON[0]}.{PYTHON[1]}."
+    )
+    remedy = f"install CPython {PYTHON[0]}.{PYTHON[1]}, then `make clean setup PYTHON=python3.11`"
+    return Finding("Python", "ok", found) if right else Finding("Python", "fail", found, remedy)
+
+
+def _system() -> Finding:
+    library, version = platform.libc_ver()
+    found = f"{platform.system()} {platform.machine()}, {library or 'no glibc'} {version}".strip()
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        remedy = "TFX's native libraries are built for Linux on x86-64: use such a machine or image"
+        return Finding("system", "fail", found, remedy)
+    if library != "glibc" or _numbers(version) < GLIBC:
+        remedy = (
+            f"the locked wheels need glibc {GLIBC[0]}.{GLIBC[1]} or newer, as in Debian 10, "
+            "Ubuntu 20.04 and RHEL 8 (not Alpine)"
+        )
+        return Finding("system", "fail", found, remedy)
+    return Finding("system", "ok", found)
+
+
+def _packages(lock: Path) -> Finding:
+    if not lock.exists():
+        return Finding(
+            "packages", "warn", f"no lock to compare with at {lock}", "run in a checkout"
+        )
+    installed = {
+        _normal(package.metadata["Name"]): package.version
+        for package in metadata.distributions()
+        if package.metadata["Name"]  # else a broken installation, which then counts as missing
+    }
+    wanted = _locked(lock)
+    wrong = [
+        f"{name} {version} is {installed.get(name, 'missing')}"
+        for name, version in wanted.items()
+        if installed.get(name) != version
+    ]
+    if not wanted:
+        return Finding("packages", "fail", f"{lock} locks no package", "run `make lock`")
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        found = f"{len(wrong)} of {len(wanted)} differ from the lock: {', '.join(wrong[:3])}{more}"
+        return Finding("packages", "fail", found, "run `make clean setup`")
+    return Finding("packages", "ok", f"all {len(wanted)} as locked")
+
+
+def _native(name: str, lock: Path) -> Finding:
+    """An override: at its locked version, and its library loads with this machine's glibc."""
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Finding(name, "fail", "not installed", _SETUP)
+    locked = _locked(lock).get(name) if lock.exists() else None
+    if locked not in (None, version):
+        return Finding(name, "fail", f"{version}, locked is {locked}", _SETUP)
+    libraries = [file for file in metadata.files(name) or () if file.name.endswith(".so")]
+    if not libraries:
+        return Finding(
+            name, "fail", f"{version}, without its native library", "run `make clean setup`"
+        )
+    for library in libraries:
+        # In a process of its own: what does not fit this machine may crash.
+        code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+        loading = _run([sys.executable, "-c", code, str(library.locate())], timeout_s=60)
+        if loading.returncode:
+            found = f"{version}, but {library.name} does not load: {_reason(loading)}"
+            return Finding(name, "fail", found, f"{_SETUP}; the lock needs no glibc above 2.28")
+    return Finding(name, "ok", f"{version}, loads")
+
+
+def _protobuf() -> Finding:
+    try:
+        version = metadata.version("protobuf")
+    except metadata.PackageNotFoundError:
+        return Finding("protobuf", "fail", "not installed", _SETUP)
+    low, high = PROTOBUF
+    if _numbers(low) <= _numbers(version) < _numbers(high):
+        return Finding("protobuf", "ok", version)
+    return Finding("protobuf", "fail", f"{version}, needed is >={low},<{high}", _SETUP)
+
+
+def _tensorflow(gpus: list[str]) -> Finding:
+    """Imports it in a process of its own, and adds the names of the GPUs it sees to `gpus`."""
+    code = (
+        "import json, tensorflow as tf\n"
+        "gpus = tf.config.list_physical_devices('GPU')\n"
+        "details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]\n"
+        "print(json.dumps([tf.__version__, [d.get('device_name', 'GPU') for d in details]]))"
+    )
+    try:
+        importing = _run([sys.executable, "-c", code], timeout_s=TENSORFLOW_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        found = f"did not import within {TENSORFLOW_TIMEOUT_S:g} s"
+        return Finding(
+            "TensorFlow", "fail", found, "run `make clean setup` (it also byte-compiles)"
+        )
+    if importing.returncode:
+        remedy = _SETUP
+        if importing.returncode == -4:  # SIGILL
+            remedy = "TensorFlow needs a processor with AVX: use another machine"
+        return Finding("TensorFlow", "fail", f"does not import: {_reason(importing)}", remedy)
+    version, names = json.loads(importing.stdout.splitlines()[-1])
+    gpus += names
+    return Finding("TensorFlow", "ok", f"{version}, imports")
+
+
+# --- The machine ----------------------------------------------------------------------------------
+
+
+def _gpu(seen: Sequence[str]) -> Finding:
+    if seen:
+        return Finding("GPU", "ok", f"TensorFlow sees {', '.join(seen)}")
+    hidden = hidden_gpu()
+    if hidden:
+        return Finding("GPU", "warn", hidden.found, hidden.remedy)
+    return Finding("GPU", "ok", "none: models train on the processor")
+
+
+def _java() -> Finding:
+    program = shutil.which("java")
+    if program is None:
+        return Finding("Java", "ok", "none: only the Flink and Spark runners need it")
+    asking = _run([program, "-version"], timeout_s=30)
+    said = (asking.stderr or asking.stdout).strip().splitlines()
+    if asking.returncode or not said:
+        found = f"{program} does not run: only the Flink and Spark runners need it"
+        return Finding("Java", "ok", found)
+    return Finding("Java", "ok", f"{said[0]} (for the Flink and Spark runners)")
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0))
+    if cores < 2:
+        return Finding("cores", "warn", f"{cores}: a run takes about twice as long as on two")
+    return Finding("cores", "ok", str(cores))
+
+
+def _memory() -> Finding:
+    available = psutil.virtual_memory().available
+    where = ""
+    limited = _cgroup_available()
+    if limited is not None and limited < available:
+        available, where = limited, " within this container's limit"
+    least, enough = MEMORY_GIB
+    found = f"{available / _GIB:.1f} GiB available{where}"
+    remedy = f"a run needs up to {enough} GiB: end other programs, or raise the limit"
+    return _at_least("memory", available / _GIB, least, enough, found, remedy)
+
+
+def _disk(workspace: Path) -> Finding:
+    place = _existing(workspace)
+    free = shutil.disk_usage(place).free / _GIB
+    least, enough = DISK_GIB
+    found = f"{free:.1f} GiB free at {place}"
+    remedy = "free some space, or use another disk: --workspace PATH"
+    return _at_least("disk", free, least, enough, found, remedy)
+
+
+def _workspace(workspace: Path) -> Finding:
+    """Does what runs do in the workspace: folders, files, renames, locks and SQLite."""
+    missing: list[Path] = []
+    trial: Path | None = None
+    doing = "made"
+    try:
+        missing += [place for place in (workspace, *workspace.parents) if not place.exists()]
+        workspace.mkdir(parents=True, exist_ok=True)
+        trial = Path(tempfile.mkdtemp(prefix=".doctor-", dir=workspace))
+        doing = "written to"
+        with (trial / "file").open("wb") as file:
+            file.write(b"x" * 4096)
+            os.fsync(file.fileno())
+            doing = "locked"
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        doing = "renamed within"
+        (trial / "other").touch()
+        (trial / "file").replace(trial / "other")
+        (trial / "folder").mkdir()
+        (trial / "folder").rename(trial / "renamed")
+        doing = "used by SQLite"
+        database = sqlite3.connect(trial / "db.sqlite")
+        database.execute("CREATE TABLE t (x)")
+        database.commit()
+        database.close()
+        doing = "deleted from"
+        shutil.rmtree(trial)
+    except (OSError, sqlite3.Error) as err:
+        reason = getattr(err, "strerror", None) or str(err)
+        found = f"{workspace} cannot be {doing}: {reason}"
+        remedy = "use a folder that you own on a local disk: --workspace PATH or SIGNS_WORKSPACE"
+        return Finding("workspace", "fail", found, remedy)
+    finally:
+        if trial is not None:
+            shutil.rmtree(trial, ignore_errors=True)
+        for place in missing:  # the innermost first
+            with contextlib.suppress(OSError):  # never made, or in use by now
+                place.rmdir()
+    return Finding("workspace", "ok", f"{workspace} can be written")
+
+
+def _port() -> Finding:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", PORT))
+        except OSError:
+            found = f"{PORT} is taken by another program"
+            return Finding("port", "ok", found, "give `signs serve` another one: --port")
+    return Finding("port", "ok", f"{PORT} is free for `signs serve`")
+
+
+# --- Probes ---------------------------------------------------------------------------------------
+
+
+def _at_least(
+    name: str, value: float, least: float, enough: float, found: str, remedy: str
+) -> Finding:
+    if value >= enough:
+        return Finding(name, "ok", found)
+    return Finding(name, "warn" if value >= least else "fail", found, remedy)
+
+
+def _cgroup_available() -> int | None:
+    """Bytes that the control groups of this process leave it; None where they set no limit."""
+    left: list[int] = []
+    for line in _lines(_OWN_CGROUP):
+        _, controllers, own = line.split(":", 2)
+        if controllers == "":
+            base, limit, used = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            base = _CGROUPS / "memory"
+            limit, used = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        inner = base / own.lstrip("/")
+        for group in (inner, *inner.parents):
+            # The kernel gives cached files back when memory is asked for.
+            cached = [x for x in _lines(group / "memory.stat") if x.startswith("inactive_file ")]
+            numbers = [
+                *_lines(group / limit),
+                *_lines(group / used),
+                *(x.split()[1] for x in cached),
+            ]
+            if len(numbers) >= 2 and all(number.isdigit() for number in numbers):
+                total, taken, *reclaimable = map(int, numbers)
+                left.append(max(0, total - taken + sum(reclaimable)))
+            if group == base:
+                break
+    return min(left, default=None)
+
+
+def _existing(place: Path) -> Path:
+    """`place`, or the nearest folder above it that exists."""
+    place = place.absolute()
+    return next(folder for folder in (place, *place.parents) if folder.is_dir())
+
+
+def _locked(lock: Path) -> dict[str, str]:
+    """Versions by package name, as pinned in a requirements file."""
+    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)", lock.read_text(), re.MULTILINE)
+    return {_normal(name): version for name, version in pins}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: (6, 33, 6) of 6.33.6rc1."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, match[0].split("."))) if match else ()
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _run(command: list[str], *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=False,
+    )
+
+
+def _reason(run: subprocess.CompletedProcess[str]) -> str:
+    """The last line that a failed program printed, or how it ended where it printed none."""
+    said = (run.stderr.strip() or run.stdout.strip()).splitlines()
+    return said[-1] if said else f"exit code {run.returncode}"

@@ -1,0 +1,127 @@
+"""`signs serve`: from a workspace's model to the flags of the model server.
+
+workspace/serving/<model>/        -> what is served, and under which labels
+workspace/data/<model>/.../test/  -> workspace/examples/<model>/  -> the page's examples
+"""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from pipeline.environment import Workspace
+from serving.rollout import Rollout
+from signs.errors import UserError
+from signs.features import TEST
+
+PAGE_PORT = 8501  # where TensorFlow Serving's documentation has the REST API
+_MOST_EXAMPLES = 12
+_EVERY_ADDRESS = ("0.0.0.0", "::")
+
+
+def server_flags(
+    workspace: Workspace, model: str, *, host: str, port: int, rest_port: int, page: bool
+) -> list[str]:
+    """Returns the flags of `signs-model-server`, and writes the page's examples.
+
+    Args:
+        workspace: holds the model.
+        model: its name.
+        host: address to listen on.
+        port: of the gRPC API.
+        rest_port: of the REST API and the page; 0 for neither.
+        page: whether to serve the page.
+
+    Raises:
+        UserError: the workspace's file of labels cannot be read, or the REST port is taken.
+        OSError: the examples cannot be written.
+    """
+    if rest_port:
+        _check_port(host, rest_port)
+    flags = [
+        *Rollout(workspace.serving(model)).server_flags(),
+        f"--host={host}",
+        f"--port={port}",
+        f"--rest_api_port={rest_port}",
+        # Pushed versions are whole: one that does not load now will not load in five minutes.
+        "--max_num_load_retries=0",
+    ]
+    if page:
+        flags += ["--enable_page", f"--page_examples={write_examples(workspace, model)}"]
+    return flags
+
+
+def announce(host: str, rest_port: int, page: bool) -> Iterator[str]:
+    """Yields what to tell before the server starts, line by line."""
+    if page:
+        name = "127.0.0.1" if host in _EVERY_ADDRESS else host
+        name = f"[{name}]" if ":" in name else name
+        yield f"The page will be at http://{name}:{rest_port}/ in a few seconds."
+    if host in _EVERY_ADDRESS:
+        yield (
+            f"Warning: --host {host} lets every machine that reaches this one use the model, and "
+            "change what is served: nobody is asked for a password."
+        )
+
+
+def _check_port(host: str, port: int) -> None:
+    """Fails where the server, as TF Serving does, would tell it in its log and go on without."""
+    try:
+        (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"the REST API cannot listen on {host}, port {port}: {reason}. "
+            "Choose another with --rest-port."
+        ) from error
+
+
+def write_examples(workspace: Workspace, model: str) -> Path:
+    """Writes an image of each class, named by it, from the newest test images of the model's data.
+
+    A workspace that has the model but not its data gives drawn hands.
+
+    Returns:
+        The folder, `examples/<model>/`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    folder = workspace.examples(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for class_name, image in (_test_images(workspace.data / model) or _drawn()).items():
+        suffix = ".png" if image.startswith(b"\x89PNG") else ".jpg"
+        (folder / f"{quote(class_name, safe=' ')}{suffix}").write_bytes(image)
+    return folder
+
+
+def _test_images(dataset: Path) -> dict[str, bytes]:
+    """The first test image of each class; empty without data, or where they are damaged."""
+    from data import spans
+    from data.manifest import Manifest
+    from data.sample import read_samples
+
+    found: dict[str, bytes] = {}
+    try:
+        for _, _, directory in spans.versions(dataset)[-1:]:
+            wanted = Manifest.load(directory).class_names[:_MOST_EXAMPLES]
+            for sample in read_samples(directory / TEST):
+                if sample.class_name in wanted:
+                    found.setdefault(sample.class_name, sample.image)
+                if len(found) == len(wanted):
+                    break
+    except (OSError, ValueError, UserError):
+        return {}
+    return found
+
+
+def _drawn() -> dict[str, bytes]:
+    from data.synthetic import CLASS_NAMES, draw
+    from signs.image_bytes import encode_png
+
+    return {name: encode_png(draw(0, index)) for index, name in enumerate(CLASS_NAMES)}

@@ -1,0 +1,192 @@
+"""The process that does the heavy work of a run: `python -m pipeline.running.child FOLDER`.
+
+job.json -> the DAG, then a query of what it pushed -> events.jsonl (as it happens), result.json
+
+It is a process of its own so that the command line answers at once, can stop it or outlive its
+death, and so that what the libraries print goes to a file. With `--exit-with-parent` it does not
+outlive the command line: two workers at once would trip over each other's metadata and models.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from pipeline.config import PipelineConfig
+from pipeline.environment import Environment
+from pipeline.running.events import (
+    ComponentState,
+    EventWriter,
+    Phase,
+    RunFinished,
+    RunStarted,
+    State,
+    Training,
+)
+from pipeline.running.history import EVENTS
+from pipeline.running.memory import PeakMemory
+from signs import features
+
+if TYPE_CHECKING:
+    from pipeline.running.local_runner import Outcome
+
+EXIT_WITH_PARENT = "--exit-with-parent"  # ends when nobody holds the other end of its input
+JOB = "job.json"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, and where."""
+
+    run_id: str
+    config: PipelineConfig
+    environment: Environment
+
+    def save(self, run_directory: Path) -> None:
+        """Writes the job where the worker looks for it."""
+        path = run_directory / JOB
+        path.write_bytes(TypeAdapter(Job).dump_json(self, indent=1))
+
+    @classmethod
+    def load(cls, run_directory: Path) -> "Job":
+        """The job that `save` wrote."""
+        return TypeAdapter(cls).validate_json((run_directory / JOB).read_bytes())
+
+
+# Runs all components of a job, and tells of each as it goes.
+Execute = Callable[[Path, Job, EventWriter], Mapping[str, "Outcome"]]
+
+
+def main(argv: list[str]) -> int:
+    """Runs the job of a run's folder; 0 if every component succeeded."""
+    return work(argv, _run_components)
+
+
+def work(argv: list[str], execute: Execute) -> int:
+    """Runs the job of a run's folder and keeps what came of it there.
+
+    Args:
+        argv: the folder, which has the job, and perhaps EXIT_WITH_PARENT.
+        execute: runs its components, given the folder, the job and the writer of events.
+
+    Returns:
+        The exit code: 0 if every component succeeded.
+    """
+    run_directory = Path(argv[0])
+    if EXIT_WITH_PARENT in argv:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    job = Job.load(run_directory)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    with EventWriter(run_directory / EVENTS) as events:
+        try:
+            with PeakMemory() as memory:
+                result = _run(run_directory, job, events, execute)
+            result["peak_rss_mib"] = memory.mib
+        except BaseException as err:
+            traceback.print_exc()
+            events.write(RunFinished(ok=False, message=_in_words(err)))
+            return 1
+        (run_directory / RESULT).write_text(json.dumps(result))
+        events.write(RunFinished(ok=True))
+    return 0
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # what it has started ends as well
+    os._exit(1)
+
+
+def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> dict[str, Any]:
+    with phase(events, "importing TensorFlow and TFX"):
+        from tfx.types import artifact_utils
+
+        from pipeline.running.query import query_served_model
+        from pipeline.running.results import Results, collect
+
+    outcomes = execute(run_directory, job, events)
+    results = collect(outcomes)
+    result = TypeAdapter(Results).dump_python(results, mode="json")
+    if results.pushed_to:
+        examples = outcomes["ImportExampleGen"].outputs["examples"]
+        test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
+        with phase(events, "serving and querying"):
+            answers = query_served_model(
+                Path(results.pushed_to), job.config.pipeline_name, test_examples
+            )
+        result["query"] = {
+            "version": answers.version,
+            "images": answers.images,
+            "accuracy": answers.accuracy,
+            "address": answers.address,
+        }
+    return result
+
+
+def _run_components(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "Outcome"]:
+    from pipeline.pipeline import create_pipeline
+    from pipeline.running.local_runner import run_pipeline
+
+    logging.getLogger("modules").addHandler(_TrainingEvents(events))
+
+    def ended(outcome: "Outcome") -> None:
+        state: State = "reused" if outcome.reused else "done"
+        events.write(ComponentState(outcome.id, state, outcome.seconds, outcome.note))
+
+    return run_pipeline(
+        create_pipeline(job.config, job.environment),
+        job.run_id,
+        on_plan=lambda ids: events.write(RunStarted(tuple(ids))),
+        on_start=lambda node: events.write(ComponentState(node, "running")),
+        on_end=ended,
+        on_fail=lambda node, error: events.write(
+            ComponentState(node, "failed", message=_in_words(error))
+        ),
+    )
+
+
+@contextmanager
+def phase(events: EventWriter, name: str) -> Iterator[None]:
+    """Tells when something begins that is no component, and how long it took."""
+    begun = time.monotonic()
+    events.write(Phase(name))
+    yield
+    events.write(Phase(name, time.monotonic() - begun))
+
+
+class _TrainingEvents(logging.Handler):
+    """Turns the Trainer's progress records into events."""
+
+    def __init__(self, events: EventWriter) -> None:
+        super().__init__()
+        self._events = events
+
+    def emit(self, record: logging.LogRecord) -> None:
+        progress = getattr(record, "progress", None)
+        if progress is not None:
+            self._events.write(Training(**progress))
+
+
+def _in_words(error: BaseException) -> str:
+    """An error on one line, without the traceback: that is in the log."""
+    cause = error.__cause__ or error
+    text = " ".join(str(cause).split())
+    return text[:600] if text else type(cause).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,143 @@
+"""Runs the DAG on this machine: TFX's nodes one after the other, their data work on Beam.
+
+Pipeline -> intermediate representation -> for each node: cached outputs, or its executor -> Outcome
+
+It does what TFX's LocalDagRunner does, and tells who runs it of each node: whether its results were
+reused, how long it took, and what it made.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import compiler, constants
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import execution_lib
+from tfx.proto.orchestration import local_deployment_config_pb2, pipeline_pb2
+from tfx.types import Artifact
+
+from pipeline.running.tuning import read_tuned
+from pipeline.running.wording import percent
+
+# Pushing is cheap and does nothing where the model is already the newest version: run each time,
+# it also mends a serving folder that was deleted.
+_NEVER_REUSED = ("Pusher",)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one node did."""
+
+    id: str
+    reused: bool  # an earlier run's outputs stand for it
+    seconds: float
+    outputs: Mapping[str, list[Artifact]]
+
+    @property
+    def note(self) -> str | None:
+        """A few words about what came out, where there is something to say."""
+        if self.id == "Baseline":
+            models = self.outputs.get("model", [])
+            return f"model {models[0].id} to beat" if models else "no blessed model yet"
+        if self.id == "WarmStart":
+            models = self.outputs.get("model", [])
+            return f"from model {models[0].id}" if models else "no blessed model yet: from scratch"
+        if self.id == "Tuner":
+            tuned = read_tuned(self.outputs)
+            return f"best of {tuned.trials}: {percent(tuned.accuracy)} on eval"
+        return None
+
+
+class ComponentFailedError(RuntimeError):
+    """A component raised; its error is the cause."""
+
+    def __init__(self, component: str, cause: BaseException) -> None:
+        super().__init__(f"{component} failed: {cause}")
+        self.component = component
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    run_id: str,
+    *,
+    on_plan: Callable[[list[str]], None] = lambda ids: None,
+    on_start: Callable[[str], None] = lambda id: None,
+    on_end: Callable[[Outcome], None] = lambda outcome: None,
+    on_fail: Callable[[str, Exception], None] = lambda id, error: None,
+) -> dict[str, Outcome]:
+    """Runs every node of a pipeline, in topological order.
+
+    Args:
+        pipeline: what `create_pipeline` returned for an environment with a metadata file.
+        run_id: unique name of the run in the metadata.
+        on_plan: called once, with the ids of the nodes in the order in which they will run.
+        on_start: called before each node, with its id.
+        on_end: called after each node that succeeded.
+        on_fail: called after the node that failed, with its id and error.
+
+    Returns:
+        The outcome of each node, by id.
+
+    Raises:
+        ComponentFailedError: a node failed; those after it did not run.
+    """
+    representation = compiler.Compiler().compile(pipeline)
+    runtime_parameter_utils.substitute_runtime_parameter(
+        representation, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    )
+    deployment = runner_utils.extract_local_deployment_config(representation)
+    which = deployment.metadata_connection_config.WhichOneof("connection_config")
+    connection = getattr(deployment.metadata_connection_config, which)
+    nodes = [node.pipeline_node for node in representation.nodes]
+    on_plan([node.node_info.id for node in nodes])
+    outcomes = {}
+    for node in nodes:
+        node_id = node.node_info.id
+        on_start(node_id)
+        if node_id in _NEVER_REUSED:
+            node.execution_options.caching_options.enable_cache = False
+        try:
+            outcome = _run_node(node, representation, deployment, connection)
+        except Exception as err:
+            on_fail(node_id, err)
+            raise ComponentFailedError(node_id, err) from err
+        outcomes[node_id] = outcome
+        on_end(outcome)
+    return outcomes
+
+
+def _run_node(
+    node: pipeline_pb2.PipelineNode,
+    representation: pipeline_pb2.Pipeline,
+    deployment: local_deployment_config_pb2.LocalDeploymentConfig,
+    connection: metadata_store_pb2.ConnectionConfig,
+) -> Outcome:
+    begun = time.monotonic()
+    node_id = node.node_info.id
+    execution_info = launcher.Launcher(
+        pipeline_node=node,
+        mlmd_connection=metadata.Metadata(connection),
+        pipeline_info=representation.pipeline_info,
+        pipeline_runtime_spec=representation.runtime_spec,
+        executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+    ).launch()
+    with metadata.Metadata(connection) as handle:
+        [execution] = handle.store.get_executions_by_id([execution_info.execution_id])
+        outputs = execution_lib.get_output_artifacts(handle, execution.id)
+    if not execution_lib.is_execution_successful(execution):
+        # The launcher does not raise where the inputs cannot be resolved.
+        message = execution.custom_properties["__execution_result__"].string_value
+        raise RuntimeError(f"its inputs could not be resolved. {message}".strip())
+    # A resolver makes nothing of its own: its state in the metadata is always CACHED.
+    reused = execution.last_known_state == execution.CACHED and bool(node.outputs.outputs)
+    return Outcome(
+        node_id,
+        reused=reused and not node.node_info.type.name.endswith("Resolver"),
+        seconds=time.monotonic() - begun,
+        outputs=outputs,
+    )

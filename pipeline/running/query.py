@@ -1,0 +1,45 @@
+"""The last step of a run: serve what was pushed, and ask it about every test image over gRPC."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.sample import read_samples
+from model_server.process import ServerProcess
+from signs.client import Client
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How the served model did on the test split."""
+
+    version: int
+    images: int
+    accuracy: float  # in [0, 1]
+    address: str  # where it listened
+
+
+def query_served_model(base_path: Path, model_name: str, test_examples: Path) -> Answers:
+    """Starts a model server on a base path, sends every test image, and stops the server.
+
+    Args:
+        base_path: holds the pushed versions.
+        model_name: the name under which to serve it.
+        test_examples: folder of gzipped TFRecord files of tf.train.Examples.
+
+    Returns:
+        The version that answered, and its accuracy.
+
+    Raises:
+        signs.errors.UserError: the server does not start, or does not answer.
+    """
+    samples = list(read_samples(test_examples))
+    with (
+        ServerProcess(base_path, model_name=model_name) as server,
+        Client(server.address, model_name=model_name, timeout_s=120.0) as client,
+    ):
+        version = client.metadata().version
+        answers = client.predict([sample.image for sample in samples])
+    right = sum(
+        answer.class_id == sample.label for answer, sample in zip(answers, samples, strict=True)
+    )
+    return Answers(version, len(samples), right / len(samples), server.address)

@@ -1,0 +1,261 @@
+"""One local run, as the command line asks for it: ingest, then the worker process, then a summary.
+
+source -> data.convert -> span -> Job -> pipeline.running.child (its own process) -> RunSummary
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from data.convert import Ingested, ingest
+from pipeline.config import Data, PipelineConfig, default_config, override
+from pipeline.environment import Workspace
+from pipeline.running.checkout import ROOT, kubeflow
+from pipeline.running.child import EXIT_WITH_PARENT, RESULT, Job
+from pipeline.running.events import EventReader
+from pipeline.running.follow import follow
+from pipeline.running.history import (
+    EVENTS,
+    ComponentSummary,
+    Query,
+    RunSummary,
+    Tuned,
+    Unmet,
+    mark_running,
+    new_run_id,
+)
+from pipeline.running.ingest_progress import showing
+from pipeline.running.reports import render_ingested
+from signs import features
+from signs.errors import UserError
+
+# "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
+Runner = Literal["local", "kubeflow-local"]
+_WORKERS: dict[Runner, str] = {
+    "local": "pipeline.running.child",
+    "kubeflow-local": "kubeflow.standin.child",
+}
+_SCRATCH_PREFIX = ".scratch-"
+_ANY_DATA = Data("any", 1, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
+
+
+class RunError(UserError):
+    """The run cannot be started."""
+
+
+def run(
+    source: str,
+    workspace: Workspace,
+    console: Console,
+    *,
+    name: str | None = None,
+    settings: Sequence[str] = (),
+    max_rejected: float = 0.01,
+    beam_args: Sequence[str] = (),
+    on: Runner = "local",
+    resume: str = "signs run",
+) -> RunSummary:
+    """Runs the whole pipeline: from images to a served and queried model.
+
+    Args:
+        source: what `data.convert.ingest` takes.
+        workspace: holds all that the run makes.
+        console: where to show the run.
+        name: of the data set; None lets the source say.
+        settings: `name=value`, see `pipeline.config.override`.
+        max_rejected: fraction of files that may be unusable, in [0, 1].
+        beam_args: passed on to Beam, both for the ingestion and for TFX's components.
+        on: what runs the components.
+        resume: the command line that starts the run again, to tell the user.
+
+    Returns:
+        What came of it; also kept in the run's folder. Its status says whether it finished.
+
+    Raises:
+        UserError: a mistake in the arguments or the data, or another run holds the workspace.
+    """
+    # A mistake in the settings is told before an hour of ingestion, not after.
+    override(default_config(_ANY_DATA), settings)
+    if on == "kubeflow-local":
+        kubeflow("standin")  # not there in an installed package: told now as well
+    with _only_run(workspace):
+        with showing(console) as progress:
+            ingested = ingest(
+                source,
+                workspace.data,
+                name=name,
+                max_rejected=max_rejected,
+                beam_args=beam_args,
+                progress=progress,
+            )
+        render_ingested(console, ingested)
+        return run_ingested(
+            ingested,
+            workspace,
+            console,
+            settings=settings,
+            beam_args=beam_args,
+            on=on,
+            resume=resume,
+        )
+
+
+def run_ingested(
+    ingested: Ingested,
+    workspace: Workspace,
+    console: Console,
+    *,
+    settings: Sequence[str],
+    beam_args: Sequence[str],
+    on: Runner = "local",
+    resume: str,
+) -> RunSummary:
+    """Runs the pipeline on a span; the caller holds the workspace. See `run`."""
+    data = data_of(ingested)
+    config = override(default_config(data), settings)
+    started = datetime.now(UTC)
+    run_id = new_run_id(started)
+    directory = workspace.run_directory(config.pipeline_name, run_id).resolve()
+    directory.mkdir(parents=True)
+    log = workspace.log(run_id).resolve()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = Workspace(workspace.root.resolve()).environment(data.name, tuple(beam_args))
+    Job(run_id, config, environment).save(directory)
+    mark_running(directory)
+
+    begun = time.monotonic()
+    for leftover in workspace.root.glob(f"{_SCRATCH_PREFIX}*"):  # of a run that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    scratch = tempfile.TemporaryDirectory(
+        prefix=_SCRATCH_PREFIX, dir=workspace.root.resolve(), ignore_cleanup_errors=True
+    )
+    with (
+        scratch,
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", _WORKERS[on], str(directory), EXIT_WITH_PARENT],
+            # `kubeflow` is not installed: Python finds it, and no SDK of that name, from here.
+            cwd=ROOT if on == "kubeflow-local" else None,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={
+                # By the time that the Trainer could ask for it, other components have started
+                # TensorFlow; without it they take a GPU's whole memory, the model servers' too.
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                **os.environ,
+                # What Beam and TensorFlow leave behind goes with the run.
+                "TMPDIR": scratch.name,
+            },
+        ) as process,
+    ):
+        outcome = follow(
+            EventReader(directory / EVENTS),
+            process,
+            console,
+            title=f"{config.pipeline_name}: {sum(data.counts.values()):,} images, run {run_id}",
+            log=log,
+            resume=resume,
+            advice=dict.fromkeys(("Trainer", "Tuner"), _memory_advice(config)),
+        )
+    result: dict[str, Any] = {}
+    if outcome.status == "finished":
+        result = json.loads((directory / RESULT).read_text())
+    components = {
+        step.name: ComponentSummary(step.state, step.seconds)
+        for step in outcome.progress.components
+    }
+    trainer = components.get("Trainer")
+    summary = RunSummary(
+        run_id=run_id,
+        pipeline=config.pipeline_name,
+        status=outcome.status,
+        started=started,
+        duration_s=time.monotonic() - begun,
+        dataset=data.name,
+        span=ingested.span,
+        version=ingested.version,
+        counts=data.counts,
+        components=components,
+        accuracy=result.get("accuracy"),
+        metrics=result.get("metrics", {}),
+        blessed=result.get("blessed"),
+        not_blessed_reasons=tuple(Unmet(**one) for one in result.get("not_blessed_reasons", ())),
+        infra_blessed=result.get("serving_check_passed") if result.get("blessed") else None,
+        pushed_version=result.get("pushed_version"),
+        pushed_to=result.get("pushed_to"),
+        reused_model=result.get("reused_model", False),
+        tuned=Tuned(**result["tuned"]) if result.get("tuned") else None,
+        base_model=result.get("base_model"),
+        training_s=trainer.seconds if trainer and trainer.state == "done" else None,
+        fit_s=result.get("fit_s"),
+        peak_rss_mib=result.get("peak_rss_mib"),
+        log=str(log),
+        error=outcome.error,
+        query=Query(**result["query"]) if "query" in result else None,
+        query_commands=_query_commands(workspace, config.pipeline_name),
+    )
+    summary.save(directory)
+    return summary
+
+
+def data_of(ingested: Ingested) -> Data:
+    """The span that was ingested, as the pipeline's configuration wants it."""
+    versions = [path.name for path in ingested.directory.parent.glob("v-*")]
+    newest = max(int(version.removeprefix("v-")) for version in versions)
+    manifest = ingested.manifest
+    return Data(
+        name=ingested.name,
+        span=ingested.span,
+        version=None if ingested.version == newest else ingested.version,
+        class_names=tuple(manifest.class_names),
+        counts={split: sum(classes.values()) for split, classes in manifest.counts.items()},
+    )
+
+
+@contextmanager
+def _only_run(workspace: Workspace) -> Iterator[None]:
+    """Holds the workspace: two runs at once would trip over each other's metadata and models."""
+    try:
+        workspace.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(workspace.lock, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise RunError(
+            f"another run is using the workspace {workspace.root}: wait for it (`signs runs` shows "
+            "it), or choose another with --workspace"
+        ) from None
+    except OSError as err:
+        raise RunError(
+            f"the workspace {workspace.root} cannot be written ({err.strerror}): choose another "
+            "with --workspace"
+        ) from err
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _memory_advice(config: PipelineConfig) -> str:
+    smaller = max(1, config.train.batch_size // 2)
+    return f" If memory ran out: --set train.batch_size={smaller} needs less."
+
+
+def _query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:
+    if not workspace.serving(model).is_dir():
+        return ()  # nothing was ever pushed
+    where = "" if workspace.root == Path("workspace") else f" --workspace {workspace.root}"
+    return (f"signs serve{where} --model {model}", f"signs predict --model {model} IMAGE...")

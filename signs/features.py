@@ -1,0 +1,45 @@
+"""Every name, size, split and signature key of the project: the ground floor.
+
+Data flows past these names from the source files to the client of the served model:
+
+    tf.train.Example (IMAGE, LABEL, ...) -> Transform (PIXELS, LABEL) -> model -> PROBABILITIES, ...
+
+This module imports nothing, so that a command line can start without TensorFlow.
+"""
+
+# --- The tf.train.Example that `data/` writes and ImportExampleGen reads -------------------------
+IMAGE = "image"  # bytes: one encoded image, JPEG or PNG
+LABEL = "label"  # int64: index into the class names of the manifest, in [0, number of classes)
+CLASS_NAME = "class_name"  # bytes: UTF-8
+SOURCE_ID = "source_id"  # bytes: where the image came from, unique within a span
+SPLIT = "split"  # bytes: one of SPLITS
+
+# --- Splits --------------------------------------------------------------------------------------
+TRAIN = "train"
+EVAL = "eval"  # for curves and choices
+TEST = "test"  # for the Evaluator alone
+SPLITS = (TRAIN, EVAL, TEST)
+
+# --- Transform's output --------------------------------------------------------------------------
+PIXELS = "pixels"  # float32 [batch, size, size, 3] in [0, 1]
+IMAGE_SIZE = 64  # pixels a side: the default, and the size of SIGNS
+
+# --- The served model ----------------------------------------------------------------------------
+SERVING_DEFAULT = "serving_default"  # serialized tf.train.Examples in
+SERVE_IMAGES = "serve_images"  # encoded image bytes in
+TRANSFORM_FEATURES = "transform_features"  # for TFMA: serialized examples in, PIXELS and LABEL out
+EXAMPLES_INPUT = "examples"  # string [batch]
+IMAGES_INPUT = "image_bytes"  # string [batch]
+PROBABILITIES = "probabilities"  # float32 [batch, classes], rows sum to 1
+PREDICTED_CLASS_ID = "class_id"  # int64 [batch]
+PREDICTED_CLASS_NAME = "class_name"  # string [batch]
+
+# --- Spans on disk -------------------------------------------------------------------------------
+SPAN_PATTERN = "span-{SPAN}/v-{VERSION}"  # as ImportExampleGen spells it
+MANIFEST = "manifest.json"
+REJECTED = "rejected.jsonl"
+
+# --- The request log of a model server ------------------------------------------------------------
+REQUEST_LOG_FILES = "requests-*.tfrecord"  # names sort by time
+# Who asks under this name is not recorded: a replay of the log would make it longer by itself.
+REPLAYING_CLIENT = b"signs-shadow"

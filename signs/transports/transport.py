@@ -1,0 +1,125 @@
+"""What the client and its two transports agree on.
+
+Client -> Transport.predict(arrays) -> grpc_transport | rest_transport -> arrays
+                                    -> TransportError: a gRPC status, whatever the transport
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+import numpy as np
+
+from signs.errors import UserError
+
+
+class ClientError(UserError):
+    """A request that got no answer; the text says why and what to do.
+
+    Attributes:
+        code: the status the server or the connection gave; None if nothing was sent.
+    """
+
+    def __init__(self, message: str, code: grpc.StatusCode | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TransportError(Exception):
+    """The server or the connection refused; `details` is the text that came with the status."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(f"{code.name}: {details}")
+        self.code = code
+        self.details = details
+
+
+class UnexpectedAnswerError(Exception):
+    """An answer that does not hold what was asked for."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom a request is for: the newest version, or the one of that number or label.
+
+    Args:
+        model_name: the name the server knows the model by.
+        version: the version's number.
+        label: or its label.
+        client_id: who asks, in Predict requests over gRPC (REST has no place for it).
+
+    Raises:
+        ClientError: both a number and a label, or a number that is none.
+    """
+
+    model_name: str
+    version: int | None = None
+    label: str | None = None
+    client_id: bytes = b""
+
+    def __post_init__(self) -> None:
+        if self.version is not None and self.label is not None:
+            raise ClientError(
+                f"Only one of `version` and `label` can be asked. Received: {self.version} "
+                f'and "{self.label}"'
+            )
+        if self.version is not None and self.version < 0:
+            raise ClientError(f"`version` must not be negative. Received: {self.version}")
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files, in PEM, that an encrypted connection needs.
+
+    Args:
+        ca: whom to trust; None trusts whom the system trusts.
+        cert: the client's own certificate, where the server asks for one.
+        key: the key that belongs to it.
+
+    Raises:
+        ClientError: a certificate without a key or the other way round, or no such file.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            raise ClientError("A client's certificate and its key go together: name both.")
+        for file in (self.ca, self.cert, self.key):
+            if file is not None and not file.is_file():
+                raise ClientError(f"{file}: no such file.")
+
+
+class Transport(Protocol):
+    """A connection to one target; every method takes the seconds it may last.
+
+    Raises, in every method:
+        TransportError: what the server or the connection refused.
+        UnexpectedAnswerError: something else than a model server of this kind answered.
+    """
+
+    def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        timeout_s: float,
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature; strings are `bytes` in object arrays.
+
+        Returns:
+            The outputs that were asked for, by name.
+        """
+
+    def status(self, timeout_s: float) -> Any:
+        """The GetModelStatusResponse."""
+
+    def metadata(self, timeout_s: float) -> tuple[int, Any]:
+        """The version that answers and its SignatureDefMap."""
+
+    def close(self) -> None:
+        """Closes the connection."""

@@ -1,0 +1,151 @@
+"""The file appears whole or not at all, and mistakes are told before an image is looked at."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from kubeflow.compiling.options import ClusterOptions
+from kubeflow.compiling.package import PackageError, compile_source, write_package
+from pipeline.commands.main import main
+from pipeline.environment import Workspace
+from signs.errors import UserError
+from tests import ROOT
+
+IMAGE = f"signs@sha256:{'0' * 64}"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+def test_data_set_is_compiled(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mine.yaml"
+    arguments = ["compile", "--data", "synthetic:60", "--name", "two-synthetic", "--image", IMAGE]
+    arguments += ["--workspace", str(workspace), "--output", str(output), "--gpu", "2"]
+    arguments += ["--warm-start", "--tune", "3", "--set", "train.epochs=7"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == (
+        f"Wrote {output}: the pipeline two-synthetic, for {IMAGE}\n"
+        f"Before it runs, copy {workspace}/data/two-synthetic/ to /workspace/data/two-synthetic/ "
+        "on the claim signs-workspace.\n"
+        f"Next: signs submit {output} --dry-run\n"
+    )
+    pipeline = next(yaml.safe_load_all(output.read_text()))
+    tasks = pipeline["root"]["dag"]["tasks"]
+    assert {"WarmStart", "Tuner"} <= set(tasks)
+    assert "range_config" not in tasks["ImportExampleGen"]["inputs"]["parameters"]
+    trainer = tasks["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
+    assert '"epochs": 7' in trainer
+    accelerator = {"resourceType": "nvidia.com/gpu", "resourceCount": "2"}
+    executors = pipeline["deploymentSpec"]["executors"]
+    assert executors["Tuner_executor"]["container"]["resources"]["accelerator"] == accelerator
+
+    before = output.read_bytes()
+    assert main(arguments) == 0  # the span is found again
+    assert output.read_bytes() == before
+    assert [path.name for path in (workspace / "data/two-synthetic").iterdir()] == ["span-1"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+    assert main([*arguments, "--pin-span"]) == 0
+    pinned = next(yaml.safe_load_all(output.read_text()))
+    parameters = pinned["root"]["dag"]["tasks"]["ImportExampleGen"]["inputs"]["parameters"]
+    assert '"start_span_number": 1' in parameters["range_config"]["runtimeValue"]["constant"]
+    assert "span-{SPAN}/v-1/train/*" in parameters["input_config"]["runtimeValue"]["constant"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image", "signs:latest"], "the image must be one for ever"),
+        ([], "--image is missing"),
+        (["--image", IMAGE, "--pipeline-root", "file:///tmp"], "pipeline_root must be a bucket"),
+        (["--image", IMAGE, "--gpu", "-1"], "training: gpu must be in [0, 64]. Received: -1"),
+        (["--image", IMAGE, "--set", "train.epochz=3"], "did you mean train.epochs"),
+        (["--image", IMAGE, "--tune", "-1"], "tune.trials must be in [0, 1000]. Received: -1"),
+        (["--image", IMAGE, "--output", "p.json"], "--output must end in .yaml, as KFP wants it"),
+        (["--image", IMAGE, "--output", "none/p.yaml"], "must be a file in a folder that exists"),
+        (["--image", IMAGE, "--name", "My_Signs"], "must be at most 63 lower-case letters"),
+        (["--image", IMAGE, "--name", "synthetic-"], "choose another with --name"),
+        (["--image", IMAGE, "--name", "hands"], "must end in -synthetic"),
+    ],
+)
+def test_mistake_is_told_in_a_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["compile", "--workspace", str(tmp_path / "workspace"), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not [*tmp_path.rglob("*.yaml"), *tmp_path.rglob("*.gz")]
+
+
+def test_failure_leaves_the_file_of_before(workspace: Path, tmp_path: Path) -> None:
+    output = tmp_path / "pipeline.yaml"
+    output.write_text("before")
+    options = ClusterOptions(image=IMAGE)
+    with pytest.raises(UserError, match="choose another with --name"):
+        compile_source(
+            "synthetic:60",
+            Workspace(workspace),
+            options,
+            output,
+            Console(quiet=True),
+            name=f"{'x' * 120}-synthetic",
+        )
+    assert output.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_file_is_replaced_whole_and_readable(tmp_path: Path) -> None:
+    output = tmp_path / "pipeline.yaml"
+    write_package("one\n", output)
+    assert output.stat().st_mode & 0o777 == 0o644
+    link = tmp_path / "link.yaml"
+    link.symlink_to(output)
+    write_package("two\n", link)
+    assert output.read_text() == "two\n"
+    assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.yaml", "pipeline.yaml"]
+
+
+def test_full_disk_leaves_the_file_of_before(tmp_path: Path) -> None:
+    """The process may write files of 1,000 bytes at most, as if the disk were full."""
+    output = tmp_path / "pipeline.yaml"
+    output.write_text("before")
+    program = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from kubeflow.compiling.package import PackageError, write_package\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "    write_package('x' * 100_000, Path(sys.argv[1]))\n"
+        "except PackageError as err:\n"
+        "    print(err)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{output} cannot be written: File too large\n", done.stderr
+    assert output.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="cannot be written: No such file or directory"):
+        write_package("text", tmp_path / "none" / "pipeline.yaml")

@@ -1,0 +1,64 @@
+"""The process that `signs run --on kubeflow-local` starts: what it tells, and how it ends."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubeflow.standin import child
+from kubeflow.standin.records import Execution
+
+SIGNS = Path(sys.executable).with_name("signs")
+
+
+def test_changed_code_is_another_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(child.ROOT / "modules", tmp_path / "modules")
+    monkeypatch.setattr(child, "ROOT", tmp_path)
+    before = child.checkout_digest()
+    assert child.checkout_digest() == before
+    assert len(before) == 64
+    with (tmp_path / "modules" / "features.py").open("a") as file:
+        file.write("# changed\n")
+    assert child.checkout_digest() != before
+
+
+@pytest.mark.parametrize(
+    ("execution", "note"),
+    [
+        (Execution("A", "RUNNING", attempts=1), None),
+        (
+            Execution("A", "RUNNING", attempts=2, errors=["signal: SIGKILL"]),
+            "attempt 2, after: signal: SIGKILL",
+        ),
+        (Execution("A", "FAILED", attempts=2, errors=["one", "two"]), "two"),
+        (Execution("A", "COMPLETE", attempts=1), None),
+    ],
+)
+def test_what_is_said_of_a_step(execution: Execution, note: str | None) -> None:
+    assert child._note(execution) == note
+
+
+def test_a_training_is_followed_by_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("importing\n")
+    assert child.last_training(log) is None
+    log.write_text(
+        "x"
+        * 5000
+        + "epoch 1/6 step 9/10 loss 2.1000 accuracy 0.2500\nepoch 2/6 step 1/10 loss 1.2500 "
+        "accuracy 0.5000\nepoch 2/6 step 2/10 loss 1.1"
+    )
+    training = child.last_training(log)
+    assert training is not None
+    assert (training.epoch, training.epochs, training.step, training.steps) == (2, 6, 1, 10)
+    assert (training.loss, training.accuracy) == (1.25, 0.5)
+
+
+def test_the_command_line_knows_where_to_run() -> None:
+    done = subprocess.run(
+        [SIGNS, "run", "--on", "moon"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "'moon' is not one of 'local', 'kubeflow-local'" in done.stderr

@@ -1,0 +1,84 @@
+import json
+from typing import Any
+
+import kfp_server_api
+import pytest
+
+from kubeflow.submitting.workflow_nodes import StepState, start_failed, states_of
+from tests.kubeflow.submitting.fake_api_server import run, step
+
+BEGAN = 1795420800.0  # 2026-11-23T08:00:00Z
+# The numbers are those that Argo's own Workflow.NodeID gives.
+FIRST = "signs-x7k2p-retry-system-container-impl-1674538155"
+SECOND = "signs-x7k2p-retry-system-container-impl-2278679534"
+SINGLE = "signs-x7k2p-system-container-impl-2389114072"
+DRIVER = "signs-x7k2p-system-container-driver-2866909310"
+
+
+def parsed(look: dict[str, Any]) -> kfp_server_api.V2beta1Run:
+    """A look, as kfp's client makes it of JSON."""
+    answer = type("Answer", (), {"data": json.dumps({"run_id": "4f3b", **look})})
+    return kfp_server_api.ApiClient().deserialize(answer, "V2beta1Run")
+
+
+def state_of(*nodes: Any, retried: bool = True) -> StepState:
+    look = parsed(run("RUNNING", *nodes))
+    return states_of(look, ["Trainer"], {"Trainer"} if retried else ())["Trainer"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "state"),
+    [
+        ([], StepState()),
+        ([step("Gen", "RUNNING")], StepState()),
+        ([step("Trainer", None, driver="PENDING")], StepState()),
+        ([step("Trainer", None, driver="RUNNING")], StepState("running", BEGAN)),
+        ([step("Trainer", None)], StepState("running", BEGAN)),
+        ([step("Trainer", "RUNNING")], StepState("running", BEGAN)),
+        ([step("Trainer", "RUNNING", attempts=2)], StepState("running", BEGAN, note="attempt 2")),
+        ([step("Trainer")], StepState("done", BEGAN, 42.0)),
+        ([step("Gen"), step("Trainer", attempts=2)], StepState("done", BEGAN, 42.0, "attempt 2")),
+        ([step("Trainer", attempts=0)], StepState("reused", BEGAN, 42.0)),  # by the cache
+        ([step("Trainer", "SKIPPED")], StepState(note="skipped")),  # by its condition
+        ([step("Trainer", "FAILED")], StepState("failed", BEGAN, 42.0, pod=FIRST)),
+        (
+            [step("Trainer", "FAILED", attempts=2)],
+            StepState("failed", BEGAN, 42.0, "attempt 2", SECOND),
+        ),
+        ([step("Trainer", "CANCELED")], StepState("failed", BEGAN, 42.0, "canceled", FIRST)),
+        (
+            [step("Trainer", None, driver="FAILED")],
+            StepState("failed", BEGAN, 42.0, "before it began", DRIVER),
+        ),
+    ],
+)
+def test_states_of_a_step(nodes: list[Any], state: StepState) -> None:
+    assert state_of(*nodes) == state
+
+
+def test_without_a_retry_policy_the_cache_cannot_be_told() -> None:
+    done = state_of(step("Trainer", attempts=0), retried=False)
+    assert done == StepState("done", BEGAN, 42.0)
+    failed = state_of(step("Trainer", "FAILED", attempts=0), retried=False)
+    assert failed == StepState("failed", BEGAN, 42.0, pod=SINGLE)
+
+
+def test_what_has_no_time_yet() -> None:
+    nodes = step("Trainer", "RUNNING")
+    for node in nodes:
+        node["start_time"] = "0001-01-01T00:00:00Z"  # Go's zero time
+    assert state_of(nodes) == StepState("running")
+    failed = step("Trainer", "FAILED")
+    failed[1]["end_time"] = "0001-01-01T00:00:00Z"
+    assert state_of(failed).seconds is None
+
+
+def test_a_run_that_kfp_says_nothing_of() -> None:
+    look = parsed({"state": "PENDING"})
+    assert states_of(look, ["Gen", "Trainer"]) == {"Gen": StepState(), "Trainer": StepState()}
+    assert start_failed(look) == ""
+
+
+def test_a_run_that_fails_before_its_first_step() -> None:
+    look = parsed(run("FAILED", step("root", None, driver="FAILED")))
+    assert start_failed(look).startswith("signs-x7k2p-system-dag-driver-")

@@ -1,0 +1,249 @@
+"""The life of real server processes: reload, failure, drain, kill, restart."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+
+from model_server.process import ServerProcess, ServerProcessError
+from signs import protos, tensors
+from signs.client import Client, ClientError
+from tests.served import GREEN, RED
+
+WAIT_S = 120
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def states(client: Client) -> dict[int, str]:
+    return {status.version: status.state for status in client.status()}
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_reload_rollback_and_broken_versions_without_a_failed_request(tmp_path, push):
+    push(tmp_path, 1)
+    with ServerProcess(tmp_path) as server, Client(server.address) as client:
+        stop, answers, failures = threading.Event(), [], []
+
+        def ask() -> None:
+            """One attempt for each request, straight through gRPC."""
+            request = protos.PredictRequest(model_spec={"name": "signs"})
+            request.model_spec.signature_name = "serve_images"
+            encoded = np.empty(1, object)
+            encoded[0] = GREEN
+            tensors.encode(encoded, request.inputs["image_bytes"])
+            with grpc.insecure_channel(server.address) as channel:
+                predict = protos.PredictionServiceStub(channel).Predict
+                while not stop.is_set():
+                    try:
+                        response = predict(request, timeout=30)
+                        assert response.outputs["class_name"].string_val[0] == b"green"
+                        answers.append(response.model_spec.version.value)
+                    except Exception as error:
+                        failures.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+
+        # A newer version takes over.
+        push(tmp_path, 2)
+        eventually(lambda: states(client) == {1: "END", 2: "AVAILABLE"})
+        # One that is still being copied is left alone.
+        (tmp_path / "3" / "variables").mkdir(parents=True)
+        # One that is broken ends with its reason.
+        (tmp_path / "4").mkdir()
+        (tmp_path / "4" / "saved_model.pb").write_bytes(b"this is no model")
+        eventually(lambda: states(client) == {1: "END", 2: "AVAILABLE", 4: "END"})
+        assert "saved_model.pb" in client.status()[0].error_message
+        # A good one ends the trouble, and taking it away rolls back.
+        push(tmp_path, 5)
+        eventually(lambda: states(client).get(5) == "AVAILABLE")
+        for version in ("3", "4", "5"):
+            shutil.rmtree(tmp_path / version)
+        eventually(lambda: states(client)[2] == "AVAILABLE" and states(client)[5] == "END")
+
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert set(answers) == {1, 2, 5}
+        assert answers[-1] == 2
+        assert len(answers) > 100
+
+
+def test_late_base_path_then_drain(tmp_path, push):
+    """The port opens when there is a model; SIGTERM lets the request in flight finish."""
+    base_path = tmp_path / "later"
+    server = ServerProcess(base_path)
+
+    def push_when_it_waits() -> None:
+        eventually(lambda: "Could not find base path" in server.log())
+        push(base_path, 1)
+
+    pushing = threading.Thread(target=push_when_it_waits)
+    pushing.start()
+    assert server.start() == 1
+    pushing.join()
+    request = protos.PredictRequest(model_spec={"name": "signs", "signature_name": "count"})
+    tensors.encode(np.array(400_000, np.int64), request.inputs["n"])
+    with grpc.insecure_channel(server.address) as channel:
+        call = protos.PredictionServiceStub(channel).Predict.future(request, timeout=WAIT_S)
+        time.sleep(0.3)
+        os.kill(server.pid, signal.SIGTERM)
+        time.sleep(0.1)
+        assert not call.done()
+        assert is_running(server.pid)
+        # While it drains, nothing new is taken.
+        with Client(server.address, max_attempts=1) as client, pytest.raises(ClientError) as caught:
+            client.predict(RED)
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+        assert call.result().outputs["counted"].int64_val == [400_000]
+    eventually(lambda: not is_running(server.pid))
+    assert server.stop() == 0
+    assert f" I Running gRPC ModelServer at {server.address} ...\n" in server.log()
+
+
+def test_memory_of_a_version_is_freed_when_it_goes(tmp_path):
+    weight_mb = 150
+    save_heavy_model(tmp_path / "1", weight_mb)
+    with ServerProcess(tmp_path) as server, Client(server.address) as client:
+        process = psutil.Process(server.pid)
+        loaded = process.memory_info().rss
+        shutil.rmtree(tmp_path / "1")
+        eventually(lambda: states(client) == {1: "END"})
+        eventually(lambda: loaded - process.memory_info().rss > 0.9 * weight_mb * 2**20)
+
+
+def save_heavy_model(path: Path, weight_mb: int) -> None:
+    import tensorflow as tf
+
+    class Heavy(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = tf.Variable(tf.ones([weight_mb * 2**18]))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+        def add(self, x):
+            return {"y": x + self.weight[0]}
+
+    model = Heavy()
+    tf.saved_model.save(model, str(path), signatures=model.add)
+
+
+def test_kill_and_restart_on_the_same_port(tmp_path, push):
+    push(tmp_path, 7)
+    with ServerProcess(tmp_path) as server:
+        port = int(server.address.rpartition(":")[2])
+        with Client(server.address, timeout_s=WAIT_S, max_attempts=1000) as client:
+            assert client.predict(RED)[0].class_name == "red"
+            os.kill(server.pid, signal.SIGKILL)
+            assert server.stop() == -signal.SIGKILL
+            # The client that asks meanwhile gets its answer when the server is back.
+            answers = []
+            asking = threading.Thread(target=lambda: answers.extend(client.predict(GREEN)))
+            asking.start()
+            with ServerProcess(tmp_path, port=port):
+                asking.join(WAIT_S)
+            assert [answer.class_name for answer in answers] == ["green"]
+
+
+def test_request_that_does_not_end_cannot_stop_a_shutdown(server_for_one_test):
+    server = server_for_one_test
+    request = protos.PredictRequest(model_spec={"name": "signs", "signature_name": "count"})
+    tensors.encode(np.array(2**62, np.int64), request.inputs["n"])
+    with grpc.insecure_channel(server.address) as channel:
+        call = protos.PredictionServiceStub(channel).Predict.future(request, timeout=WAIT_S)
+        time.sleep(0.3)
+        started = time.monotonic()
+        assert server.stop() == 1  # it gave up by itself, it was not killed
+        assert time.monotonic() - started < 12
+        assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+@pytest.fixture
+def server_for_one_test(tmp_path, push):
+    push(tmp_path, 1)
+    with ServerProcess(tmp_path, stop_timeout_s=1) as server:
+        yield server
+
+
+def test_model_that_cannot_be_loaded(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"this is no model")
+    with pytest.raises(ServerProcessError) as caught:
+        ServerProcess(tmp_path).start()
+    first, second = str(caught.value).splitlines()
+    assert first == f"The model server for {tmp_path} ended with exit code 255."
+    assert second.startswith(
+        "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available: "
+        "{{{name: signs version: 1} due to error: DATA_LOSS: "
+    )
+
+
+def test_no_model_in_time(tmp_path):
+    server = ServerProcess(tmp_path / "nothing", start_timeout_s=0.5)
+    with pytest.raises(ServerProcessError) as caught:
+        server.start()
+    assert f"The model server for {tmp_path / 'nothing'} did not answer within 0.5 s." in (
+        str(caught.value)
+    )
+    assert not is_running(server.pid)
+
+
+def test_port_that_is_taken(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(ServerProcessError, match="Address already in use"):
+            ServerProcess(tmp_path, port=other.getsockname()[1]).start()
+
+
+def test_server_ends_with_its_parent():
+    """However the parent ends: here by SIGKILL, while the server is still starting."""
+    code = """
+import sys, time
+from model_server.process import ServerProcess
+server = ServerProcess("/nonexistent")
+import threading
+threading.Thread(target=server.start, daemon=True).start()
+while server._process is None:
+    time.sleep(0.01)
+print(server.pid, flush=True)
+time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert is_running(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    eventually(lambda: not is_running(pid))
+
+
+def test_stop_without_start(tmp_path):
+    assert ServerProcess(tmp_path).stop() is None
+    assert ServerProcess(tmp_path).log() == ""

@@ -1,0 +1,97 @@
+"""What is restored is what was kept: weights, optimizer, metrics; and damage is survived."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from modules.network.resnet50 import build_resnet
+from modules.training.checkpoints import Checkpoints
+
+
+def compiled(seed: int, width: int = 4) -> keras.Model:
+    """A small network whose optimizer has made a step."""
+    keras.utils.set_random_seed(seed)
+    model = build_resnet((16, 16, 3), 2, blocks=(1,), width=width)
+    model.compile(keras.optimizers.AdamW(0.01), "categorical_crossentropy")
+    rng = np.random.default_rng(seed)
+    model.train_on_batch(rng.random((4, 16, 16, 3), np.float32), np.eye(2)[[0, 1, 0, 1]])
+    return model
+
+
+def state(model: keras.Model) -> list[np.ndarray]:
+    return [np.array(one) for one in [*model.weights, *model.optimizer.variables]]
+
+
+def assert_same_state(model: keras.Model, expected: list[np.ndarray]) -> None:
+    for one, other in zip(state(model), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_kept_is_nothing_restored(tmp_path):
+    model = compiled(0)
+    before = state(model)
+    assert Checkpoints(str(tmp_path / "none"), model).restore() == {}
+    assert_same_state(model, before)
+
+
+def test_what_is_kept_comes_back(tmp_path):
+    kept = compiled(0)
+    Checkpoints(str(tmp_path), kept).save(3, {"loss": [0.1, 0.2, 0.3]})
+    other = compiled(1)
+    assert Checkpoints(str(tmp_path), other).restore() == {"loss": [0.1, 0.2, 0.3]}
+    assert_same_state(other, state(kept))
+
+
+def test_the_newest_counts_and_few_are_kept(tmp_path):
+    model = compiled(0)
+    checkpoints = Checkpoints(str(tmp_path), model)
+    for epoch in range(1, 6):
+        checkpoints.save(epoch, {"loss": [1.0] * epoch})
+    assert sorted(path.stem for path in tmp_path.glob("*.index")) == ["epoch-4", "epoch-5"]
+    assert len(Checkpoints(str(tmp_path), compiled(1)).restore()["loss"]) == 5
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "garbage"])
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, caplog, damage, suffix):
+    first = compiled(0)
+    checkpoints = Checkpoints(str(tmp_path), first)
+    checkpoints.save(1, {"loss": [1.0]})
+    expected = state(first)
+    first.weights[0].assign(first.weights[0] + 1)
+    checkpoints.save(2, {"loss": [1.0, 2.0]})
+    spoil(tmp_path / f"epoch-2.{suffix}", damage)
+    other = compiled(1)
+    assert Checkpoints(str(tmp_path), other).restore() == {"loss": [1.0]}
+    assert_same_state(other, expected)
+    assert "a damaged checkpoint is passed over" in caplog.text
+
+
+def spoil(path: Path, damage: str) -> None:
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        path.write_bytes(b"\xff" * path.stat().st_size)
+
+
+def test_another_network_takes_nothing_up(tmp_path, caplog):
+    Checkpoints(str(tmp_path), compiled(0)).save(1, {"loss": [1.0]})
+    other = compiled(1, width=8)
+    before = state(other)
+    assert Checkpoints(str(tmp_path), other).restore() == {}
+    assert_same_state(other, before)
+    assert "passed over" in caplog.text
+
+
+def test_without_one_that_can_be_read_the_model_is_as_it_was(tmp_path):
+    Checkpoints(str(tmp_path), compiled(0)).save(1, {"loss": [1.0]})
+    data = tmp_path / "epoch-1.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-64])
+    other = compiled(1)
+    before = state(other)
+    assert Checkpoints(str(tmp_path), other).restore() == {}
+    assert_same_state(other, before)

@@ -1,0 +1,313 @@
+"""The real loop over a network of one block: dark images and bright ones are told apart."""
+
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.util import event_pb2
+
+from modules.network.resnet50 import build_resnet
+from modules.training.adamw import FusedAdamW
+from modules.training.errors import TrainingError
+from modules.training.input import training_batches
+from modules.training.log import log_confusion
+from modules.training.loop import train
+from modules.training.recipe import Augmentation, Recipe
+from tests.modules.dark_and_bright import SIDE, SMALL, prepared
+
+PROGRESS = {
+    "epoch",
+    "epochs",
+    "step",
+    "steps",
+    "loss",
+    "accuracy",
+    "eval_accuracy",
+    "images_per_s",
+    "eta_s",
+}
+
+
+def fit(run_dir: Path, recipe: Recipe, batches=None, validation=None):
+    """Trains on 32 pictures; returns the network and its history."""
+    keras.utils.set_random_seed(recipe.seed)
+    network = build_resnet((SIDE, SIDE, 3), 2, blocks=recipe.blocks, width=recipe.width)
+    if batches is None:
+        batches = training_batches(prepared(), 32, recipe, SIDE, 2)
+    return network, train(network, batches, 4, recipe, run_dir, validation=validation)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    recipe = Recipe(**SMALL, epochs=8, learning_rate=0.01, augmentation=Augmentation(scale=0.1))
+    run_dir = tmp_path_factory.mktemp("run")
+    logger, records = logging.getLogger("modules"), []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        network, history = fit(run_dir, recipe, validation=prepared(16))
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    return SimpleNamespace(network=network, history=history, run_dir=run_dir, records=records)
+
+
+def test_training_learns(fitted):
+    loss = fitted.history["loss"]
+    assert len(loss) == 8
+    assert loss[-1] < loss[0] * 0.8
+    assert fitted.history["val_accuracy"][-1] >= 0.9
+
+
+def test_training_changes_the_network_it_was_given(fitted):
+    ((pixels, labels),) = prepared().unbatch().batch(32).as_numpy_iterator()
+    assert (fitted.network.predict(pixels, verbose=0).argmax(axis=1) == labels).mean() >= 0.9
+
+
+def test_history_is_plain_numbers_by_epoch(fitted):
+    assert set(fitted.history) == {"loss", "accuracy", "learning_rate", "val_loss", "val_accuracy"}
+    assert json.loads(json.dumps(fitted.history)) == fitted.history
+
+
+def logged(run_dir: Path, part: str) -> dict[str, list[tuple[int, tf.Tensor]]]:
+    """What TensorBoard would show: (step, value) by tag."""
+    found: dict[str, list[tuple[int, tf.Tensor]]] = {}
+    for path in sorted((run_dir / "tensorboard" / part).glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = event_pb2.Event.FromString(record)
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, tf.make_ndarray(value.tensor)))
+    return found
+
+
+def test_tensorboard_has_the_curves(fitted):
+    train_log, validation_log = (
+        logged(fitted.run_dir, "train"),
+        logged(fitted.run_dir, "validation"),
+    )
+    for tag, log, name in [
+        ("epoch_loss", train_log, "loss"),
+        ("epoch_accuracy", train_log, "accuracy"),
+        ("epoch_learning_rate", train_log, "learning_rate"),
+        ("epoch_accuracy", validation_log, "val_accuracy"),
+    ]:
+        assert [step for step, _ in log[tag]] == list(range(8))
+        np.testing.assert_allclose([value for _, value in log[tag]], fitted.history[name], 1e-6)
+
+
+def test_tensorboard_has_pictures_of_each_size(tmp_path):
+    fit(tmp_path, Recipe(**{**SMALL, "sizes": ((0.5, 0.5), (0.5, 1.0))}, epochs=4))
+    pictures = logged(tmp_path, "train")["augmented"]
+    # An image summary is its width, its height and the encoded images.
+    assert [(step, int(value[0])) for step, value in pictures] == [(0, 8), (2, 16)]
+    assert all(len(value) == 2 + 8 for _, value in pictures)
+    assert tf.io.decode_png(pictures[1][1][2]).shape == (16, 16, 3)
+
+
+def test_tensorboard_has_the_confusion_matrix(fitted):
+    log_confusion(fitted.run_dir, fitted.network, prepared(16), ["dark", "bright"], "Images")
+    ((step, value),) = logged(fitted.run_dir, "evaluation")["confusion_matrix"]
+    assert step == 0
+    assert tf.io.decode_png(value[2]).shape[0] > 200
+
+
+def test_the_learning_rate_rises_and_falls(fitted):
+    rates = fitted.history["learning_rate"]
+    assert max(rates) == rates[0] == pytest.approx(0.01, rel=0.05)  # warmed up within an epoch
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_progress_is_told_at_the_end_of_each_epoch(fitted):
+    told = [record.progress for record in fitted.records]
+    assert all(set(one) == PROGRESS for one in told)
+    ends = [one for one in told if one["step"] == 4]
+    assert [one["epoch"] for one in ends] == list(range(1, 9))
+    assert {(one["epochs"], one["steps"]) for one in told} == {(8, 4)}
+    np.testing.assert_allclose([one["loss"] for one in ends], fitted.history["loss"], rtol=1e-5)
+    assert [one["eval_accuracy"] for one in ends] == fitted.history["val_accuracy"]
+    assert all(one["images_per_s"] > 0 for one in ends)
+    assert ends[0]["eta_s"] > 0
+    assert ends[-1]["eta_s"] == 0
+
+
+def test_progress_reads_as_a_line(fitted):
+    last = fitted.records[-1]
+    assert last.name == "modules.training.progress"
+    assert last.levelno == logging.INFO
+    assert last.getMessage().startswith("epoch 8/8 step 4/4 loss 0.")
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
+    pixels = np.full((8, SIDE, SIDE, 3), np.nan, np.float32)
+    labels = np.eye(2, dtype=np.float32)[[0, 1] * 4]
+    batches = tf.data.Dataset.from_tensors((pixels, labels)).repeat(8).skip
+    with pytest.raises(TrainingError) as caught:
+        fit(tmp_path, Recipe(**SMALL, epochs=2), batches)
+    assert str(caught.value) == (
+        "the loss is nan at step 1 (epoch 1): a smaller train.learning_rate may help"
+    )
+
+
+def kept(root: Path, *, epochs: int = 3, **options) -> tuple[list[np.ndarray], dict, Path]:
+    """Trains with checkpoints under `root`; the weights, the history and the run's folder."""
+    run_dir = root / "run"
+    keras.utils.set_random_seed(0)
+    recipe = Recipe(**SMALL, epochs=epochs, learning_rate=0.01)
+    network = build_resnet((SIDE, SIDE, 3), 2, blocks=recipe.blocks, width=recipe.width)
+    batches = training_batches(prepared(), 32, recipe, SIDE, 2)
+    history = train(
+        network, batches, 4, recipe, run_dir, checkpoints=str(root / "checkpoints"), **options
+    )
+    return network.get_weights(), history, run_dir
+
+
+class _KillAt(keras.callbacks.Callback):
+    """Ends the process as `kill -9` does, after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._left -= 1
+        if not self._left:
+            signal.raise_signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return kept(tmp_path_factory.mktemp("uninterrupted"))
+
+
+@pytest.mark.parametrize("step", [2, 6, 8])
+def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path, uninterrupted, caplog, step):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.modules.training.test_loop", tmp_path, str(step)],
+        timeout=400,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with caplog.at_level(logging.INFO, "modules"):
+        weights, history, run_dir = kept(tmp_path)
+    # 4 steps an epoch; the kill at step 8 comes before the second epoch's end.
+    assert ("going on after epoch 1 of 3" in caplog.text) is (step > 4)
+    expected, expected_history, _ = uninterrupted
+    assert history == expected_history
+    for one, other in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The curves are whole in the folder of the last attempt.
+    steps = {step for path in [run_dir] for step, _ in logged(path, "train")["epoch_loss"]}
+    assert steps == {0, 1, 2}
+
+
+def test_a_training_that_had_ended_is_not_repeated(tmp_path, uninterrupted, caplog):
+    kept(tmp_path)
+    with caplog.at_level(logging.INFO, "modules"):
+        weights, history, _ = kept(tmp_path)
+    assert not [record for record in caplog.records if hasattr(record, "progress")]
+    assert history == uninterrupted[1]
+    for one, other in zip(weights, uninterrupted[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_progress_goes_on_counting(tmp_path, caplog):
+    kept(tmp_path, epochs=3)
+    (tmp_path / "checkpoints" / "epoch-3.index").unlink()
+    with caplog.at_level(logging.INFO, "modules"):
+        kept(tmp_path)
+    told = [record.progress for record in caplog.records if hasattr(record, "progress")]
+    assert {one["epoch"] for one in told} == {3}
+    assert told[-1]["eta_s"] == 0
+
+
+def test_a_full_disk_is_told_as_one_and_loses_nothing(tmp_path, uninterrupted):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a disk to fill can be mounted by root alone")
+    try:
+        (disk / "filling").write_bytes(b"-" * 250_000)
+        with pytest.raises(TrainingError) as caught:
+            kept(disk)
+        assert str(caught.value) == (
+            f"the disk of {disk}/checkpoints is full: make room and give the same command again. "
+            "The training goes on after the last epoch that was kept"
+        )
+        (disk / "filling").unlink()
+        weights, history, _ = kept(disk)
+    finally:
+        # Lazily: the failed training's log is still open.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    assert history == uninterrupted[1]
+    for one, other in zip(weights, uninterrupted[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_step_is_traced_once(tmp_path, monkeypatch):
+    updated = []
+    update_step = FusedAdamW.update_step
+
+    def counted(self, gradient, variable, learning_rate):
+        updated.append(variable.name)
+        return update_step(self, gradient, variable, learning_rate)
+
+    monkeypatch.setattr(FusedAdamW, "update_step", counted)
+    sizes = ((0.5, 0.5), (0.5, 1.0))
+    network, _ = fit(tmp_path, Recipe(**{**SMALL, "sizes": sizes}, epochs=2))
+    assert len(updated) == len(network.trainable_weights)
+
+
+def test_too_large_a_batch_names_one_to_try(tmp_path):
+    """In a process whose memory is limited, since this one's is not."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.modules.training.test_loop", tmp_path, "memory"],
+        # oneDNN's kernels end the process instead: see pipeline.running.follow.
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
+        timeout=400,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert (
+        "OutOfMemoryError: out of memory with train.batch_size=32768 at 32 pixels a side: "
+        "try --set train.batch_size=16384" in done.stderr
+    )
+
+
+def _exhaust_memory(run_dir: Path) -> None:
+    network = build_resnet((32, 32, 3), 2, blocks=(1,), width=512)
+    recipe = Recipe(blocks=(1,), batch_size=32_768, epochs=1, sizes=((1.0, 1.0),))
+
+    def images(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        side = tf.cast(step, tf.int32) + 32  # open, as in a real training
+        return tf.zeros(tf.stack([32_768, side, side, 3])), tf.one_hot([0] * 32_768, 2)
+
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = in_use + (8 << 30)  # the stem's first map takes 16 GiB
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    train(network, tf.data.Dataset.range(1).map(images).skip, 1, recipe, run_dir)
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "memory":
+        _exhaust_memory(Path(sys.argv[1]))
+    else:
+        kept(Path(sys.argv[1]), callbacks=[_KillAt(int(sys.argv[2]))])

@@ -1,0 +1,484 @@
+"""The client against real servers: the embedded one, and small ones that misbehave on purpose.
+
+What `client` and `address` are used for holds for gRPC and REST alike.
+"""
+
+import http.server
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from model_server.process import free_port
+from signs import protos
+from signs.client import Client, ClientError, Metadata, Prediction, TensorInfo, Tls, VersionStatus
+from tests.model_server.grpc_api.test_grpc_server import Authority
+from tests.served import BLUE, CLASSES, GREEN, RED
+
+
+@pytest.fixture(scope="module", params=["grpc", "rest"])
+def address(request, server, rest_port):
+    if request.param == "grpc":
+        return server.address
+    address = f"http://127.0.0.1:{rest_port}"
+    with Client(address) as client:
+        client.wait_until_available(30)
+    return address
+
+
+@pytest.fixture(scope="module")
+def client(address):
+    with Client(address) as client:
+        yield client
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with three pictures and the litter that such folders have."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    (folder / "__MACOSX").mkdir()
+    (folder / "a.png").write_bytes(RED)
+    (folder / "b.PNG").write_bytes(GREEN)
+    (folder / "more" / "c.png").write_bytes(BLUE)
+    for litter in (".DS_Store", "._a.png", "Thumbs.db", "notes.txt", "__MACOSX/a.png"):
+        (folder / litter).write_bytes(b"litter")
+    return folder
+
+
+def names(predictions: list[Prediction]) -> list[str]:
+    return [prediction.class_name for prediction in predictions]
+
+
+def refused(address: str, **options: object) -> str:
+    with pytest.raises(ClientError) as caught:
+        Client(address, **options)
+    return str(caught.value)
+
+
+def failed(client: Client, images: object) -> str:
+    with pytest.raises(ClientError) as caught:
+        client.predict(images)
+    return str(caught.value)
+
+
+class Servant:
+    """A grpc server on loopback that answers Predict with one method of the test's."""
+
+    def __init__(self, predict):
+        handler = grpc.unary_unary_rpc_method_handler(
+            predict, protos.PredictRequest.FromString, protos.PredictResponse.SerializeToString
+        )
+        self._server = grpc.server(futures.ThreadPoolExecutor(2))
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    "tensorflow.serving.PredictionService", {"Predict": handler}
+                )
+            ]
+        )
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    def __enter__(self):
+        self._server.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._server.stop(None).wait()
+
+
+# --- Answers -------------------------------------------------------------------------------------
+
+
+def test_one_file(client, photos):
+    (prediction,) = client.predict(photos / "a.png")
+    assert prediction.source == str(photos / "a.png")
+    assert (prediction.class_id, prediction.class_name) == (0, "red")
+    assert len(prediction.probabilities) == 3
+    assert prediction.probability == max(prediction.probabilities) > 0.99
+    assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-6)
+
+
+def test_folder_is_walked_in_order_and_litter_passed_over(client, photos):
+    predictions = client.predict(str(photos))
+    assert names(predictions) == ["red", "green", "blue"]
+    assert [Path(prediction.source).name for prediction in predictions] == [
+        "a.png",
+        "b.PNG",
+        "c.png",
+    ]
+
+
+def test_inputs_of_every_kind_in_their_order(client, photos, images):
+    inputs = [BLUE, photos / "a.png", images[1], np.stack(images), bytearray(RED), str(photos)]
+    predictions = client.predict(iter(inputs))
+    expected = ["blue", "red", "green", *CLASSES, "red", *CLASSES]
+    assert names(predictions) == expected
+    assert [p.source for p in predictions[:7]] == [
+        *("input 0", str(photos / "a.png"), "input 2"),
+        *("input 3[0]", "input 3[1]", "input 3[2]", "input 4"),
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_batches_keep_the_order(address, batch_size):
+    encoded = [(RED, GREEN, BLUE)[i % 3] for i in range(10)]
+    with Client(address, batch_size=batch_size) as client:
+        predictions = client.predict(encoded)
+    assert names(predictions) == [CLASSES[i % 3] for i in range(10)]
+    assert [p.source for p in predictions] == [f"input {i}" for i in range(10)]
+
+
+def test_batches_fit_the_message(server):
+    noise = np.random.default_rng(0).integers(0, 256, (10, 64, 64, 3), np.uint8)  # 12 KB a picture
+    with Client(server.address, max_message_bytes=40_000) as client:
+        assert len(client.predict(noise)) == 10
+
+
+def test_status_and_metadata(client):
+    assert client.status() == [VersionStatus(3, "AVAILABLE", "")]
+    metadata = client.metadata()
+    assert isinstance(metadata, Metadata)
+    assert metadata.version == 3
+    assert metadata.signatures["add"].inputs == {
+        "a": TensorInfo("float", (-1, 2)),
+        "b": TensorInfo("int32", (-1, 2)),
+    }
+    assert metadata.signatures["serve_images"].outputs["class_name"] == TensorInfo("string", (-1,))
+    assert metadata.signatures["echo"].inputs["float16"] == TensorInfo("half", None)
+    assert client.wait_until_available(1) == 3
+
+
+def test_version(address):
+    with Client(address, version=3) as client:
+        assert names(client.predict(RED)) == ["red"]
+        assert client.metadata().version == client.wait_until_available(1) == 3
+    with Client(address, version=9) as client:
+        assert failed(client, RED) == (
+            f"{address} refused: NOT_FOUND: Servable not found for request: Specific(signs, 9)"
+        )
+
+
+def test_label(address):
+    """The server has none; with labels: tests/serving/test_rollout_live.py."""
+    with Client(address, label="stable") as client:
+        unknown = (
+            f"{address} refused: INVALID_ARGUMENT: Unrecognized servable version label: stable"
+        )
+        assert failed(client, RED) == unknown
+        with pytest.raises(ClientError) as caught:
+            client.wait_until_available(0.3)
+        assert str(caught.value).endswith(f"within 0.3 s: {unknown}")
+
+
+# --- Mistakes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "localhost", ":8500", "host:", "host:x", "host:0", "h:70000"]
+)
+def test_address_that_is_none(wrong):
+    assert refused(wrong) == f'`address` must be "host:port". Received: "{wrong}"'
+
+
+@pytest.mark.parametrize(
+    "wrong", ["http://", "http://:8501", "http://h:x", "http://h:0", "http://h:70000", "http://h?a"]
+)
+def test_rest_address_that_is_none(wrong):
+    assert refused(wrong) == f'`address` must be "http://host:port". Received: "{wrong}"'
+
+
+def test_numbers_that_make_no_sense():
+    assert refused("h:1", timeout_s=0) == "`timeout_s` must be positive. Received: 0"
+    assert refused("h:1", max_attempts=0) == "`max_attempts` must be positive. Received: 0"
+    assert refused("h:1", batch_size=-1) == "`batch_size` must be positive. Received: -1"
+    assert refused("h:1", version=-1) == "`version` must not be negative. Received: -1"
+    assert refused("h:1", version=2, label="a") == (
+        'Only one of `version` and `label` can be asked. Received: 2 and "a"'
+    )
+
+
+def test_bad_inputs_name_themselves(client, photos, images):
+    text, empty, nothing = photos / "notes.txt", photos / "empty.png", photos / "nothing"
+    empty.touch()
+    nothing.mkdir()
+    float_image = images[0].astype(np.float32)
+    wanted = "an array must be uint8 [height, width, 3] or [number, height, width, 3]."
+    assert failed(client, text).startswith(f"{text}: not an image")
+    assert failed(client, [RED, empty]).startswith(f"{empty}: ")
+    assert failed(client, photos / "x.png") == f"{photos / 'x.png'}: no such file or folder."
+    assert failed(client, nothing).startswith(f"{nothing}: no images in this folder (.avif")
+    assert failed(client, [RED, b"garbage"]).startswith("input 1: not an image")
+    assert failed(client, [float_image]) == f"input 0: {wanted} Received: float32 [8, 8, 3]"
+    assert failed(client, images[0][..., 0]) == f"input 0: {wanted} Received: uint8 [8, 8]"
+    assert failed(client, [RED, 7]) == (
+        "input 1: an image must be a path, bytes or a uint8 array. Received: int"
+    )
+    assert failed(client, 7) == "`images` must be images or paths. Received: int"
+    assert failed(client, []) == "`images` is empty: name at least one image file or folder."
+
+
+def test_image_larger_than_a_message(server):
+    with Client(server.address, max_message_bytes=1100) as client:
+        noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+        assert "do not fit a message of 1100 bytes" in failed(client, noise)
+
+
+@pytest.mark.parametrize("scheme", ["", "http://", "https://"])
+def test_nobody_listens(scheme):
+    address = f"{scheme}127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    with Client(address) as client:
+        text = failed(client, RED)
+    assert text == (
+        f"Nobody answers at {address}: start a server with `signs serve`, or name the address of "
+        "one that runs."
+    )
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_host_that_does_not_exist(scheme):
+    address = f"{scheme}no-such-host.invalid:8500"
+    with Client(address, max_attempts=1) as client:
+        assert failed(client, RED) == f"The host of {address} is unknown: check the address."
+
+
+def test_unknown_model(address):
+    with Client(address, model_name="cats") as client:
+        refusal = f"{address} refused: NOT_FOUND: "
+        assert failed(client, RED) == refusal + "Servable not found for request: Latest(cats)"
+        with pytest.raises(ClientError, match="Could not find any versions of model cats"):
+            client.status()
+        with pytest.raises(ClientError) as caught:
+            client.wait_until_available(0.3)
+        assert str(caught.value) == (
+            f"cats was not available at {address} within 0.3 s: "
+            f"{refusal}Could not find any versions of model cats"
+        )
+
+
+def test_something_else_listens_there():
+    """An HTTP server, say, on that port."""
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        with Client(f"127.0.0.1:{other.server_port}", timeout_s=1, max_attempts=1) as client:
+            assert failed(client, RED)
+        other.shutdown()
+        thread.join()
+
+
+def test_deadline():
+    release = threading.Event()
+
+    def predict(request, context):
+        release.wait(10)
+        return protos.PredictResponse()
+
+    with Servant(predict) as servant, Client(servant.address, timeout_s=0.3) as client:
+        started = time.monotonic()
+        assert failed(client, RED) == (
+            f"{servant.address} did not answer within 0.3 s: the server is busy, or `timeout_s` "
+            "too short."
+        )
+        assert time.monotonic() - started < 2
+        release.set()
+
+
+def test_retries_while_unavailable():
+    calls = []
+
+    def predict(request, context):
+        calls.append(time.monotonic())
+        context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
+
+    with Servant(predict) as servant, Client(servant.address, max_attempts=4) as client:
+        assert failed(client, RED) == f"{servant.address} refused: UNAVAILABLE: queue is full"
+    pauses = np.diff(calls)
+    assert len(calls) == 4
+    assert 0.05 <= pauses[0] < 0.2 <= pauses[2]  # 0.1 s at first, doubled, at least half of it
+
+
+def test_retries_end_with_the_deadline():
+    def predict(request, context):
+        context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
+
+    with (
+        Servant(predict) as servant,
+        Client(servant.address, max_attempts=1000, timeout_s=0.5) as client,
+    ):
+        started = time.monotonic()
+        assert "queue is full" in failed(client, RED)
+        assert time.monotonic() - started < 5
+
+
+def test_time_that_ends_in_a_retry_is_told_by_its_cause():
+    calls = []
+
+    def predict(request, context):
+        calls.append(1)
+        if len(calls) > 1:
+            time.sleep(2)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
+
+    with Servant(predict) as servant, Client(servant.address, timeout_s=1) as client:
+        assert failed(client, RED) == f"{servant.address} refused: UNAVAILABLE: queue is full"
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "RESOURCE_EXHAUSTED"])
+def test_nothing_else_is_retried(code):
+    calls = []
+
+    def predict(request, context):
+        calls.append(1)
+        context.abort(grpc.StatusCode[code], "no")
+
+    with Servant(predict) as servant, Client(servant.address) as client:
+        assert failed(client, RED) == f"{servant.address} refused: {code}: no"
+    assert len(calls) == 1
+
+
+def test_answers_of_another_model():
+    """A model that has such a signature but answers something else."""
+    with (
+        Servant(lambda request, context: protos.PredictResponse()) as servant,
+        Client(servant.address) as client,
+    ):
+        assert failed(client, RED).startswith(
+            f"{servant.address} answered what no model of signs answers: "
+            'output "probabilities": unsupported type 0'
+        )
+
+
+def test_server_that_starts_late_is_waited_for(tmp_path):
+    address = f"127.0.0.1:{free_port()}"
+    with Client(address) as client, pytest.raises(ClientError) as caught:
+        client.wait_until_available(0.5)
+    assert str(caught.value).startswith(
+        f"signs was not available at {address} within 0.5 s: Nobody"
+    )
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """PEM files: an authority, a server's certificate and a client's, and another authority."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority("authority")
+    for name in ("server", "client"):
+        key, certificate = authority.issue(name)
+        (folder / f"{name}.key").write_text(key)
+        (folder / f"{name}.pem").write_text(certificate)
+    (folder / "ca.pem").write_text(authority.pem)
+    (folder / "other.pem").write_text(Authority("other").pem)
+    return folder
+
+
+@pytest.fixture(params=["grpc", "rest"])
+def secured(request, certificates):
+    """A server that asks its clients for a certificate, and answers nothing (UNIMPLEMENTED)."""
+    files = [certificates / name for name in ("server.key", "server.pem", "ca.pem")]
+    if request.param == "grpc":
+        key, certificate, ca = (file.read_bytes() for file in files)
+        server = grpc.server(futures.ThreadPoolExecutor(2))
+        credentials = grpc.ssl_server_credentials([(key, certificate)], ca, True)
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+        server.start()
+        yield f"localhost:{port}"
+        server.stop(None).wait()
+        return
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files[2])
+    context.load_cert_chain(files[1], files[0])
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # whose handshake fails at once
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), http.server.BaseHTTPRequestHandler
+    ) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://localhost:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_tls(secured, certificates):
+    ca = certificates / "ca.pem"
+    cert, key = certificates / "client.pem", certificates / "client.key"
+    with Client(secured, tls=Tls(ca, cert, key)) as client:
+        assert failed(client, RED).startswith(f"{secured} refused: UNIMPLEMENTED: ")
+    for tls in (Tls(ca), Tls(certificates / "other.pem", cert, key), Tls()):
+        with Client(secured, tls=tls, timeout_s=5, max_attempts=1) as client:
+            assert failed(client, RED)
+    with Client(secured, tls=Tls(certificates / "other.pem"), max_attempts=1) as client:
+        assert failed(client, RED).startswith(f"{secured}: no encrypted connection: ")
+
+
+def test_tls_that_makes_no_sense(certificates, tmp_path):
+    ca, cert = certificates / "ca.pem", certificates / "client.pem"
+    for options, text in (
+        ({"cert": cert}, "A client's certificate and its key go together: name both."),
+        ({"ca": tmp_path / "none.pem"}, f"{tmp_path}/none.pem: no such file."),
+    ):
+        with pytest.raises(ClientError) as caught:
+            Tls(**options)
+        assert str(caught.value) == text
+    assert refused("http://h:1", tls=Tls(ca)) == (
+        "TLS needs an address that begins with https:. Received: http://h:1"
+    )
+
+
+# --- Weight --------------------------------------------------------------------------------------
+
+
+def test_no_tensorflow_is_executed():
+    """Asking and answering costs no import of TensorFlow, and a later import of it is whole."""
+    code = """
+import sys
+from signs.client import Client
+client = Client("127.0.0.1:1", max_attempts=1)
+try:
+    client.predict(bytes.fromhex(sys.argv[1]))
+except ValueError as error:
+    print(error)
+assert not [name for name in sys.modules if name.partition(".")[0] == "tensorflow"]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, RED.hex()], capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("Nobody answers at 127.0.0.1:1")
+
+
+def test_photos_of_other_formats(client, tmp_path):
+    from PIL import Image
+
+    for index, (name, mode) in enumerate([("a.bmp", "RGB"), ("b.gif", "P"), ("c.png", "RGBA")]):
+        Image.new("RGB", (9, 5), ["red", "lime", "blue"][index]).convert(mode).save(tmp_path / name)
+    shutil.copy(tmp_path / "c.png", tmp_path / "named-directly")
+    assert names(client.predict(tmp_path)) == list(CLASSES)
+    assert names(client.predict(tmp_path / "named-directly")) == ["blue"]
+
+
+@pytest.mark.real_data
+def test_real_photographs(client, signs_data, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(signs_data / "64x64_SIGNS.zip") as archive:
+        members = [n for n in archive.namelist() if "/test_signs/" in n and n.endswith(".jpg")]
+        archive.extractall(tmp_path, members)
+    predictions = client.predict(tmp_path)
+    assert len(predictions) == 120
+    assert [p.source for p in predictions] == sorted(p.source for p in predictions)

@@ -1,0 +1,272 @@
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from signs.image_bytes import ImageError, canonical_bytes, encode_png
+
+# Four corners that no rotation or mirroring maps onto themselves, in blocks that survive JPEG.
+RED, GREEN, BLUE, GREY = (200, 30, 30), (30, 180, 40), (40, 40, 210), (120, 120, 120)
+
+
+def picture() -> Image.Image:
+    image = Image.new("RGB", (48, 32))
+    for box, color in (
+        ((0, 0, 24, 16), RED),
+        ((24, 0, 48, 16), GREEN),
+        ((0, 16, 24, 32), BLUE),
+        ((24, 16, 48, 32), GREY),
+    ):
+        image.paste(color, box)
+    return image
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def decoded(raw: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(raw)))
+
+
+def assert_canonical(raw: bytes) -> np.ndarray:
+    """An 8-bit RGB PNG; returns its pixels."""
+    image = Image.open(io.BytesIO(raw))
+    assert (image.format, image.mode) == ("PNG", "RGB")
+    assert raw[24] == 8
+    assert "transparency" not in image.info
+    return np.asarray(image)
+
+
+def with_orientation(value: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return encoded(picture(), "JPEG", quality=95, exif=exif)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        encoded(picture(), "JPEG"),
+        encoded(picture(), "JPEG", progressive=True),
+        encoded(picture().convert("L"), "JPEG"),
+        encoded(picture()),
+        encoded(picture().convert("L")),
+        with_orientation(1),
+        encoded(picture(), "JPEG") + b"trailing bytes",
+        encoded(picture()) + b"trailing bytes",
+    ],
+    ids=["jpeg", "progressive", "grey jpeg", "png", "grey png", "upright", "tail", "png tail"],
+)
+def test_plain_images_pass_as_they_came(raw):
+    assert canonical_bytes(raw) is raw
+
+
+@pytest.mark.parametrize("format", ["BMP", "GIF", "TIFF", "PPM", "WEBP", "JPEG2000", "AVIF", "ICO"])
+def test_other_formats_become_png(format):
+    options = {"lossless": True} if format == "WEBP" else {}
+    pixels = assert_canonical(canonical_bytes(encoded(picture(), format, **options)))
+    if format != "ICO":  # which rescales
+        np.testing.assert_allclose(pixels[8, 8].astype(int), RED, atol=6)
+        np.testing.assert_allclose(pixels[24, 40].astype(int), GREY, atol=6)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "top_left"),
+    [
+        (2, (48, 32), GREEN),
+        (3, (48, 32), GREY),
+        (4, (48, 32), BLUE),
+        (5, (32, 48), RED),
+        (6, (32, 48), BLUE),
+        (7, (32, 48), GREY),
+        (8, (32, 48), GREEN),
+    ],
+)
+def test_exif_rotation_is_applied(orientation, size, top_left):
+    pixels = assert_canonical(canonical_bytes(with_orientation(orientation)))
+    assert pixels.shape == (size[1], size[0], 3)
+    np.testing.assert_allclose(pixels[6, 6].astype(int), top_left, atol=12)
+
+
+def test_alpha_is_composited_on_white():
+    image = Image.new("RGBA", (2, 1))
+    image.putdata([(255, 0, 0, 255), (0, 0, 0, 128)])
+    pixels = assert_canonical(canonical_bytes(encoded(image)))
+    assert pixels.tolist() == [[[255, 0, 0], [127, 127, 127]]]
+
+
+def test_transparent_palette_and_grey_alpha_are_composited_on_white():
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 200, 100, 50])
+    palette.putdata([0, 1])
+    pixels = assert_canonical(canonical_bytes(encoded(palette, transparency=1)))
+    assert pixels.tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    grey = Image.new("LA", (2, 1))
+    grey.putdata([(7, 255), (7, 0)])
+    pixels = assert_canonical(canonical_bytes(encoded(grey)))
+    assert pixels.tolist() == [[[7, 7, 7], [255, 255, 255]]]
+
+
+def test_transparent_color_of_an_rgb_png_is_white():
+    image = Image.new("RGB", (2, 1))
+    image.putdata([(1, 2, 3), (9, 9, 9)])
+    pixels = assert_canonical(canonical_bytes(encoded(image, transparency=(9, 9, 9))))
+    assert pixels.tolist() == [[[1, 2, 3], [255, 255, 255]]]
+
+
+def test_palette_and_one_bit_images_become_rgb():
+    palette = picture().convert("P", palette=Image.Palette.ADAPTIVE)
+    assert assert_canonical(canonical_bytes(encoded(palette)))[8, 8].tolist() == list(RED)
+    bits = Image.new("1", (8, 8), 1)
+    assert assert_canonical(canonical_bytes(encoded(bits))).min() == 255
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        (np.uint16, [0, 257, 32896, 65535], [0, 1, 128, 255]),
+        (np.uint16, [0, 100, 200, 300], [0, 0, 1, 1]),  # a dark picture stays dark
+        (np.int32, [0, 257, 32896, 65535], [0, 1, 128, 255]),
+        (np.float32, [0.0, 0.25, 0.5, 1.0], [0, 64, 128, 255]),
+        (np.float32, [0.0, 1.0, 127.6, 255.0], [0, 1, 128, 255]),
+        (np.float32, [0.0, 257.0, 32896.0, 65535.0], [0, 1, 128, 255]),
+    ],
+)
+def test_deep_images_are_scaled_to_8_bits(dtype, values, expected):
+    image = Image.fromarray(np.array([values], dtype))
+    format = "PNG" if dtype == np.uint16 else "TIFF"
+    pixels = assert_canonical(canonical_bytes(encoded(image, format)))
+    assert pixels[0, :, 0].tolist() == expected
+    assert (pixels == pixels[..., :1]).all()
+
+
+def test_16_bit_rgb_png_becomes_8_bit():
+    rows = b"\0" + struct.pack(">6H", 65535, 0, 32768, 257, 256, 255)
+    header = struct.pack(">2I5B", 2, 1, 16, 2, 0, 0, 0)
+    raw = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        raw += struct.pack(">I", len(data)) + kind + data + checksum
+    pixels = assert_canonical(canonical_bytes(raw))
+    np.testing.assert_allclose(pixels[0].astype(int), [[255, 0, 128], [1, 1, 1]], atol=1)
+
+
+def test_cmyk_jpeg_becomes_rgb():
+    raw = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95)
+    pixels = assert_canonical(canonical_bytes(raw))
+    np.testing.assert_allclose(pixels[8, 8].astype(int), (255, 0, 0), atol=4)
+
+
+def test_first_frame_of_an_animation_is_taken():
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    for format in ("GIF", "PNG"):
+        raw = encoded(frames[0], format, save_all=True, append_images=frames[1:])
+        assert assert_canonical(canonical_bytes(raw))[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "zero bytes"),
+        (b"this is a text\n" * 9, "not an image"),
+        (b"%PDF-1.7\n", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "truncated: the file ends before the picture does"),
+        (b"GIF89a", "truncated or damaged: its header cannot be read"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "a HEIC photograph, which cannot be read: export"),
+        (encoded(picture(), "JPEG")[:500], "truncated: the file ends before the picture does"),
+        (encoded(picture(), "JPEG")[:-1], "truncated: the file ends before the picture does"),
+        (encoded(picture())[:90], "truncated: the file ends before the picture does"),
+        (encoded(picture())[:-2], "truncated: the file ends before the picture does"),
+        (encoded(picture(), "BMP")[:200], "truncated: the file ends before the picture does"),
+    ],
+)
+def test_bytes_that_are_no_image_are_refused_with_the_reason(raw, reason):
+    with pytest.raises(ImageError) as caught:
+        canonical_bytes(raw)
+    assert str(caught.value).startswith(reason)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header():
+    header = struct.pack(">2I5B", 60_000, 60_000, 8, 2, 0, 0, 0)
+    raw = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header
+    raw += struct.pack(">I", zlib.crc32(b"IHDR" + header)) + struct.pack(">I", 0) + b"IDAT"
+    with pytest.raises(ImageError, match=r"more than the 50,000,000 (pixels )?allowed"):
+        canonical_bytes(raw)
+    with pytest.raises(ImageError, match="48 x 32 pixels are more than the 1,000 allowed"):
+        canonical_bytes(encoded(picture()), max_pixels=1000)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([[np.nan, 1.0]], "not numbers"),
+        ([[-1.0, 1.0]], "only 0 to 65535 can be scaled"),
+        ([[0.0, 1e6]], "only 0 to 65535 can be scaled"),
+    ],
+)
+def test_float_images_of_unknown_scale_are_refused(values, reason):
+    with pytest.raises(ImageError, match=reason):
+        canonical_bytes(encoded(Image.fromarray(np.array(values, np.float32)), "TIFF"))
+
+
+def test_encode_png_round_trip():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    np.testing.assert_array_equal(decoded(encode_png(pixels)), pixels)
+    np.testing.assert_array_equal(decoded(encode_png(pixels[..., 0])), pixels[..., 0])
+    raw = encode_png(pixels)
+    assert canonical_bytes(raw) is raw
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "`pixels` must be uint8. Received: float32"),
+        (np.zeros((4, 4, 4), np.uint8), r"Received: \[4, 4, 4\]"),
+        (np.zeros((4,), np.uint8), r"Received: \[4\]"),
+        (np.zeros((0, 4, 3), np.uint8), "`pixels` must not be empty"),
+    ],
+)
+def test_encode_png_refuses(pixels, reason):
+    with pytest.raises(ImageError, match=reason):
+        encode_png(pixels)
+
+
+def test_tensorflow_decodes_whatever_is_accepted():
+    """Damages images at random: what passes must decode in TensorFlow, to the same size."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    rng = np.random.default_rng(7)
+    originals = [
+        encoded(picture(), "JPEG"),
+        encoded(picture().convert("L"), "JPEG", progressive=True),
+        encoded(picture()),
+        encoded(picture().convert("RGBA")),
+        encoded(picture(), "GIF"),
+    ]
+    accepted = 0
+    for _ in range(600):
+        raw = bytearray(originals[rng.integers(len(originals))])
+        kind = rng.integers(3)
+        if kind == 0:
+            raw[rng.integers(len(raw))] = rng.integers(256)
+        elif kind == 1:
+            del raw[len(raw) - rng.integers(1, 30) :]
+        else:
+            raw += bytes(rng.integers(0, 256, 20, np.uint8))
+        try:
+            result = canonical_bytes(bytes(raw))
+        except ImageError:
+            continue
+        accepted += 1
+        shape = tf.io.decode_image(result, channels=3, expand_animations=False).shape
+        assert shape[:2] == decoded(result).shape[:2]
+    assert accepted > 200
