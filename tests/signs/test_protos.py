@@ -24,7 +24,7 @@ assert protos.TensorProto is tensor_pb2.TensorProto
 request = protos.PredictRequest()
 request.inputs["a"].CopyFrom(tf.make_tensor_proto([1.0, 2.0]))
 print(tf.make_ndarray(request.inputs["a"]).tolist())
-from serving import client
+from signs import client
 """
     assert run(code) == "[1.0, 2.0]\n"
 
