@@ -13,7 +13,6 @@ setup(
     description="SIGNS images in, a blessed ResNet50 out: a TFX pipeline",
     author="The SIGNS pipeline authors",
     license="Apache-2.0",
-    license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
     packages=find_packages(
         include=[
