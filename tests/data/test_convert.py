@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,12 +204,54 @@ def test_a_runner_that_does_not_exist(tmp_path):
     assert visible(tmp_path) == []
 
 
-def test_a_damaged_span_is_not_reused(tmp_path):
-    done = ingest("synthetic:60", tmp_path)
-    shard = done.directory / done.manifest.shards[0].path
-    shard.write_bytes(shard.read_bytes()[:-5])
-    with pytest.raises(IngestError, match=r"bytes instead of .* and ingest again"):
-        ingest("synthetic:60", tmp_path)
+def spoil(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "a flipped bit":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif how == "an end that is missing":
+        path.write_bytes(content[:-5])
+    elif how == "a file that is missing":
+        path.unlink()
+    else:
+        shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["a flipped bit", "an end that is missing", "a file that is missing", "a folder is missing"],
+)
+def test_a_damaged_span_is_repaired(tmp_path, how):
+    tree, root = class_tree(tmp_path / "x", 30), tmp_path / "root"
+    done = ingest(tree, root)
+    whole = files_of(done.directory)
+    path = done.manifest.shards[0].path
+    untouched = done.directory / done.manifest.shards[1].path
+    before = untouched.stat()
+    spoil(done.directory / path, how)
+    with pytest.raises(IngestError, match=f"{path} .*Ingest the same source again"):
+        verify(done.directory)
+    again = ingest(tree, root)
+    assert (again.reused, again.repaired, again.manifest) == (True, (path,), done.manifest)
+    assert files_of(done.directory) == whole
+    assert verify(done.directory) == done.manifest
+    assert untouched.stat().st_ino == before.st_ino
+    assert visible(root) == ["x/span-1/v-1"]
+    assert_left_clean(root)
+    assert ingest(tree, root).repaired == ()
+
+
+def test_a_repair_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    tree, root = class_tree(tmp_path / "x"), tmp_path / "root"
+    done = ingest(tree, root)
+    spoil(done.directory / done.manifest.shards[0].path, "a flipped bit")
+    damaged = files_of(done.directory)
+    # Another library's image bytes, for example.
+    monkeypatch.setattr("data.shard.canonical_bytes", lambda raw, max_pixels: raw + b" ")
+    with pytest.raises(IngestError, match=r"differs from its checksum, and its source gives other"):
+        ingest(tree, root)
+    assert files_of(done.directory) == damaged
+    assert_left_clean(root)
 
 
 def test_progress_ends_at_all(tmp_path):
