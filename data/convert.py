@@ -22,8 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import spans
-from data.errors import IngestError
+from data import IngestError, spans
 from data.manifest import Manifest, Shard, damage
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.shard import records_path, result_path

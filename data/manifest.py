@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.source import file_sha256
 from signs.features import MANIFEST, SPLITS
 

@@ -54,8 +54,6 @@ def render_ingested(console: Console, ingested: "Ingested") -> None:
         _say(console, f"  each of them: {ingested.directory / REJECTED}")
     if manifest.ignored:
         _say(console, f"Ignored:  {sum(manifest.ignored.values()):,}{_reasons(manifest.ignored)}")
-    if ingested.repaired:
-        _say(console, f"Repaired: {', '.join(ingested.repaired)} (damaged since it was written)")
     for warning in manifest.warnings:
         _say(console, f"Note:     {warning}")
     _say(console, f"Stored:   {ingested.directory}")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data import beam
-from data.errors import IngestError
+from data import IngestError, beam
 
 
 def test_what_a_worker_says_last_is_told(tmp_path: Path) -> None:

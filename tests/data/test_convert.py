@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import IngestError
 from data.convert import ingest
-from data.errors import IngestError
 from data.manifest import Manifest, verify
 from data.sources.archive import SIGNS_SHA256
 from data.splits import Proportions

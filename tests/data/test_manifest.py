@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from data.errors import IngestError
+from data import IngestError
 from data.manifest import Manifest, Shard, damage, verify
 from data.tfrecord import Writer
 

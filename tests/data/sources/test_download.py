@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.download import download
 
 CONTENT = bytes(range(256)) * 2000
