@@ -20,7 +20,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from data import IngestError, spans
 from data.manifest import Manifest, Shard, damage
@@ -207,7 +206,7 @@ def _dataset_name(name: str | None, surveyed: Surveyed) -> str:
     return name
 
 
-def _settings(plan: Plan) -> Mapping[str, Any]:
+def _settings(plan: Plan) -> Mapping[str, object]:
     return {
         "seed": plan.seed,
         "max_pixels": plan.max_pixels,
@@ -217,7 +216,7 @@ def _settings(plan: Plan) -> Mapping[str, Any]:
 
 
 def _assemble(
-    name: str, plan: Plan, listing: Listing, surveyed: Surveyed, settings: Mapping[str, Any]
+    name: str, plan: Plan, listing: Listing, surveyed: Surveyed, settings: Mapping[str, object]
 ) -> tuple[Path, Manifest]:
     """Puts the workers' files in their places; returns the folder and its manifest."""
     built = plan.folder / "built"

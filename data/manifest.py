@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from data import IngestError
 from data.sources.source import file_sha256
@@ -67,7 +67,7 @@ class Manifest:
     source: str
     is_synthetic: bool
     fingerprint: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     tool_version: str
     created: str
     rejected: Mapping[str, int]

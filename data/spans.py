@@ -11,9 +11,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from data.errors import IngestError
+from data import IngestError
 from data.manifest import Manifest
 from signs import durable
 from signs.features import MANIFEST, SPAN_PATTERN
@@ -47,7 +46,7 @@ def workplace(root: Path) -> Iterator[Path]:
 
 
 def find(
-    dataset: Path, fingerprint: str, settings: Mapping[str, Any], tool_version: str
+    dataset: Path, fingerprint: str, settings: Mapping[str, object], tool_version: str
 ) -> Manifest | None:
     """Returns the newest version that was made from this content in this way, if there is one.
 
