@@ -369,6 +369,40 @@ def test_server_that_starts_late_is_waited_for(tmp_path):
     )
 
 
+def test_the_newest_of_two_available_versions_is_waited_for():
+    """As a canary is loaded beside the stable version."""
+    states = {3: 30, 12: 30, 20: 10, 1: 50}  # two AVAILABLE, one START, one END
+
+    def status(request, context):
+        return protos.GetModelStatusResponse(
+            model_version_status=[
+                protos.ModelVersionStatus(version=number, state=state)
+                for number, state in states.items()
+            ]
+        )
+
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    handler = grpc.unary_unary_rpc_method_handler(
+        status,
+        protos.GetModelStatusRequest.FromString,
+        protos.GetModelStatusResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        [
+            grpc.method_handlers_generic_handler(
+                "tensorflow.serving.ModelService", {"GetModelStatus": handler}
+            )
+        ]
+    )
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        with Client(address) as client:
+            assert client.wait_until_available(5) == 12
+    finally:
+        server.stop(None).wait()
+
+
 # --- TLS -----------------------------------------------------------------------------------------
 
 
