@@ -14,6 +14,7 @@ from rich.console import Console
 
 from data.convert import Ingested, ingest
 from kubeflow.compiling.options import ClusterOptions
+from kubeflow.compiling.pipeline_file import SUFFIXES
 from pipeline.config import Data, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.ingest_progress import showing
@@ -22,7 +23,6 @@ from signs import features
 from signs.errors import UserError
 
 _ANY_DATA = Data("any", None, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
-_SUFFIXES = (".yaml", ".yml")  # KFP's client refuses others
 
 
 class PackageError(UserError):
@@ -72,7 +72,7 @@ def compile_source(
     """
     # Mistakes are told before an hour of ingestion, not after.
     override(default_config(_ANY_DATA), settings)
-    if output.suffix not in _SUFFIXES:
+    if output.suffix not in SUFFIXES:
         raise PackageError(f"--output must end in .yaml, as KFP wants it. Received: {output}")
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise PackageError(f"--output must be a file in a folder that exists. Received: {output}")

@@ -11,11 +11,8 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.types import standard_component_specs
 
-from kubeflow.step.uris import to_path
+from kubeflow.object_store import EXECUTOR_LOGS, to_path
 from signs.errors import UserError
-
-# The launcher's own: it writes the container's output there, whatever the executor does.
-EXECUTOR_LOGS = "executor-logs"
 
 # Models of earlier runs, of which there may be none yet.
 OPTIONAL_INPUTS = frozenset(

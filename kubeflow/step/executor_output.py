@@ -10,7 +10,7 @@ from pathlib import Path
 from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kubeflow.step.uris import to_uri
+from kubeflow.object_store import to_uri
 
 
 def publish(written: Path, target: Path) -> None:

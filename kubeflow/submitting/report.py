@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from kubeflow.submitting.api import Client
+from kubeflow.submitting.arguments import images_of, values_of
 from kubeflow.submitting.connection import Connection
 from kubeflow.submitting.submit import Schedule, Started, Submission
 from kubeflow.submitting.watch import Ended, follow
@@ -36,7 +37,6 @@ class Report:
     def plan(self) -> dict[str, Any]:
         """What would be sent, as JSON holds it."""
         pipeline = self.wanted.pipeline
-        defaults = {name: each.default for name, each in pipeline.parameters.items()}
         return {
             "pipeline": pipeline.name,
             "version": pipeline.version,
@@ -45,9 +45,9 @@ class Report:
             "experiment": self.wanted.experiment_name,
             "pipeline_root": self.wanted.root,
             "service_account": self.wanted.service_account,
-            "images": pipeline.images_with(self.wanted.arguments),
+            "images": images_of(pipeline, self.wanted.arguments),
             "steps": pipeline.steps,
-            "parameters": {**defaults, **self.wanted.arguments},
+            "parameters": values_of(pipeline, self.wanted.arguments),
             "set": dict(self.wanted.arguments),
             "schedule": None if self.schedule is None else self.schedule.arguments(),
         }
