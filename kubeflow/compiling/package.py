@@ -5,7 +5,6 @@ source -> data.convert -> span -> PipelineConfig -> kubeflow.compiling.compiler 
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipeline.config import Data, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.ingest_progress import showing
 from pipeline.running.run import data_of
-from signs import features
+from signs import durable, features
 from signs.errors import UserError
 
 _ANY_DATA = Data("any", None, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
@@ -98,27 +97,14 @@ def compile_source(
 
 
 def write_package(text: str, output: Path) -> None:
-    """Writes the file aside and renames it: a failure leaves what was there before.
+    """Writes the file: a failure leaves what was there before.
 
     Raises:
         PackageError: the disk is full, or the folder cannot be written.
     """
-    target = output.resolve()  # a link stays a link
-    aside = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            aside = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.chmod(0o644)  # a temporary file is for its owner's eyes only
-        aside.replace(target)
+        durable.write_text(output.resolve(), text)  # a link stays a link
     except OSError as err:
-        if aside is not None:
-            with contextlib.suppress(OSError):
-                aside.unlink()
         raise PackageError(f"{output} cannot be written: {err.strerror}") from err
 
 

@@ -5,7 +5,6 @@ strictly -> upload outputs -> artifacts (backend/src/v2/component/launcher_v2.go
 """
 
 import contextlib
-import ctypes
 import math
 import os
 import re
@@ -27,6 +26,7 @@ from kubeflow.standin.gojson import dump_message, value_text
 from kubeflow.standin.pod import MOUNTS, Pod
 from kubeflow.standin.records import Artifact
 from kubeflow.standin.store import Store, StoreError
+from signs.process import killed_with_parent
 
 _PYTHONS = ("python", "python3")
 _TICK_S = 1.0
@@ -144,7 +144,7 @@ def _run(command: list[str], environment: dict[str, str], attempt: Attempt) -> N
             stderr=subprocess.STDOUT,
             # A pod that ends takes all its processes with it; and so does the stand-in.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=killed_with_parent,
             env={
                 **os.environ,
                 **attempt.pod.environment,
@@ -172,11 +172,6 @@ def _wait(process: subprocess.Popen[bytes], end: float) -> int | None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(min(_TICK_S, max(0.0, end - time.monotonic())))
     return None
-
-
-def _die_with_parent() -> None:
-    """In the child: it is killed when the stand-in is (Linux's PR_SET_PDEATHSIG is 1)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _upload(name: str, artifact: pb.RuntimeArtifact, attempt: Attempt, store: Store) -> None:

@@ -7,7 +7,6 @@ on with.
 """
 
 import functools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Literal
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from signs import durable
 from signs.errors import UserError
 
 # As in ML Metadata (third_party/ml-metadata, Execution.State).
@@ -76,12 +76,7 @@ class Records:
         """Writes the record of a run."""
         path = self.root / run.id / RECORD
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{RECORD}")
-        with aside.open("wb") as file:
-            file.write(_json().dump_json(run, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        durable.write_bytes(path, _json().dump_json(run, indent=1))
 
     def load(self, run_id: str) -> RunRecord | None:
         """The record of a run; None where there is none.

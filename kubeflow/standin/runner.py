@@ -8,12 +8,11 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 from pydantic import JsonValue
@@ -38,6 +37,7 @@ from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT
 from pipeline.running.follow import last_error
 from pipeline.running.history import new_run_id
+from signs import durable
 from signs.errors import UserError
 
 _DONE = ("COMPLETE", "CACHED")
@@ -280,15 +280,12 @@ def _reason(log: Path) -> str | None:
 @contextmanager
 def _only_run(root: Path) -> Iterator[None]:
     """Holds the stand-in: runs share its store and its folders."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise StandinError(f"another run is at work in {root}: wait for it") from None
-    except OSError as err:
-        raise StandinError(f"{root} cannot be written ({err.strerror})") from err
-    try:
+    with ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(durable.lock(root / ".lock", timeout_s=0))
+        except durable.LockedError:
+            raise StandinError(f"another run is at work in {root}: wait for it") from None
+        except OSError as err:
+            raise StandinError(f"{root} cannot be written ({err.strerror})") from err
         yield
-    finally:
-        lock.release()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kubeflow.object_store import IN_WORDS, SCHEME
+from signs import durable
 
 _URI = re.compile(rf"{SCHEME}(?P<bucket>[^/?]+)/?(?P<key>[^?]*)$")
 
@@ -84,6 +85,6 @@ class Store:
         aside = self.root / ".uploading"
         try:
             shutil.copyfile(source, aside)
-            aside.replace(target)
+            durable.replace(aside, target)
         finally:
             aside.unlink(missing_ok=True)
