@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import yaml
 from kubernetes.utils.quantity import parse_quantity
@@ -184,7 +184,7 @@ class ClusterOptions:
         return self.secret
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ClusterOptions":
+    def from_dict(cls, values: Mapping[str, object]) -> "ClusterOptions":
         """The options that a YAML file holds.
 
         Raises:
@@ -196,7 +196,7 @@ class ClusterOptions:
             raise OptionsError(_in_words(err)) from err
 
 
-def load_options(path: Path | None, **overrides: Any) -> ClusterOptions:
+def load_options(path: Path | None, **overrides: object) -> ClusterOptions:
     """Reads the options of a cluster.
 
     Args:
@@ -210,7 +210,7 @@ def load_options(path: Path | None, **overrides: Any) -> ClusterOptions:
     Raises:
         OptionsError: the file cannot be read, is not a YAML mapping, or has a bad value.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     if path is not None:
         try:
             values = yaml.safe_load(path.read_text()) or {}
