@@ -130,7 +130,7 @@ class ClusterOptions:
     retries: _Whole = 3  # of each step; the waits before them are 30, 60, 120 s by these defaults
     backoff_s: _Whole = 30
     backoff_factor: _Whole = 2  # Argo takes whole numbers only
-    # From the first start of a step: Argo neither retries after it nor lets the step run on.
+    # From the first start of a step: Argo lets no retry begin or run on after it.
     retry_within_s: _Whole = 7 * _DAY_S
     # Secret with the object store's keys; None: KFP's own for minio://, none for others; "": none.
     secret: str | None = None

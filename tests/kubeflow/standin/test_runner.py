@@ -178,7 +178,7 @@ def test_the_wait_before_a_try_grows_as_the_policy_says(
     ("within_s", "attempts"),
     [
         (29, 1),  # the first wait of 30 s would be too long
-        (60, 2),
+        (80, 2),  # 30, and then 60 would be 90
         (100, 3),  # 30 + 60
         (3600, 6),  # 30 + 60 + 120 + 240 + 480: all that the policy allows
         (0, 1),  # as KFP has it where the file says nothing
