@@ -2,17 +2,23 @@
 
     from signs import Client
 
-What is named here is imported when it is first used: `import signs` itself costs nothing.
+The client is imported when it is first named: `import signs` itself costs nothing.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
-    from signs.client import AsyncClient, Client
-    from signs.errors import UserError
-    from signs.transports.transport import ClientError, Tls
+    from signs.client import (
+        AsyncClient,
+        Client,
+        ClientError,
+        Metadata,
+        Prediction,
+        Signature,
+        TensorInfo,
+        Tls,
+        VersionStatus,
+    )
 
 __all__ = [
     "AsyncClient",
@@ -23,19 +29,13 @@ __all__ = [
     "Signature",
     "TensorInfo",
     "Tls",
-    "UserError",
     "VersionStatus",
 ]
-_HOMES = {
-    "signs.answers": ("Metadata", "Prediction", "Signature", "TensorInfo", "VersionStatus"),
-    "signs.client": ("AsyncClient", "Client"),
-    "signs.errors": ("UserError",),
-    "signs.transports.transport": ("ClientError", "Tls"),
-}
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from signs import client
+
+    return getattr(client, name)

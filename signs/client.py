@@ -7,7 +7,7 @@
 They need no TensorFlow and are there in a fraction of a second.
 """
 
-from signs.answers import Metadata, Prediction, VersionStatus
+from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
 from signs.conversation import Conversation, Terms
 from signs.images import Images
 from signs.transports.grpc_transport import AsyncGrpcTransport, GrpcTransport
@@ -23,7 +23,18 @@ from signs.transports.transport import (
 )
 from signs.waiting import BLOCKING, ON_LOOP, Waiting, at_once
 
-__all__ = ["AsyncClient", "Client", "ClientError", "Prediction", "Tls", "connect"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "Metadata",
+    "Prediction",
+    "Signature",
+    "TensorInfo",
+    "Tls",
+    "VersionStatus",
+    "connect",
+]
 
 DEFAULT_ADDRESS = "127.0.0.1:8500"
 _MAX_MESSAGE_BYTES = 64 * 2**20
