@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import grpc
 import pytest
 
 from signs import protos
@@ -67,3 +68,34 @@ def test_all_that_the_types_name_is_there():
     assert len(messages) > 50
     assert len(stubs) == 3
     assert all(getattr(protos, name).__name__ == name for name in messages + stubs)
+
+
+def test_tensorflows_own_stubs_ask_our_server(server):
+    """The other way round, our client and a server of theirs: transports/test_grpc_transport.py."""
+    from tensorflow import make_ndarray, make_tensor_proto
+    from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        model_service_pb2_grpc,
+        predict_pb2,
+        prediction_service_pb2_grpc,
+    )
+
+    with grpc.insecure_channel(server.address) as channel:
+        predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        request = predict_pb2.PredictRequest(model_spec={"name": "signs", "signature_name": "add"})
+        request.inputs["a"].CopyFrom(make_tensor_proto([[1.0, 2.0]]))
+        request.inputs["b"].CopyFrom(make_tensor_proto([[3, 4]]))
+        answer = predictions.Predict(request, timeout=30)
+        assert make_ndarray(answer.outputs["sum"]).tolist() == [[4, 6]]
+        asked = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec={"name": "signs"}, metadata_field=["signature_def"]
+        )
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        metadata = predictions.GetModelMetadata(asked, timeout=30).metadata["signature_def"]
+        assert metadata.Unpack(signatures)
+        assert signatures.signature_def["add"].inputs["b"].dtype == 3
+        asked = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "signs"})
+        models = model_service_pb2_grpc.ModelServiceStub(channel)
+        (version,) = models.GetModelStatus(asked, timeout=30).model_version_status
+        assert (version.version, version.state) == (3, 30)
