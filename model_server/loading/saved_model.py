@@ -30,6 +30,7 @@ from model_server.errors import (
     status_code,
 )
 from model_server.metrics import Metrics
+from signs import protos
 
 # TensorFlow keeps a pruned graph for every pair of what is fed and what is fetched, for as long as
 # the model is loaded; a client could ask for thousands by naming outputs in all combinations.
@@ -104,7 +105,10 @@ class SavedModel:
                 meta_graph = tf.compat.v1.saved_model.loader.load(
                     self._session, list(options.tags), str(path)
                 )
-            self.signature_defs: dict[str, Any] = dict(meta_graph.signature_def)
+            self.signature_defs = {
+                name: protos.SignatureDef.FromString(theirs.SerializeToString())
+                for name, theirs in meta_graph.signature_def.items()
+            }
             self._session._extend_graph()
             self._declared = _declared_plans(self.signature_defs)
             self._plans = set(self._declared)
@@ -219,7 +223,7 @@ class SavedModel:
 
 
 def _declared_plans(
-    signature_defs: Mapping[str, Any],
+    signature_defs: Mapping[str, protos.SignatureDef],
 ) -> list[tuple[frozenset[str], frozenset[str]]]:
     """What each signature feeds and fetches; one that is encoded otherwise has no tensor names."""
     plans = []

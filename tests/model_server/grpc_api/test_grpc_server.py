@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_database, descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -466,6 +466,7 @@ def test_no_health_unless_asked_for():
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_reflection(version):
+    described = "tensorflow.serving.PredictionService"
     with serving() as running, grpc.insecure_channel(running.address) as channel:
         ask = channel.stream_stream(
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
@@ -476,7 +477,7 @@ def test_reflection(version):
             iter(
                 [
                     reflection_pb2.ServerReflectionRequest(list_services=""),
-                    reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+                    reflection_pb2.ServerReflectionRequest(file_containing_symbol=described),
                 ]
             ),
             timeout=WAIT_S,
@@ -489,10 +490,11 @@ def test_reflection(version):
         ]
         # All that is needed to call it, in a pool that knows nothing.
         files = file.file_descriptor_response.file_descriptor_proto
-        pool = descriptor_pool.DescriptorPool()
-        for serialized in reversed(files):
-            pool.AddSerializedFile(serialized)
-        method = pool.FindServiceByName(SERVICE).methods_by_name["Predict"]
+        known = descriptor_database.DescriptorDatabase()
+        for serialized in files:
+            known.Add(descriptor_pb2.FileDescriptorProto.FromString(serialized))
+        pool = descriptor_pool.DescriptorPool(known)
+        method = pool.FindServiceByName(described).methods_by_name["Predict"]
         assert method.input_type.full_name == "tensorflow.serving.PredictRequest"
         assert method.output_type.full_name == "tensorflow.serving.PredictResponse"
 
