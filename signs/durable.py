@@ -76,6 +76,8 @@ def publish_folder(built: Path, target: Path) -> None:
 def lock(path: Path, timeout_s: float | None = None) -> Iterator[None]:
     """Holds a lock for the length of the block; the kernel frees it when the process ends.
 
+    Processes that it forks hold it as well; those that it starts as other programs do not.
+
     Args:
         path: a file, which is made if it is missing and stays; or a folder that exists.
         timeout_s: seconds to wait for who holds it; None waits for ever.
