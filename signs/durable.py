@@ -125,7 +125,7 @@ def _wait_for(descriptor: int, path: Path, deadline: float | None) -> None:
                     raise LockedError(f"{path} is locked by another") from err
             time.sleep(_POLL_S)
     except OSError as err:  # as of a network mount without a lock service
-        raise OSError(err.errno, f"no lock can be had: {err.strerror}", str(path)) from err
+        raise OSError(err.errno, err.strerror, str(path)) from err
 
 
 def _sync(path: Path) -> None:
