@@ -9,10 +9,7 @@ outlive the command line: two workers at once would trip over each other's metad
 
 import json
 import logging
-import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +34,7 @@ from pipeline.running.events import (
 from pipeline.running.history import EVENTS
 from pipeline.running.memory import PeakMemory
 from signs import features
+from signs.process import end_with_parent
 
 if TYPE_CHECKING:
     from pipeline.running.local_runner import Outcome
@@ -86,7 +84,7 @@ def work(argv: list[str], execute: Execute) -> int:
     """
     run_directory = Path(argv[0])
     if EXIT_WITH_PARENT in argv:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        end_with_parent()
     job = Job.load(run_directory)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with EventWriter(run_directory / EVENTS) as events:
@@ -101,14 +99,6 @@ def work(argv: list[str], execute: Execute) -> int:
         (run_directory / RESULT).write_text(json.dumps(result))
         events.write(RunFinished(ok=True))
     return 0
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # what it has started ends as well
-    os._exit(1)
 
 
 def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> dict[str, Any]:

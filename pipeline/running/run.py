@@ -11,12 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from data.convert import Ingested, ingest
@@ -39,6 +38,7 @@ from pipeline.running.history import (
 from pipeline.running.ingest_progress import showing
 from pipeline.running.reports import render_ingested
 from signs import features
+from signs.durable import LockedError, lock
 from signs.errors import UserError
 
 # "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
@@ -229,24 +229,21 @@ def data_of(ingested: Ingested) -> Data:
 @contextmanager
 def _only_run(workspace: Workspace) -> Iterator[None]:
     """Holds the workspace: two runs at once would trip over each other's metadata and models."""
-    try:
-        workspace.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(workspace.lock, timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise RunError(
-            f"another run is using the workspace {workspace.root}: wait for it (`signs runs` shows "
-            "it), or choose another with --workspace"
-        ) from None
-    except OSError as err:
-        raise RunError(
-            f"the workspace {workspace.root} cannot be written ({err.strerror}): choose another "
-            "with --workspace"
-        ) from err
-    try:
+    with ExitStack() as stack:
+        try:
+            workspace.root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock(workspace.lock, timeout_s=0))
+        except LockedError:
+            raise RunError(
+                f"another run is using the workspace {workspace.root}: wait for it (`signs runs` "
+                "shows it), or choose another with --workspace"
+            ) from None
+        except OSError as err:
+            raise RunError(
+                f"the workspace {workspace.root} cannot be written ({err.strerror}): choose "
+                "another with --workspace"
+            ) from err
         yield
-    finally:
-        lock.release()
 
 
 def _memory_advice(config: PipelineConfig) -> str:

@@ -35,6 +35,7 @@ from pipeline.running.events import EventReader
 from pipeline.running.history import EVENTS
 from pipeline.running.steps import Progress
 from signs.client import Client
+from signs.durable import lock
 
 SIGNS = Path(sys.executable).with_name("signs")
 CLASSES = {"dark blue": (20, 20, 120), "grün": (40, 180, 60), "red": (210, 40, 40)}
@@ -302,11 +303,9 @@ def test_the_runs_are_listed(first: dict[str, Any], images: Path, workspace: Pat
 
 
 def test_a_second_run_at_the_same_time_is_refused(images: Path, tmp_path: Path) -> None:
-    from filelock import FileLock
-
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    with FileLock(workspace / ".lock"):
+    with lock(workspace / ".lock"):
         done = subprocess.run(command(images, workspace), capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(f"signs: error: another run is using the workspace {workspace}")
