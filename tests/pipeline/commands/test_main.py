@@ -423,6 +423,7 @@ def test_serve_and_predict(
             "class_name": "[red]",
             "probability": 1.0,
             "probabilities": [0.0, 1.0],
+            "by_class": {},  # this model has no signature that tells them
         }
     ]
     code, out, err = signs("predict", "photos", "--address", served, "--model", "cats")
