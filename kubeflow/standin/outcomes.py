@@ -7,7 +7,7 @@ from tfx.types import Artifact, standard_artifacts
 
 from kubeflow.object_store import EXECUTOR_LOGS
 from kubeflow.standin import records
-from kubeflow.standin.store import Store
+from kubeflow.standin.store import Store, store_of
 from pipeline.environment import Workspace
 from pipeline.running.local_runner import Outcome
 
@@ -22,7 +22,7 @@ def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, Ou
     Returns:
         Outcomes by task. A Model without a file is left out: there was no baseline.
     """
-    store = Store(workspace.root / "kubeflow" / "store")
+    store = store_of(workspace)
     return {
         name: Outcome(
             name,
