@@ -27,9 +27,13 @@ IMAGE_SIZE = 64  # pixels a side: the default, and the size of SIGNS
 # --- The served model ----------------------------------------------------------------------------
 SERVING_DEFAULT = "serving_default"  # serialized tf.train.Examples in
 SERVE_IMAGES = "serve_images"  # encoded image bytes in
+CLASSIFY = "classify"  # serialized examples in, CLASSES and SCORES out: TF Serving's contract
 TRANSFORM_FEATURES = "transform_features"  # for TFMA: serialized examples in, PIXELS and LABEL out
 EXAMPLES_INPUT = "examples"  # string [batch]
 IMAGES_INPUT = "image_bytes"  # string [batch]
+CLASSIFY_INPUT = "inputs"  # string [batch]; this name and the next two are TF Serving's
+CLASSES = "classes"  # string [batch, classes]: the name of each class, in the order of the labels
+SCORES = "scores"  # float32 [batch, classes]: PROBABILITIES
 PROBABILITIES = "probabilities"  # float32 [batch, classes], rows sum to 1
 PREDICTED_CLASS_ID = "class_id"  # int64 [batch]
 PREDICTED_CLASS_NAME = "class_name"  # string [batch]
