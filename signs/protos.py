@@ -34,12 +34,15 @@ def _tensorflow_not_executed() -> Iterator[None]:
 
 
 with _tensorflow_not_executed():
+    from tensorflow.core.example import example_pb2, feature_pb2
     from tensorflow.core.framework import tensor_pb2, types_pb2
+    from tensorflow.core.protobuf import meta_graph_pb2
     from tensorflow_serving.apis import (
         classification_pb2,
         get_model_metadata_pb2,
         get_model_status_pb2,
         inference_pb2,
+        input_pb2,
         model_management_pb2,
         model_pb2,
         model_service_pb2_grpc,
@@ -52,6 +55,11 @@ with _tensorflow_not_executed():
 
 TensorProto = tensor_pb2.TensorProto
 DataType = types_pb2.DataType
+TensorInfo = meta_graph_pb2.TensorInfo
+SignatureDef = meta_graph_pb2.SignatureDef
+Example = example_pb2.Example
+Feature = feature_pb2.Feature
+Input = input_pb2.Input
 ModelSpec = model_pb2.ModelSpec
 PredictRequest = predict_pb2.PredictRequest
 PredictResponse = predict_pb2.PredictResponse
@@ -62,12 +70,17 @@ ModelVersionStatus = get_model_status_pb2.ModelVersionStatus
 GetModelStatusRequest = get_model_status_pb2.GetModelStatusRequest
 GetModelStatusResponse = get_model_status_pb2.GetModelStatusResponse
 ClassificationRequest = classification_pb2.ClassificationRequest
+Classifications = classification_pb2.Classifications
+ClassificationResult = classification_pb2.ClassificationResult
 ClassificationResponse = classification_pb2.ClassificationResponse
 RegressionRequest = regression_pb2.RegressionRequest
+RegressionResult = regression_pb2.RegressionResult
 RegressionResponse = regression_pb2.RegressionResponse
+InferenceTask = inference_pb2.InferenceTask
 MultiInferenceRequest = inference_pb2.MultiInferenceRequest
 MultiInferenceResponse = inference_pb2.MultiInferenceResponse
 PredictionLog = prediction_log_pb2.PredictionLog
+ModelConfig = model_server_config_pb2.ModelConfig
 ModelServerConfig = model_server_config_pb2.ModelServerConfig
 ModelType = model_server_config_pb2.ModelType
 ReloadConfigRequest = model_management_pb2.ReloadConfigRequest

@@ -16,9 +16,8 @@ import grpc
 from model_server.errors import InvalidArgumentError, RequestError
 from model_server.rest.bodies import json_reader, json_writer, proto_json
 from model_server.rest.bodies.example_json import fill_examples
-from model_server.rest.bodies.json_debug import debug_text
+from model_server.rest.bodies.json_reader import JsonObject, shown
 from model_server.rest.bodies.predict_json import fill_inputs
-from model_server.rest.bodies.rapid_json import JsonObject
 from model_server.rest.paths import Route
 from signs import protos
 
@@ -196,14 +195,13 @@ def _model_spec(route: Route, document: JsonObject | None = None) -> Any:
         spec.version.value = route.version
     if route.label:
         spec.version_label = route.label
-    signature = document.find("signature_name", "") if document is not None else ""
+    signature = document.get("signature_name", "") if document else ""
     if not isinstance(signature, str):
         raise InvalidArgumentError(
-            f"JSON Value: {debug_text(document)} not formatted correctly. 'signature_name' key "
+            f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key "
             "must be a string value."
         )
-    # A protobuf string, unlike TF Serving's, must be text.
-    spec.signature_name = signature.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    spec.signature_name = signature
     return spec
 
 

@@ -7,16 +7,17 @@ finds what is wrong first. Checks and words are those of TF Serving's `json_tens
 import binascii
 import math
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
 from model_server.errors import InvalidArgumentError, UnimplementedError
-from model_server.rest.bodies.json_debug import debug_text, type_name, type_name_of_tensor
-from model_server.rest.bodies.rapid_json import JsonObject
-from signs import protos
+from model_server.rest.bodies.json_reader import Json, shown, type_name
+from signs import protos, tensors
+
+Value: TypeAlias = bool | int | float | bytes  # what a tensor is made of
 
 _T = protos.DataType
 # The smallest and largest number that is taken, and the type that is kept: TF Serving checks narrow
@@ -37,23 +38,18 @@ _SPACES = string.whitespace.encode()
 _MISSING = object()
 
 
-def is_base64(value: Any) -> bool:
+def is_base64(value: Json) -> TypeGuard[dict[str, str]]:
     """Whether a value is bytes in JSON: an object of one member "b64", a string."""
-    return (
-        type(value) is JsonObject
-        and len(value) == 1
-        and value[0][0] == "b64"
-        and isinstance(value[0][1], str)
-    )
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
-def decode_base64(value: JsonObject) -> bytes:
+def decode_base64(value: Mapping[str, str]) -> bytes:
     """The bytes of a value for which `is_base64` holds; white space is free, padding all or none.
 
     Raises:
         InvalidArgumentError: it is not base64.
     """
-    text = value[0][1].encode("utf-8", "surrogateescape").translate(None, _SPACES)
+    text = value["b64"].encode().translate(None, _SPACES)
     digits = text.rstrip(b"=.")
     padding = -len(digits) % 4
     try:
@@ -64,10 +60,10 @@ def decode_base64(value: JsonObject) -> bytes:
         raise InvalidArgumentError("Unable to base64 decode") from None
 
 
-def shape_of(value: Any) -> list[int]:
+def shape_of(value: Json) -> list[int]:
     """The shape of an array, if it is regular: the lengths of its first elements."""
     shape = []
-    while type(value) is list:
+    while isinstance(value, list):
         shape.append(len(value))
         if not value:
             break
@@ -75,7 +71,7 @@ def shape_of(value: Any) -> list[int]:
     return shape
 
 
-def read(value: Any, shape: Sequence[int], dtype: int) -> list[Any]:
+def read(value: Json, shape: Sequence[int], dtype: int) -> list[Value]:
     """The values of an array; strings as bytes.
 
     Raises:
@@ -87,7 +83,7 @@ def read(value: Any, shape: Sequence[int], dtype: int) -> list[Any]:
     return values
 
 
-def read_regular(value: Any, shape: Sequence[int], dtype: int) -> list[Any] | None:
+def read_regular(value: Json, shape: Sequence[int], dtype: int) -> list[Value] | None:
     """The values of an array of numbers; None if something is wrong with it, or it has strings."""
     values = [value]
     for size in shape:
@@ -105,7 +101,7 @@ def read_regular(value: Any, shape: Sequence[int], dtype: int) -> list[Any] | No
     return None
 
 
-def _leaves(value: Any, shape: Sequence[int]) -> Iterator[Any]:
+def _leaves(value: Json, shape: Sequence[int]) -> Iterator[Json]:
     """The values of an array in order, up to where it is not regular."""
     rank = len(shape)
     levels = [iter([value])]
@@ -114,10 +110,10 @@ def _leaves(value: Any, shape: Sequence[int]) -> Iterator[Any]:
         level = len(levels) - 1
         if item is _MISSING:
             levels.pop()
-        elif type(item) is not list:
+        elif not isinstance(item, list):
             if level != rank:
                 raise InvalidArgumentError(
-                    f"JSON Value: {debug_text(item)} found at incorrect level: {level + 1} in the "
+                    f"JSON Value: {shown(item)} found at incorrect level: {level + 1} in the "
                     f"JSON DOM. Expected at level: {rank}"
                 )
             yield item
@@ -134,44 +130,51 @@ def _leaves(value: Any, shape: Sequence[int]) -> Iterator[Any]:
             levels.append(iter(item))
 
 
-def _convert(value: Any, dtype: int) -> Any:
-    kind = type(value)
-    if kind is JsonObject:
+def _convert(value: Json, dtype: int) -> Value:
+    if isinstance(value, dict):
         if dtype != _T.DT_STRING:
             raise _type_error(value, dtype)
         if not is_base64(value):
             raise InvalidArgumentError(
-                f"JSON Value: {debug_text(value)} not formatted correctly for base64 data"
+                f"JSON Value: {shown(value)} not formatted correctly for base64 data"
             )
         return decode_base64(value)
     if dtype == _T.DT_STRING:
-        if kind is str:
-            return value.encode("utf-8", "surrogateescape")
+        if isinstance(value, str):
+            return value.encode()
     elif dtype == _T.DT_BOOL:
-        if kind is bool:
+        if isinstance(value, bool):
             return value
     elif dtype in _FLOATS:
-        if kind in _NUMBERS:
+        if isinstance(value, int | float) and not isinstance(value, bool):
             return value
     elif dtype in _INTEGERS:
         low, high, _ = _INTEGERS[dtype]
-        if kind is int and low <= value <= high:
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
     else:
         raise UnimplementedError(
-            f"Conversion of JSON Value: {debug_text(value)} to type: {type_name_of_tensor(dtype)}"
+            f"Conversion of JSON Value: {shown(value)} to type: {_dtype_name(dtype)}"
         )
     raise _type_error(value, dtype)
 
 
-def _type_error(value: Any, dtype: int) -> InvalidArgumentError:
+def _type_error(value: Json, dtype: int) -> InvalidArgumentError:
     return InvalidArgumentError(
-        f"JSON Value: {debug_text(value)} Type: {type_name(value)} is not of expected type: "
-        f"{type_name_of_tensor(dtype)}"
+        f"JSON Value: {shown(value)} Type: {type_name(value)} is not of expected type: "
+        f"{_dtype_name(dtype)}"
     )
 
 
-def write(proto: Any, dtype: int, shape: Sequence[int], values: list[Any]) -> None:
+def _dtype_name(dtype: int) -> str:
+    """The name of a DataType in messages: "float", "int32"; for unknown numbers the number."""
+    known = dtype in protos.DataType.DESCRIPTOR.values_by_number
+    return tensors.dtype_name(dtype) if known else f"unknown dtype enum ({dtype})"
+
+
+def write(
+    proto: protos.TensorProto, dtype: int, shape: Sequence[int], values: Sequence[Value]
+) -> None:
     """Fills a TensorProto; more values than the shape has are left out."""
     values = values[: math.prod(shape)]
     proto.dtype = dtype
