@@ -1,9 +1,10 @@
 # make run   - set everything up, then run the whole pipeline (DATA=path for your own images)
-# make test  - set everything up, then lint, check types and imports, and test
+# make test  - set everything up, then lint, check types and imports, and test (WORKERS=2)
 # make lock  - pin requirements.txt anew from requirements.in and overrides.txt
 
 PYTHON ?= python3.11
 DATA ?= synthetic
+WORKERS ?= 2
 UV_VERSION := 0.13.9
 
 BIN := .venv/bin
@@ -52,7 +53,7 @@ browser:
 	fi
 
 test: lint browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -258,8 +258,6 @@ def _gather_rejections(plan: Plan, path: Path) -> Mapping[str, int]:
                     reason = json.loads(line)["reason"]
                     few = reason in reasons or len(reasons) < _MOST_REASONS
                     reasons[reason if few else "other"] += 1
-        file.flush()
-        os.fsync(file.fileno())
     return dict(reasons.most_common())
 
 

@@ -9,9 +9,7 @@ neither TensorFlow nor Beam: `python -m data.shard FOLDER K...` starts in a frac
 import contextlib
 import dataclasses
 import json
-import os
 import sys
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from data.plan import Plan, rejection_line, rejections_path
 from data.sample import Sample
 from data.sources.source import Item, Rejection
 from data.tfrecord import Writer
+from signs import process
 from signs.errors import UserError
 from signs.features import SPLITS
 from signs.image_bytes import canonical_bytes
@@ -96,18 +95,10 @@ def _ticking(items: list[Item], progress: Path) -> Iterator[Item]:
 
 def main(folder: str, *shards: str) -> None:
     """Converts some parts; ends with the process that asked for them."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    process.end_with_parent()
     plan = Plan.load(Path(folder))
     for shard in shards:
         write_shard(plan, int(shard))
-
-
-def _end_with_parent() -> None:
-    """Ends this process when nobody holds the other end of its input any longer."""
-    # Not sys.stdin: a thread that waits in there aborts the interpreter's own end.
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

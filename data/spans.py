@@ -6,7 +6,6 @@ root/{name}/span-N/v-M/       published by one rename
 """
 
 import contextlib
-import os
 import re
 import shutil
 import tempfile
@@ -14,12 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from data.manifest import Manifest, check_sizes
+from signs import durable
 from signs.features import MANIFEST, SPAN_PATTERN
 
-_TEMPORARY = ".ingest-"
+_LOCK, _TEMPORARY = ".lock", ".ingest-"
 _VERSION = re.compile(
     re.escape(SPAN_PATTERN).replace(r"\{SPAN\}", r"(\d+)").replace(r"\{VERSION\}", r"(\d+)")
 )
@@ -32,19 +30,19 @@ def workplace(root: Path) -> Iterator[Path]:
     What killed ingests have left is removed too: their folders are no longer locked.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(root / ".lock"):
-        for stale in root.glob(f"{_TEMPORARY}*"):
-            lock = filelock.FileLock(stale / ".lock", timeout=0)
-            with contextlib.suppress(filelock.Timeout), lock:
-                shutil.rmtree(stale, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=root))
-        own = filelock.FileLock(folder / ".lock")
-        own.acquire()
-    try:
+    with contextlib.ExitStack() as stack:
+        with durable.lock(root / _LOCK):
+            for stale in root.glob(f"{_TEMPORARY}*"):
+                # Whoever is at work holds its folder's lock; whoever has just ended removes it.
+                with (
+                    contextlib.suppress(durable.LockedError, FileNotFoundError),
+                    durable.lock(stale / _LOCK, timeout_s=0),
+                ):
+                    shutil.rmtree(stale, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=root))
+            stack.enter_context(durable.lock(folder / _LOCK))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        own.release()
 
 
 def find(
@@ -95,18 +93,13 @@ def publish(
     Returns:
         The manifest, and False if another ingest of the same was faster and its span stands.
     """
-    with filelock.FileLock(dataset.parent / ".lock"):
+    with durable.lock(dataset.parent / _LOCK):
         draft = describe(1, 1)
         if faster := find(dataset, draft.fingerprint, draft.settings, draft.tool_version):
             return faster, False
         span, version = _next_number(dataset, draft.fingerprint)
         manifest = describe(span, version)
-        with (built / MANIFEST).open("w", encoding="utf-8") as file:
-            file.write(manifest.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        for folder in (built, *(path for path in built.iterdir() if path.is_dir())):
-            _sync_folder(folder)
+        (built / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         target = directory_of(dataset, manifest)
         if version == 1:
             # The whole span in one rename: a span folder without a version is never seen.
@@ -114,10 +107,8 @@ def publish(
             wrapped.mkdir()
             built.rename(wrapped / target.name)
             built, target = wrapped, target.parent
-            _sync_folder(built)
         dataset.mkdir(exist_ok=True)
-        built.rename(target)
-        _sync_folder(target.parent)
+        durable.publish_folder(built, target)
     return manifest, True
 
 
@@ -129,12 +120,3 @@ def _next_number(dataset: Path, fingerprint: str) -> tuple[int, int]:
     # Also past folders that hold no version: a rename onto one would fail.
     taken = [int(p.name[5:]) for p in dataset.glob("span-*") if p.name[5:].isdecimal()]
     return 1 + max(taken, default=0), 1
-
-
-def _sync_folder(folder: Path) -> None:
-    """Writes a folder's names to the disk: a rename counts only once they are."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

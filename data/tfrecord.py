@@ -1,20 +1,15 @@
-"""TFRecord files, gzipped, with their checksum.
-
-A record is: length (uint64), masked CRC32C of the length (uint32), data, masked CRC32C of the data
-(uint32), all little-endian. Source: tensorflow/core/lib/io/record_writer.cc.
-"""
+"""Gzipped TFRecord files, hashed while they are written."""
 
 import dataclasses
 import gzip
 import hashlib
-import os
-import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import google_crc32c
+from signs import records
 
 # Encoded images hardly compress: level 1 saves what there is (the headers) at a third of the time.
 _GZIP_LEVEL = 1
@@ -32,7 +27,7 @@ class Written:
 class Writer:
     """Writes one gzipped TFRecord file; equal records give equal bytes.
 
-    The file is synced to the disk when it is closed; use it in a `with` statement.
+    Use it in a `with` statement. Who publishes the file syncs it to the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,8 +38,7 @@ class Writer:
 
     def write(self, record: bytes) -> None:
         """Appends one record."""
-        length = struct.pack("<Q", len(record))
-        self._gzip.write(b"".join((length, _masked_crc32c(length), record, _masked_crc32c(record))))
+        self._gzip.write(records.encode(record))
         self._records += 1
 
     def close(self) -> Written:
@@ -65,7 +59,7 @@ class Writer:
         if kind is None:
             self.close()
         else:
-            self._file.abandon()
+            self._file.close()
 
 
 class _HashingFile:
@@ -87,32 +81,17 @@ class _HashingFile:
         self._file.flush()
 
     def close(self) -> None:
-        if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-
-    def abandon(self) -> None:
         self._file.close()
 
 
 def read(path: Path) -> Iterator[bytes]:
-    """Yields the records of a gzipped TFRecord file that `Writer` wrote.
+    """Yields the records of a gzipped TFRecord file.
 
     Raises:
-        ValueError: A record whose checksum does not hold, or a file that ends within a record.
+        ValueError: a record whose checksum does not hold, or a file that ends too early.
     """
-    with gzip.open(path) as file:
-        while header := file.read(12):
-            if len(header) < 12 or _masked_crc32c(header[:8]) != header[8:]:
-                raise ValueError(f"{path} is damaged: the length of a record is wrong")
-            (length,) = struct.unpack("<Q", header[:8])
-            record, checksum = file.read(length), file.read(4)
-            if _masked_crc32c(record) != checksum:
-                raise ValueError(f"{path} is damaged: a record differs from its checksum")
-            yield record
-
-
-def _masked_crc32c(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+    try:
+        with gzip.open(path) as file:
+            yield from records.decode(file)
+    except (records.RecordError, gzip.BadGzipFile, zlib.error, EOFError) as err:
+        raise ValueError(f"{path} is damaged: {err}") from err

@@ -6,11 +6,10 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-import filelock
-
 from data.errors import IngestError
 from data.sources.archive import SIGNS_SHA256
 from data.sources.source import file_sha256
+from signs import durable
 
 SIGNS_URL = (
     "https://raw.githubusercontent.com/HectorPulido/signs-dataset-with-pytorch-opencv/"
@@ -43,7 +42,7 @@ def download(
     """
     path = folder / url.rsplit("/", 1)[-1]
     folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_suffix(".lock")):
+    with durable.lock(path.with_suffix(".lock")):
         if path.exists() and file_sha256(path) == sha256:
             return path
         part = path.with_suffix(".part")
@@ -66,7 +65,7 @@ def download(
                 f"the download is not the SIGNS archive: SHA-256 {received}, expected {sha256}.\n"
                 + by_hand
             )
-        part.replace(path)
+        durable.replace(part, path)
     return path
 
 

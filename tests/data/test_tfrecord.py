@@ -47,8 +47,22 @@ def test_a_changed_byte_is_noticed(tmp_path):
     plain = bytearray(gzip.decompress(path.read_bytes()))
     plain[13] ^= 1
     path.write_bytes(gzip.compress(bytes(plain)))
-    with pytest.raises(ValueError, match="a record differs from its checksum"):
+    with pytest.raises(ValueError, match=f"{path} is damaged: corrupted record at 12"):
         list(tfrecord.read(path))
-    path.write_bytes(gzip.compress(bytes(plain[:7])))
-    with pytest.raises(ValueError, match="the length of a record is wrong"):
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda whole: whole[:-9], "Compressed file ended before"),
+        (lambda whole: b"\x00" + whole[1:], "Not a gzipped file"),
+        (lambda whole: whole[:12] + b"\xff" + whole[13:], "invalid"),
+        (lambda whole: gzip.compress(gzip.decompress(whole)[:14]), "truncated record at 0"),
+    ],
+)
+def test_a_file_that_is_cut_or_no_gzip_is_named(tmp_path, change, message):
+    path = tmp_path / "a.tfrecord.gz"
+    write(path, [b"hello"])
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"{path} is damaged: .*{message}"):
         list(tfrecord.read(path))

@@ -97,7 +97,7 @@ def test_reload_rollback_and_broken_versions_without_a_failed_request(tmp_path, 
 def test_late_base_path_then_drain(tmp_path, push):
     """The port opens when there is a model; SIGTERM lets the request in flight finish."""
     base_path = tmp_path / "later"
-    server = ServerProcess(base_path)
+    server = ServerProcess(base_path, stop_timeout_s=WAIT_S)
 
     def push_when_it_waits() -> None:
         eventually(lambda: "Could not find base path" in server.log())

@@ -110,6 +110,19 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     assert "Trainer" in Path(first["log"]).read_text()
 
 
+def test_what_a_run_leaves_in_its_workspace(first: dict[str, Any], workspace: Path) -> None:
+    """Users rely on it, as on what tests/test_surface.py holds: tell them in CHANGELOG.md."""
+    assert {path.name for path in workspace.iterdir()} == {
+        *(".lock", "artifacts", "data", "logs", "metadata.sqlite", "runs", "serving"),
+    }
+    assert {path.name for path in (workspace / "logs").iterdir()} == {f"{first['run_id']}.log"}
+    kept = workspace / "runs" / "colours" / first["run_id"]
+    assert {"events.jsonl", "summary.json"} <= {path.name for path in kept.iterdir()}
+    assert json.loads((kept / "summary.json").read_text()) == first
+    version = workspace / "serving" / "colours" / str(first["pushed_version"])
+    assert {path.name for path in version.iterdir()} >= {"saved_model.pb", "variables"}
+
+
 def test_the_model_answers_with_the_users_class_names(
     server: ServerProcess, images: Path, first: dict[str, Any]
 ) -> None:

@@ -314,11 +314,11 @@ def test_retries_end_with_the_deadline():
 
     with (
         Servant(predict) as servant,
-        Client(servant.address, max_attempts=1000, timeout_s=0.5) as client,
+        Client(servant.address, max_attempts=1000, timeout_s=2) as client,
     ):
         started = time.monotonic()
         assert "queue is full" in failed(client, RED)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10
 
 
 def test_time_that_ends_in_a_retry_is_told_by_its_cause():

@@ -14,7 +14,7 @@ def test_reads_what_was_compiled(tmp_path: Path) -> None:
     pipeline = read_pipeline(write_pipeline(tmp_path))
     assert pipeline.name == "signs-synthetic"
     assert pipeline.root == "minio://mlpipeline/v2/artifacts"
-    assert pipeline.running.steps == ("ImportExampleGen", "Trainer")
+    assert pipeline.steps == ("ImportExampleGen", "Trainer")
     assert pipeline.retried == {"Trainer"}
     assert pipeline.images_with({}) == (IMAGE,)
     assert {name: (p.kind, p.default) for name, p in pipeline.parameters.items()} == {

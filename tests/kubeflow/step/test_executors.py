@@ -96,7 +96,7 @@ def test_stock_example_gen_looks_for_a_folder_named_span(
 def test_the_newest_span_is_found_and_its_number_kept(
     pipeline: Pipeline, data: dict[str, str]
 ) -> None:
-    examples = pipeline.running.run("ImportExampleGen", data)["examples"]
+    examples = pipeline.run("ImportExampleGen", data)["examples"]
     assert examples["metadata"]["custom:span"] == 10
     assert examples["metadata"]["custom:version"] == 2
     assert examples["metadata"]["split_names"] == '["train", "eval", "test"]'
@@ -184,7 +184,7 @@ class Reader(tf.Module):
 @pytest.fixture
 def trained(pipeline: Pipeline, data: dict[str, str]) -> Pipeline:
     """A pipeline that has its examples and a candidate, which is always right."""
-    pipeline.running.run("ImportExampleGen", data)
+    pipeline.run("ImportExampleGen", data)
     uri = "minio://mlpipeline/v2/artifacts/signs/run-1/Trainer/1f0e/model"
     Reader().save(pipeline.launcher.local(uri) / "Format-Serving")
     pipeline.produced["Trainer"] = {"model": pipeline.launcher.register("model", uri)}

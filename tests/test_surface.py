@@ -1,0 +1,699 @@
+"""What users rely on, frozen: a change to it is a decision, and never a slip.
+
+Commands and options, settings, JSON keys, exit codes, environment variables, signatures, the client
+and the layout of a workspace. Where it is the real thing that is looked at, it is run.
+
+Frozen beside what makes it: the flags of signs-model-server (tests/model_server/test_flags.py), the
+parameters of a compiled pipeline (tests/kubeflow/compiling/test_compiler.py), the exported
+signatures (tests/modules/test_signatures.py), and what a whole run leaves in its workspace
+(tests/pipeline/test_end_to_end.py).
+"""
+
+import ast
+import dataclasses
+import inspect
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from pipeline.commands.doctor import Finding
+from pipeline.commands.main import app, main
+from pipeline.config import Data, PipelineConfig, setting_names
+from pipeline.environment import Workspace
+from signs import client, features, protos, records, tensors
+from tests import ROOT
+from tests.kubeflow.submitting.fake_api_server import FakeApiServer
+from tests.kubeflow.submitting.fake_api_server import run as kfp_run
+from tests.kubeflow.submitting.fake_api_server import step as kfp_step
+from tests.kubeflow.submitting.submit_fixtures import write_pipeline
+
+SIGNS = Path(sys.executable).with_name("signs")
+ROOMS = (
+    *("components", "data", "kubeflow", "model_server"),
+    *("modules", "pipeline", "serving", "signs"),
+)
+
+COMMANDS = {
+    "bench-serving": {
+        "images": "synthetic",
+        "--address": "127.0.0.1:8500",
+        "--model": None,
+        "--version": None,
+        "--label": None,
+        "--clients": 8,
+        "--rate": None,
+        "--batch": 1,
+        "--duration": 10.0,
+        "--warm-up": 2.0,
+        "--timeout": 10.0,
+        "--picture": None,
+        "--ca": None,
+        "--cert": None,
+        "--key": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "compile": {
+        "--data": "synthetic",
+        "--image": None,
+        "--name": None,
+        "--set": None,
+        "--warm-start": False,
+        "--tune": None,
+        "--pin-span": False,
+        "--cluster": None,
+        "--gpu": None,
+        "--pipeline-root": None,
+        "--allow-tag": False,
+        "--max-rejected": 0.01,
+        "--output": "pipeline.yaml",
+        "--workspace": "workspace",
+    },
+    "doctor": {
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "ingest": {
+        "source": None,
+        "--name": None,
+        "--max-rejected": 0.01,
+        "--seed": 0,
+        "--runner": None,
+        "--direct_num_workers": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "predict": {
+        "images": None,
+        "--address": "127.0.0.1:8500",
+        "--model": None,
+        "--version": None,
+        "--label": None,
+        "--timeout": 10.0,
+        "--ca": None,
+        "--cert": None,
+        "--key": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "promote": {
+        "--version": None,
+        "--to": "stable",
+        "--shadow": None,
+        "--max-changed": 0.02,
+        "--newest": 1000,
+        "--address": "127.0.0.1:8500",
+        "--offline": False,
+        "--model": None,
+        "--ca": None,
+        "--cert": None,
+        "--key": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "rollback": {
+        "--address": "127.0.0.1:8500",
+        "--offline": False,
+        "--model": None,
+        "--ca": None,
+        "--cert": None,
+        "--key": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "run": {
+        "--data": "synthetic",
+        "--name": None,
+        "--set": None,
+        "--schema": "curated",
+        "--warm-start": False,
+        "--tune": None,
+        "--on": "local",
+        "--max-rejected": 0.01,
+        "--runner": None,
+        "--direct_num_workers": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "runs": {
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "serve": {
+        "--model": None,
+        "--port": 8500,
+        "--rest-port": None,
+        "--page": False,
+        "--host": "127.0.0.1",
+        "--workspace": "workspace",
+    },
+    "shadow": {
+        "log": None,
+        "--before": "stable",
+        "--after": "canary",
+        "--newest": 1000,
+        "--address": "127.0.0.1:8500",
+        "--model": None,
+        "--ca": None,
+        "--cert": None,
+        "--key": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
+    "submit": {
+        "pipeline": None,
+        "--host": None,
+        "--context": None,
+        "--namespace": None,
+        "--token-file": None,
+        "--token-env": None,
+        "--ca": None,
+        "--set-parameter": None,
+        "--allow-tag": False,
+        "--pipeline-root": None,
+        "--experiment": None,
+        "--run-name": None,
+        "--service-account": None,
+        "--every": None,
+        "--cron": None,
+        "--no-wait": False,
+        "--timeout": None,
+        "--dry-run": False,
+        "--json": False,
+    },
+    "versions": {
+        "--address": "127.0.0.1:8500",
+        "--model": None,
+        "--ca": None,
+        "--cert": None,
+        "--key": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
+}
+
+SETTINGS = {
+    "devices.gpus",
+    "devices.precision",
+    "devices.xla",
+    "evaluate.min_accuracy",
+    "evaluate.min_accuracy_change",
+    "evaluate.min_class_accuracy",
+    "image_size",
+    "schema",
+    "serving_check_images",
+    "train.augmentation.brightness",
+    "train.augmentation.contrast",
+    "train.augmentation.mirror",
+    "train.augmentation.rotation_degrees",
+    "train.augmentation.scale",
+    "train.augmentation.shift",
+    "train.batch_size",
+    "train.blocks",
+    "train.epochs",
+    "train.label_smoothing",
+    "train.learning_rate",
+    "train.seed",
+    "train.sizes",
+    "train.splits",
+    "train.warmup",
+    "train.weight_decay",
+    "train.width",
+    "train.zero_last_gamma",
+    "tune.epochs",
+    "tune.trials",
+    "warm_start",
+}
+
+# TF_CONFIG is the operators' contract; no other of these changes what is computed.
+ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES",
+    "KF_PIPELINES_ENDPOINT",
+    "KF_PIPELINES_UI_ENDPOINT",
+    "KUBERNETES_SERVICE_HOST",
+    "SIGNS_MOUNTS",
+    "SIGNS_WORKSPACE",
+    "TF_CONFIG",
+}
+
+# As `signs run --json` prints it and runs/<data set>/<run>/summary.json keeps it.
+SUMMARY = {
+    "run_id": "20261126-101500-ab12",
+    "pipeline": "photos",
+    "status": "finished",
+    "started": "2026-11-26T10:15:00Z",
+    "duration_s": 494.0,
+    "dataset": "photos",
+    "span": 2,
+    "version": 1,
+    "counts": {"train": 80, "eval": 20, "test": 20},
+    "components": {"Trainer": {"state": "done", "seconds": 431.5}},
+    "accuracy": 0.9,
+    "metrics": {"accuracy": 0.9, "accuracy/cat": None},
+    "blessed": False,
+    "not_blessed_reasons": [
+        {
+            "metric": "accuracy",
+            "threshold": 0.95,
+            "value": 0.9,
+            "kind": "absolute",
+            "slice": "cat",
+        }
+    ],
+    "infra_blessed": True,
+    "pushed_version": 3,
+    "pushed_to": "/w/serving/photos",
+    "reused_model": False,
+    "tuned": {"hyperparameters": {"learning_rate": 0.001}, "accuracy": 0.9, "trials": 8},
+    "base_model": "version 2",
+    "training_s": 431.5,
+    "fit_s": 420.5,
+    "peak_rss_mib": 3739.0,
+    "log": "/w/logs/20261126-101500-ab12.log",
+    "error": "none",
+    "query": {"images": 20, "accuracy": 0.9, "address": "127.0.0.1:8500", "version": 3},
+    "query_commands": ["signs serve", "signs predict IMAGE..."],
+}
+
+INGESTED = {
+    "name", "span", "version", "directory", "reused", "class_names", "counts", "rejected",
+    "rejected_list", "ignored", "warnings",
+}  # fmt: skip
+MANIFEST = {
+    "name", "span", "version", "class_names", "counts", "shards", "source", "is_synthetic",
+    "fingerprint", "settings", "tool_version", "created", "rejected", "ignored", "warnings",
+    "format",
+}  # fmt: skip
+PREDICTION = {"source", "class_id", "class_name", "probability", "probabilities"}
+VERSION = {"version", "labels", "on_disk", "state"}
+COMPARISON = {
+    "requests", "images", "passed_over", "max_probability_change", "differences", "changed",
+}  # fmt: skip
+DIFFERENCE = {"asked_at", "request", "row", "before", "after", "probability_change"}
+LOAD = {
+    "loop", "clients", "rate", "batch_size", "duration_s", "requests", "throughput",
+    "latency_ms", "errors", "unsent",
+}  # fmt: skip
+SUBMISSION = {
+    "pipeline", "version", "host", "namespace", "experiment", "pipeline_root",
+    "service_account", "images", "steps", "parameters", "set", "schedule",
+}  # fmt: skip
+SUBMITTED = {
+    "id", "name", "address", "pipeline_id", "version_id", "is_new", "status", "error", "steps",
+}  # fmt: skip
+
+
+def assert_frozen(what: str, found: Any, frozen: Any) -> None:
+    """Fails with what has changed, and what to do about it."""
+    if found == frozen:
+        return
+    changes = [f"- {name}" for name in frozen if name not in found]
+    changes += [f"+ {name}" for name in found if name not in frozen]
+    if isinstance(found, dict):
+        changes += [
+            f"  {name}: {frozen[name]!r} -> {found[name]!r}"
+            for name in frozen
+            if name in found and frozen[name] != found[name]
+        ]
+    pytest.fail(
+        f"{what} changed:\n"
+        + "\n".join(changes or [f"  {frozen!r} -> {found!r}"])
+        + "\nUsers rely on it. If the change is meant, change the set in tests/test_surface.py and "
+        "tell users in CHANGELOG.md.",
+        pytrace=False,
+    )
+
+
+@pytest.fixture
+def signs(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Runs a command in an empty folder, and returns the JSON that it prints."""
+    monkeypatch.chdir(tmp_path)
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+
+    def run_command(*arguments: str) -> Any:
+        assert main([*arguments, "--json"]) == 0, capfd.readouterr().err
+        return json.loads(capfd.readouterr().out)
+
+    return run_command
+
+
+# --- Commands, settings, environment --------------------------------------------------------------
+
+
+def test_commands_and_their_options() -> None:
+    found: dict[str, dict[str, Any]] = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        found[name] = {}
+        for parameter in command.params:
+            is_option = parameter.param_type_name == "option"
+            default = parameter.default
+            found[name][parameter.opts[0] if is_option else parameter.name] = (
+                str(default) if isinstance(default, Path) else default
+            )
+    assert_frozen("The commands of `signs`", set(found), set(COMMANDS))
+    for name, options in found.items():
+        assert_frozen(f"`signs {name}`: its options, or a default", options, COMMANDS[name])
+
+
+def test_settings() -> None:
+    data = Data("photos", 1, ("cat", "dog"), dict.fromkeys(features.SPLITS, 1))
+    names = setting_names(PipelineConfig(data))
+    assert_frozen("The settings of --set", set(names), SETTINGS)
+
+
+def test_environment_variables_that_are_read() -> None:
+    sources = [
+        ast.parse(path.read_text()) for room in ROOMS for path in (ROOT / room).rglob("*.py")
+    ]
+    constants = {
+        target.id: node.value.value
+        for tree in sources
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found = {
+        name.value if isinstance(name, ast.Constant) else constants[name.id]
+        for tree in sources
+        for node in ast.walk(tree)
+        for name in _variables_read(node)
+        # `signs submit --token-env` has the name from its user.
+        if isinstance(name, ast.Constant | ast.Name)
+    }
+    # Python's own folder for temporary files is the caller's, whom we only step aside for.
+    assert_frozen("The environment variables that are read", found - {"TMPDIR"}, ENVIRONMENT)
+
+
+def _variables_read(node: ast.AST) -> list[ast.expr]:
+    """The `x` of `os.environ.get(x)`, `os.environ[x]`, `x in os.environ` and `envvar=x`."""
+    if isinstance(node, ast.Call):
+        named = [keyword.value for keyword in node.keywords if keyword.arg == "envvar"]
+        is_read = ast.unparse(node.func) in ("os.environ.get", "os.getenv")
+        return named + (node.args[:1] if is_read else [])
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        return [node.slice] if ast.unparse(node.value) == "os.environ" else []
+    if isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "os.environ":
+        return [node.left]
+    return []
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_kept_is_read_and_printed_as_it_was(signs: Callable[..., Any]) -> None:
+    folder = Path("workspace/runs/photos", SUMMARY["run_id"])
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps(SUMMARY))
+    [run] = signs("runs")
+    assert_frozen("The JSON of a run", run, SUMMARY)
+
+
+def test_the_json_of_an_ingestion_and_the_span_it_leaves(signs: Callable[..., Any]) -> None:
+    ingested = signs("ingest", "synthetic:60")
+    assert_frozen("The JSON of `signs ingest`", set(ingested), INGESTED)
+    span = Path("workspace/data/signs-synthetic/span-1/v-1").resolve()
+    assert Path(ingested["directory"]) == span
+    assert Path(ingested["rejected_list"]) == span / "rejected.jsonl"
+    left = {path.name for path in span.iterdir()}
+    assert_frozen(
+        "The files of a span", left, {"train", "eval", "test", "manifest.json", "rejected.jsonl"}
+    )
+    manifest = json.loads((span / "manifest.json").read_text())
+    assert_frozen("manifest.json", set(manifest), MANIFEST)
+    assert manifest["format"] == 1
+    for shard in manifest["shards"]:
+        assert_frozen("A shard in it", set(shard), {"path", "split", "bytes", "sha256", "records"})
+        assert re.fullmatch(r"(train|eval|test)/[\w.-]+", shard["path"])
+
+
+def test_the_json_of_a_diagnosis() -> None:
+    found = {field.name for field in dataclasses.fields(Finding)}
+    assert_frozen("The JSON of `signs doctor`", found, {"name", "level", "found", "remedy"})
+
+
+class _Model(BaseHTTPRequestHandler):
+    """A model server's REST API: `cat` is the canary's answer, `dog` every other version's."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        number = len(body["inputs"][features.IMAGES_INPUT])
+        is_cat = "canary" in self.path
+        self._answer(
+            {
+                "outputs": {
+                    features.PROBABILITIES: [[0.9, 0.1] if is_cat else [0.1, 0.9]] * number,
+                    features.PREDICTED_CLASS_ID: [0 if is_cat else 1] * number,
+                    features.PREDICTED_CLASS_NAME: ["cat" if is_cat else "dog"] * number,
+                }
+            }
+        )
+
+    def do_GET(self) -> None:
+        self._answer({"model_version_status": [{"version": "3", "state": "AVAILABLE"}]})
+
+    def _answer(self, answer: Any) -> None:
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        self.server.asked.set()  # type: ignore[attr-defined]
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def model_server() -> Iterator[ThreadingHTTPServer]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Model) as server:
+        server.asked = threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def address(model_server: ThreadingHTTPServer) -> str:
+    return f"http://127.0.0.1:{model_server.server_port}"
+
+
+def test_the_json_of_a_prediction(signs: Callable[..., Any], address: str) -> None:
+    Image.new("RGB", (8, 8)).save("hand.png")
+    [prediction] = signs("predict", "hand.png", "--address", address)
+    assert_frozen("The JSON of `signs predict`", set(prediction), PREDICTION)
+
+
+def test_the_json_of_a_load(signs: Callable[..., Any], address: str) -> None:
+    clock = ("--clients", "1", "--duration", "0.1", "--warm-up", "0")
+    load = signs("bench-serving", "synthetic", "--address", address, *clock)
+    assert_frozen("The JSON of `signs bench-serving`", set(load), LOAD)
+    assert_frozen("Its latencies", set(load["latency_ms"]), {"p50", "p90", "p99", "max"})
+
+
+def test_the_json_of_a_rollout(signs: Callable[..., Any], address: str) -> None:
+    for version in (3, 4):
+        folder = Path("workspace/serving/photos", str(version))
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").touch()
+    for version in signs("versions", "--address", address):
+        assert_frozen("The JSON of `signs versions`", set(version), VERSION)
+    for version in ("3", "4"):
+        moved = signs("promote", "--version", version, "--offline")
+        assert_frozen("The JSON of `signs promote`", set(moved), {"labels", "shadow"})
+    assert Path("workspace/serving/photos.config").is_file()
+    assert_frozen("The JSON of `signs rollback`", set(signs("rollback", "--offline")), {"labels"})
+
+
+def test_the_json_of_a_replay(signs: Callable[..., Any], address: str) -> None:
+    entry = protos.PredictionLog()
+    entry.predict_log.request.model_spec.name = "photos"
+    inputs = entry.predict_log.request.inputs
+    tensors.encode(np.array([b"an image"], object), inputs[features.IMAGES_INPUT])
+    Path("requests-1.tfrecord").write_bytes(records.encode(entry.SerializeToString()))
+    Path("workspace/serving/photos").mkdir(parents=True)
+    comparison = signs("shadow", ".", "--address", address)
+    assert_frozen("The JSON of `signs shadow`", set(comparison), COMPARISON)
+    [difference] = comparison["differences"]
+    assert_frozen("A difference in it", set(difference), DIFFERENCE)
+
+
+def test_the_json_of_a_submission(
+    signs: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # no kubeconfig
+    pipeline = str(write_pipeline(tmp_path))
+    with FakeApiServer() as server:
+        server.runs_look_like = [kfp_run("SUCCEEDED", kfp_step("Trainer"))]
+        planned = signs("submit", pipeline, "--host", server.address, "--dry-run")
+        assert_frozen("The JSON of `signs submit --dry-run`", set(planned), SUBMISSION)
+        submitted = signs("submit", pipeline, "--host", server.address)
+        assert_frozen("The JSON of `signs submit`", set(submitted), SUBMITTED)
+
+
+# --- Exit codes -----------------------------------------------------------------------------------
+
+
+def _exit_code(program: str, *arguments: str, **environment: str) -> int:
+    return subprocess.run(
+        [SIGNS.with_name(program), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    ).returncode
+
+
+def test_exit_codes(tmp_path: Path) -> None:
+    broken = tmp_path / "tensorflow"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('not on this machine')")
+    workspace = str(tmp_path / "workspace")
+    found = {
+        "well": _exit_code("signs", "runs", SIGNS_WORKSPACE=workspace),
+        "the machine cannot": _exit_code(
+            "signs", "doctor", "--workspace", workspace, PYTHONPATH=str(tmp_path)
+        ),
+        "a mistake": _exit_code("signs", "runs", "--frob"),
+        "a server that cannot start": _exit_code(
+            "signs-model-server", "--model_config_file=/nonexistent"
+        ),
+    }
+    assert_frozen(
+        "An exit code",
+        found,
+        {"well": 0, "the machine cannot": 1, "a mistake": 2, "a server that cannot start": 255},
+    )
+
+
+def test_ctrl_c_exits_with_130(model_server: ThreadingHTTPServer, address: str) -> None:
+    with subprocess.Popen(
+        [SIGNS, "bench-serving", "--address", address, "--duration", "60"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            assert model_server.asked.wait(30)  # type: ignore[attr-defined]
+            process.send_signal(signal.SIGINT)
+            assert_frozen("The exit code after Ctrl-C", process.wait(30), 130)
+        finally:
+            process.kill()
+
+
+# --- The served model, and who asks it ------------------------------------------------------------
+
+
+def test_the_names_of_the_served_models_signatures() -> None:
+    answers = {features.PROBABILITIES, features.PREDICTED_CLASS_ID, features.PREDICTED_CLASS_NAME}
+    found = {
+        features.SERVING_DEFAULT: ({features.EXAMPLES_INPUT}, answers),
+        features.SERVE_IMAGES: ({features.IMAGES_INPUT}, answers),
+        features.TRANSFORM_FEATURES: ({features.EXAMPLES_INPUT}, {features.PIXELS, features.LABEL}),
+    }
+    frozen = {"probabilities", "class_id", "class_name"}
+    assert_frozen(
+        "A signature of the served model",
+        found,
+        {
+            "serving_default": ({"examples"}, frozen),
+            "serve_images": ({"image_bytes"}, frozen),
+            "transform_features": ({"examples"}, {"pixels", "label"}),
+        },
+    )
+
+
+def test_the_client() -> None:
+    assert_frozen(
+        "The names that applications import",
+        set(client.__all__),
+        {
+            "Client",
+            "ClientError",
+            "Metadata",
+            "Prediction",
+            "Signature",
+            "TensorInfo",
+            "Tls",
+            "VersionStatus",
+            "connect",
+        },
+    )
+    parameters = list(inspect.signature(client.Client).parameters.values())
+    assert_frozen(
+        "What `Client` takes",
+        {parameter.name: parameter.default for parameter in parameters},
+        {
+            "address": "127.0.0.1:8500",
+            "model_name": "signs",
+            "version": None,
+            "label": None,
+            "tls": None,
+            "timeout_s": 10.0,
+            "max_attempts": 5,
+            "batch_size": 32,
+            "max_message_bytes": 64 * 2**20,
+        },
+    )
+    assert_frozen(
+        "What `Client` does",
+        {name for name in vars(client.Client) if not name.startswith("_")},
+        {"close", "metadata", "predict", "status", "wait_until_available"},
+    )
+    prediction = {field.name for field in dataclasses.fields(client.Prediction)}
+    assert_frozen(
+        "What `Prediction` holds", prediction, {"source", "class_id", "class_name", "probabilities"}
+    )
+
+
+# --- The workspace --------------------------------------------------------------------------------
+
+
+def test_the_layout_of_a_workspace() -> None:
+    workspace = Workspace(Path("w"))
+    environment = workspace.environment("photos")
+    found = {
+        "spans": workspace.data,
+        "spans of a data set": environment.data_root,
+        "a run": workspace.run_directory("photos", "RUN"),
+        "a run's log": workspace.log("RUN"),
+        "pushed versions": workspace.serving("photos"),
+        "where runs push": environment.serving_root,
+        "the page's examples": workspace.examples("photos"),
+        "artifacts": environment.pipeline_root,
+        "unfinished trainings": environment.checkpoint_root,
+        "metadata": environment.metadata_path,
+        "the lock": workspace.lock,
+    }
+    assert_frozen(
+        "A place in the workspace",
+        {name: str(path) for name, path in found.items()},
+        {
+            "spans": "w/data",
+            "spans of a data set": "w/data/photos",
+            "a run": "w/runs/photos/RUN",
+            "a run's log": "w/logs/RUN.log",
+            "pushed versions": "w/serving/photos",
+            "where runs push": "w/serving/photos",
+            "the page's examples": "w/examples/photos",
+            "artifacts": "w/artifacts/photos",
+            "unfinished trainings": "w/artifacts/photos/checkpoints",
+            "metadata": "w/metadata.sqlite",
+            "the lock": "w/.lock",
+        },
+    )
