@@ -1,12 +1,11 @@
 """The services that TF Serving's gRPC server has besides its own: reflection and profiler."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 
-from model_server.grpc_api.rpc import Method, Services
+from model_server.grpc_api.rpc import Methods, Services
 
 PROFILER = "tensorflow.ProfilerService"
 
@@ -38,7 +37,7 @@ def add_reflection(server: grpc.Server, names: Sequence[str], services: Services
     )
 
 
-def _describe(service: str, methods: Mapping[str, tuple[Method, Any]]) -> None:
+def _describe(service: str, methods: Methods) -> None:
     """Puts a service into protobuf's pool, where reflection looks for it.
 
     The generated modules of TF Serving's services would, but protobuf cannot import them any more.

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
@@ -30,6 +29,7 @@ from model_server.errors import (
     status_code,
 )
 from model_server.metrics import Metrics
+from signs import protos
 
 # TensorFlow keeps a pruned graph for every pair of what is fed and what is fetched, for as long as
 # the model is loaded; a client could ask for thousands by naming outputs in all combinations.
@@ -55,9 +55,9 @@ class SessionOptions:
     intra_op_threads: int = 0
     inter_op_threads: int = 0
     gpu_memory_fraction: float = 0.0
-    base: Any = None
+    base: config_pb2.ConfigProto | None = None
 
-    def config(self) -> Any:
+    def config(self) -> config_pb2.ConfigProto:
         """The `tf.compat.v1.ConfigProto` of these options."""
         config = config_pb2.ConfigProto(allow_soft_placement=True)
         if self.base is not None:
@@ -104,7 +104,10 @@ class SavedModel:
                 meta_graph = tf.compat.v1.saved_model.loader.load(
                     self._session, list(options.tags), str(path)
                 )
-            self.signature_defs: dict[str, Any] = dict(meta_graph.signature_def)
+            self.signature_defs = {
+                key: protos.SignatureDef.FromString(signature.SerializeToString())
+                for key, signature in meta_graph.signature_def.items()
+            }
             self._session._extend_graph()
             self._declared = _declared_plans(self.signature_defs)
             self._plans = set(self._declared)
@@ -157,7 +160,7 @@ class SavedModel:
 
     def _run_session(
         self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: float | None
-    ) -> list[Any]:
+    ) -> list[np.ndarray | np.generic | bytes]:
         """`Session.run` itself looks up every name again and casts what it is fed; this does not.
 
         It is not public, but what `Session.run` comes to. Names go sorted, because TensorFlow
@@ -173,7 +176,7 @@ class SavedModel:
         finally:
             pywrap_tf_session.TF_DeleteBuffer(options)
 
-    def _find_tensor(self, name: str) -> Any:
+    def _find_tensor(self, name: str) -> pywrap_tf_session.TF_Output:
         operation_name, _, index = name.partition(":")
         try:
             operation = self._graph.get_operation_by_name(operation_name)
@@ -219,7 +222,7 @@ class SavedModel:
 
 
 def _declared_plans(
-    signature_defs: Mapping[str, Any],
+    signature_defs: Mapping[str, protos.SignatureDef],
 ) -> list[tuple[frozenset[str], frozenset[str]]]:
     """What each signature feeds and fetches; one that is encoded otherwise has no tensor names."""
     plans = []
@@ -239,7 +242,7 @@ def _run_options(deadline: float | None) -> bytes:
     return config_pb2.RunOptions(timeout_in_ms=remaining_ms).SerializeToString()
 
 
-def _as_array(value: Any) -> np.ndarray:
+def _as_array(value: np.ndarray | np.generic | bytes) -> np.ndarray:
     """A session returns scalars as Python or numpy scalars, one string as `bytes`."""
     if isinstance(value, bytes):
         array = np.empty((), object)

@@ -9,47 +9,25 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import grpc
 
 from model_server.errors import InvalidArgumentError, RequestError
+from model_server.inference.options import DEFAULT_SIGNATURE
 from model_server.rest.bodies import json_reader, json_writer, proto_json
 from model_server.rest.bodies.example_json import fill_examples
 from model_server.rest.bodies.json_reader import JsonObject, shown
 from model_server.rest.bodies.predict_json import fill_inputs
 from model_server.rest.paths import Route
+from model_server.services.model_service import ModelService
+from model_server.services.prediction_service import PredictionService
 from signs import protos
 
 log = logging.getLogger(__name__)
 
-_DEFAULT_SIGNATURE = "serving_default"
 _MAX_INT64 = 2**63 - 1
 # A gzip body may grow to this (`gzip_zlib.h`): a small one could fill the memory otherwise.
 _MAX_INFLATED_BYTES = 100 * 2**20
-
-
-class Predictions(Protocol):
-    """PredictionService, as far as REST needs it."""
-
-    def predict(self, request: Any, deadline: float | None = None) -> Any:
-        """PredictRequest -> PredictResponse."""
-
-    def classify(self, request: Any, deadline: float | None = None) -> Any:
-        """ClassificationRequest -> ClassificationResponse."""
-
-    def regress(self, request: Any, deadline: float | None = None) -> Any:
-        """RegressionRequest -> RegressionResponse."""
-
-    def get_model_metadata(self, request: Any, deadline: float | None = None) -> Any:
-        """GetModelMetadataRequest -> GetModelMetadataResponse."""
-
-
-class Statuses(Protocol):
-    """ModelService, as far as REST needs it."""
-
-    def get_model_status(self, request: Any, deadline: float | None = None) -> Any:
-        """GetModelStatusRequest -> GetModelStatusResponse."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +57,9 @@ class RunDeadline:
 
 
 class RestApi:
-    """Answers requests by the two services.
+    """Answers requests by the two services."""
 
-    Args:
-        predictions: the PredictionService.
-        statuses: the ModelService.
-    """
-
-    def __init__(self, predictions: Predictions, statuses: Statuses) -> None:
+    def __init__(self, predictions: PredictionService, statuses: ModelService) -> None:
         self._predictions = predictions
         self._statuses = statuses
         self._posts = {
@@ -147,7 +120,7 @@ class RestApi:
         )
         return proto_json.metadata_body(self._predictions.get_model_metadata(request))
 
-    def _inputs(self, spec: Any) -> Mapping[str, Any]:
+    def _inputs(self, spec: protos.ModelSpec) -> Mapping[str, protos.TensorInfo]:
         """The TensorInfo of each input of a signature.
 
         Raises:
@@ -158,7 +131,7 @@ class RestApi:
         response = self._predictions.get_model_metadata(request)
         signatures = protos.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
-        key = spec.signature_name or _DEFAULT_SIGNATURE
+        key = spec.signature_name or DEFAULT_SIGNATURE
         if key not in signatures.signature_def:
             raise InvalidArgumentError(
                 f'Serving signature name: "{key}" not found in signature def'
@@ -182,7 +155,7 @@ def _reply(answer: Callable[[], bytes]) -> Reply:
         return Reply(grpc.StatusCode.INTERNAL, json_writer.error_body(text))
 
 
-def _model_spec(route: Route, document: JsonObject | None = None) -> Any:
+def _model_spec(route: Route, document: JsonObject | None = None) -> protos.ModelSpec:
     """The ModelSpec of a request.
 
     Raises:

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from model_server import main
 from model_server.flags import UsageError, parse, usage
-from model_server.main import main
 from model_server.options import FLAGS, ServerOptions, StartError
 from tests import ROOT
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-from model_server.main import _stop_on_signals
+from model_server.__main__ import _stop_on_signals
 
 
 def test_the_first_signal_stops_and_the_second_ends():
@@ -29,7 +29,7 @@ def refused(*flags: str) -> subprocess.CompletedProcess[str]:
     """A server that has something to log, and ends before it imports TensorFlow."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "model_server.main"),
+            *(sys.executable, "-m", "model_server"),
             *("--model_config_file=/nonexistent", "--num_load_threads=2", *flags),
         ],
         capture_output=True,

@@ -7,14 +7,14 @@ finds what is wrong first. Checks and words are those of TF Serving's `json_tens
 import binascii
 import math
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard, cast
 
 import numpy as np
 
 from model_server.errors import InvalidArgumentError, UnimplementedError
-from model_server.rest.bodies.json_reader import Json, shown, type_name
+from model_server.rest.bodies.json_reader import Json, JsonObject, shown, type_name
 from signs import protos, tensors
 
 Value: TypeAlias = bool | int | float | bytes  # what a tensor is made of
@@ -35,21 +35,20 @@ _INTEGERS = {
 _FLOATS = {_T.DT_FLOAT: np.float32, _T.DT_DOUBLE: np.float64}
 _NUMBERS = {int, float}
 _SPACES = string.whitespace.encode()
-_MISSING = object()
 
 
-def is_base64(value: Json) -> TypeGuard[dict[str, str]]:
+def is_base64(value: Json) -> TypeGuard[JsonObject]:
     """Whether a value is bytes in JSON: an object of one member "b64", a string."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
-def decode_base64(value: Mapping[str, str]) -> bytes:
+def decode_base64(value: JsonObject) -> bytes:
     """The bytes of a value for which `is_base64` holds; white space is free, padding all or none.
 
     Raises:
         InvalidArgumentError: it is not base64.
     """
-    text = value["b64"].encode().translate(None, _SPACES)
+    text = str(value["b64"]).encode().translate(None, _SPACES)
     digits = text.rstrip(b"=.")
     padding = -len(digits) % 4
     try:
@@ -85,19 +84,21 @@ def read(value: Json, shape: Sequence[int], dtype: int) -> list[Value]:
 
 def read_regular(value: Json, shape: Sequence[int], dtype: int) -> list[Value] | None:
     """The values of an array of numbers; None if something is wrong with it, or it has strings."""
-    values = [value]
+    level = [value]
     for size in shape:
-        if any(type(item) is not list or len(item) != size for item in values):
+        if any(type(item) is not list or len(item) != size for item in level):
             return None
-        values = list(chain.from_iterable(values))
-    types = set(map(type, values))
+        level = list(chain.from_iterable(cast(list[list[Json]], level)))
+    types = set(map(type, level))
+    values = cast(list[Value], level)
     if dtype in _FLOATS:
         return values if types <= _NUMBERS else None
     if dtype == _T.DT_BOOL:
         return values if types <= {bool} else None
     if dtype in _INTEGERS and types == {int}:
         low, high, _ = _INTEGERS[dtype]
-        return values if low <= min(values) and max(values) <= high else None
+        numbers = cast(list[int], level)
+        return values if low <= min(numbers) and max(numbers) <= high else None
     return None
 
 
@@ -106,11 +107,13 @@ def _leaves(value: Json, shape: Sequence[int]) -> Iterator[Json]:
     rank = len(shape)
     levels = [iter([value])]
     while levels:
-        item = next(levels[-1], _MISSING)
         level = len(levels) - 1
-        if item is _MISSING:
+        try:
+            item = next(levels[-1])
+        except StopIteration:
             levels.pop()
-        elif not isinstance(item, list):
+            continue
+        if not isinstance(item, list):
             if level != rank:
                 raise InvalidArgumentError(
                     f"JSON Value: {shown(item)} found at incorrect level: {level + 1} in the "
