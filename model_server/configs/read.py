@@ -49,7 +49,7 @@ def read(path: str | os.PathLike[str], message: MessageT) -> MessageT:
         code = _CODES.get(error.errno or 0, grpc.StatusCode.UNKNOWN)
         raise ConfigError(code, f"{name}; {error.strerror}") from error
     try:
-        return text_format.Parse(text, message)
+        return text_format.Parse(text, message, descriptor_pool=message.DESCRIPTOR.file.pool)
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         log.error("Error parsing text-format %s: %s", message.DESCRIPTOR.full_name, error)
         raise ConfigError(

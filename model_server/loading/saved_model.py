@@ -105,8 +105,8 @@ class SavedModel:
                     self._session, list(options.tags), str(path)
                 )
             self.signature_defs = {
-                key: protos.SignatureDef.FromString(signature.SerializeToString())
-                for key, signature in meta_graph.signature_def.items()
+                name: protos.SignatureDef.FromString(theirs.SerializeToString())
+                for name, theirs in meta_graph.signature_def.items()
             }
             self._session._extend_graph()
             self._declared = _declared_plans(self.signature_defs)
