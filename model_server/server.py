@@ -17,17 +17,21 @@ from model_server.configs.read import ConfigError, read
 from model_server.errors import RequestError
 from model_server.grpc_api.grpc_server import GrpcServer
 from model_server.grpc_api.rpc import Rpcs
+from model_server.inference.options import InferenceOptions
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions, StartError
 from model_server.request_log import RequestLog
+from model_server.services.model_service import ModelService
+from model_server.services.prediction_service import PredictionService
+from model_server.services.rpcs import rpcs
+from model_server.versions.model_store import LoadPolicy
+from model_server.versions.models import Models
+from model_server.versions.version_folders import GRACE_S
 from signs import protos
 
 if TYPE_CHECKING:
     from model_server.loading.loader import Loader
     from model_server.rest.server import RestServer
-    from model_server.services.model_service import ModelService
-    from model_server.services.prediction_service import PredictionService
-    from model_server.versions.models import Models
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +81,7 @@ class ModelServer:
         grpc_server.check_port()
         self._request_log = self._start_request_log()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
-        from model_server.inference.options import InferenceOptions
         from model_server.loading.loader import Loader
-        from model_server.services.model_service import ModelService
-        from model_server.services.prediction_service import PredictionService
-        from model_server.versions.model_store import LoadPolicy
-        from model_server.versions.models import Models
-        from model_server.versions.version_folders import GRACE_S
 
         # What is imported by now stays: not looking at it again keeps a collection under 10 ms.
         gc.collect()
@@ -111,27 +109,7 @@ class ModelServer:
             self._start_config_poll(self._models)
         prediction = PredictionService(self._models, inference, self._request_log)
         model = ModelService(self._models, self._metrics)
-        grpc_server.start(
-            {
-                "tensorflow.serving.PredictionService": {
-                    "Predict": (prediction.predict, protos.PredictRequest),
-                    "Classify": (prediction.classify, protos.ClassificationRequest),
-                    "Regress": (prediction.regress, protos.RegressionRequest),
-                    "MultiInference": (prediction.multi_inference, protos.MultiInferenceRequest),
-                    "GetModelMetadata": (
-                        prediction.get_model_metadata,
-                        protos.GetModelMetadataRequest,
-                    ),
-                },
-                "tensorflow.serving.ModelService": {
-                    "GetModelStatus": (model.get_model_status, protos.GetModelStatusRequest),
-                    "HandleReloadConfigRequest": (
-                        model.handle_reload_config,
-                        protos.ReloadConfigRequest,
-                    ),
-                },
-            }
-        )
+        grpc_server.start(rpcs(prediction, model))
         self._listening.append(grpc_server)
         if options.rest_api_port:
             self._start_rest(prediction, model, config)
@@ -162,7 +140,7 @@ class ModelServer:
             raise StartError(f"FAILED_PRECONDITION: --request_log_path: {error}") from error
         return request_log
 
-    def _start_config_poll(self, models: "Models") -> None:
+    def _start_config_poll(self, models: Models) -> None:
         threading.Thread(
             target=config_file.poll,
             args=[
@@ -177,8 +155,8 @@ class ModelServer:
 
     def _start_rest(
         self,
-        prediction: "PredictionService",
-        model: "ModelService",
+        prediction: PredictionService,
+        model: ModelService,
         config: protos.ModelServerConfig,
     ) -> None:
         """Listens for REST; what hinders it is only told, as TF Serving does: gRPC serves on."""

@@ -3,13 +3,12 @@
 The source is TF Serving's `util.cc` (`MakeModelSpec`).
 """
 
-from model_server.inference.options import DEFAULT_SIGNATURE
-from signs import protos
+from signs import features, protos
 
 
 def signature_key(spec: protos.ModelSpec) -> str:
     """The signature that a ModelSpec names; an empty name means "serving_default"."""
-    return spec.signature_name or DEFAULT_SIGNATURE
+    return spec.signature_name or features.SERVING_DEFAULT
 
 
 def fill(answered: protos.ModelSpec, asked: protos.ModelSpec, version: int) -> None:

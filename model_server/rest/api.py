@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import grpc
 
 from model_server.errors import InvalidArgumentError, RequestError
-from model_server.inference.options import DEFAULT_SIGNATURE
+from model_server.inference import specs
 from model_server.rest.bodies import json_reader, json_writer, proto_json
 from model_server.rest.bodies.example_json import fill_examples
 from model_server.rest.bodies.json_reader import JsonObject, shown
@@ -25,7 +25,6 @@ from signs import protos
 
 log = logging.getLogger(__name__)
 
-_MAX_INT64 = 2**63 - 1
 # A gzip body may grow to this (`gzip_zlib.h`): a small one could fill the memory otherwise.
 _MAX_INFLATED_BYTES = 100 * 2**20
 
@@ -131,7 +130,7 @@ class RestApi:
         response = self._predictions.get_model_metadata(request)
         signatures = protos.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
-        key = spec.signature_name or DEFAULT_SIGNATURE
+        key = specs.signature_key(spec)
         if key not in signatures.signature_def:
             raise InvalidArgumentError(
                 f'Serving signature name: "{key}" not found in signature def'

@@ -13,6 +13,7 @@ from model_server.options import ServerOptions
 from model_server.process import free_port
 from model_server.services.model_service import ModelService
 from model_server.services.prediction_service import PredictionService
+from model_server.services.rpcs import rpcs
 from model_server.versions.model_store import LoadPolicy
 from model_server.versions.models import Models
 from serving import running_server
@@ -35,20 +36,8 @@ class Served:
         options = ServerOptions(port=free_port())
         self.grpc = GrpcServer(options, Rpcs(8, metrics))
         self.address = self.grpc.address
-        prediction, model = PredictionService(self.models), ModelService(self.models, metrics)
-        self.grpc.start(
-            {
-                "tensorflow.serving.PredictionService": {
-                    "GetModelMetadata": (
-                        prediction.get_model_metadata,
-                        protos.GetModelMetadataRequest,
-                    )
-                },
-                "tensorflow.serving.ModelService": {
-                    "GetModelStatus": (model.get_model_status, protos.GetModelStatusRequest)
-                },
-            }
-        )
+        services = PredictionService(self.models), ModelService(self.models, metrics)
+        self.grpc.start(rpcs(*services))
 
     def label(self, **labels: int) -> None:
         for labelled in ({}, labels):
