@@ -1,5 +1,6 @@
 # make run   - set everything up, then run the whole pipeline (DATA=path for your own images)
 # make test  - set everything up, then lint, check types and imports, and test (WORKERS=2)
+# make protos - write TF Serving's messages in signs/protos anew from the locked packages
 # make lock  - pin requirements.txt anew from requirements.in and overrides.txt
 
 PYTHON ?= python3.11
@@ -11,7 +12,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 READY := .venv/.ready
 
-.PHONY: help setup run test test-slow lint browser lock setup-gpu clean
+.PHONY: help setup run test test-slow lint browser lock protos setup-gpu clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -57,6 +58,9 @@ test: lint browser
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+protos: $(READY)
+	$(BIN)/python -m signs.protos.generator
 
 lock: | $(UV)
 	$(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --no-emit-find-links \

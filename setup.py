@@ -11,6 +11,8 @@ setup(
     name="signs-pipeline",
     version="0.1.0",
     description="SIGNS images in, a blessed ResNet50 out: a TFX pipeline",
+    author="The SIGNS pipeline authors",
+    license="Apache-2.0",
     python_requires=">=3.11,<3.12",
     packages=find_packages(
         include=[

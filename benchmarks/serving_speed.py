@@ -32,7 +32,7 @@ from PIL import Image
 
 from model_server import ServerProcess
 from model_server.loading.saved_model import SavedModel, SessionOptions
-from signs import features, protos
+from signs import features, protos, tensors
 
 CLIENTS = 32
 BATCH_SIZES = (8, 16, 32, 64)
@@ -67,7 +67,7 @@ def measure_latency(base_path: Path, rounds: int) -> None:
         request = protos.PredictRequest(
             model_spec={"name": "signs", "signature_name": features.SERVE_IMAGES}
         )
-        request.inputs[features.IMAGES_INPUT].CopyFrom(tf.make_tensor_proto([picture]))
+        tensors.encode(pictures, request.inputs[features.IMAGES_INPUT])
         over_grpc, in_process, session = _in_turns(
             [
                 lambda: stub.Predict(request, timeout=60),

@@ -20,7 +20,7 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from data.errors import IngestError
+from data import IngestError
 from data.plan import Plan
 from data.shard import write_shard
 

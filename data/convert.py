@@ -20,11 +20,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from data import spans
-from data.errors import IngestError
-from data.manifest import Manifest, Shard
+from data import IngestError, spans
+from data.manifest import Manifest, Shard, damage
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.shard import records_path, result_path
 from data.sources import open_source
@@ -55,6 +53,7 @@ class Ingested:
         directory: Holds the split folders and the manifest.
         manifest: What is in there.
         reused: Whether it was there before.
+        repaired: The files in there that were damaged, and were made anew.
     """
 
     name: str
@@ -63,6 +62,7 @@ class Ingested:
     directory: Path
     manifest: Manifest
     reused: bool
+    repaired: tuple[str, ...] = ()
 
 
 def ingest(
@@ -76,6 +76,8 @@ def ingest(
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Ingested:
     """Converts images to a span of TFRecords, unless it is there already.
+
+    What is there is held against its checksums, and files that are damaged are made anew.
 
     Args:
         source: What `data.sources.open_source` understands.
@@ -117,10 +119,14 @@ def ingest(
             )
             settings = _settings(plan)
             found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION)
+            damaged: Mapping[str, str] = {}
             if found:
-                kept = spans.directory_of(dataset, found) / REJECTED
+                directory = spans.directory_of(dataset, found)
+                kept = directory / REJECTED
                 _check_rejected(found.rejected_count, found.examples, max_rejected, kept, kept)
-                return _ingested(dataset, found, reused=True)
+                damaged = damage(directory, found)
+                if not damaged:
+                    return _ingested(dataset, found, reused=True)
             if listing.items + listing.rejected == 0:
                 raise IngestError(f"{source} holds no images")
             plan.save()
@@ -128,6 +134,9 @@ def ingest(
 
             convert(plan, listing.items, beam_args, progress)
             built, draft = _assemble(dataset.name, plan, listing, surveyed, settings)
+            if found:
+                spans.repair(built, draft, directory, damaged)
+                return _ingested(dataset, found, reused=True, repaired=tuple(damaged))
             _check_rejected(
                 draft.rejected_count,
                 draft.examples,
@@ -197,7 +206,7 @@ def _dataset_name(name: str | None, surveyed: Surveyed) -> str:
     return name
 
 
-def _settings(plan: Plan) -> Mapping[str, Any]:
+def _settings(plan: Plan) -> Mapping[str, object]:
     return {
         "seed": plan.seed,
         "max_pixels": plan.max_pixels,
@@ -207,7 +216,7 @@ def _settings(plan: Plan) -> Mapping[str, Any]:
 
 
 def _assemble(
-    name: str, plan: Plan, listing: Listing, surveyed: Surveyed, settings: Mapping[str, Any]
+    name: str, plan: Plan, listing: Listing, surveyed: Surveyed, settings: Mapping[str, object]
 ) -> tuple[Path, Manifest]:
     """Puts the workers' files in their places; returns the folder and its manifest."""
     built = plan.folder / "built"
@@ -310,6 +319,10 @@ def _disk_full(root: Path) -> IngestError:
     )
 
 
-def _ingested(dataset: Path, manifest: Manifest, *, reused: bool) -> Ingested:
+def _ingested(
+    dataset: Path, manifest: Manifest, *, reused: bool, repaired: tuple[str, ...] = ()
+) -> Ingested:
     directory = spans.directory_of(dataset, manifest)
-    return Ingested(dataset.name, manifest.span, manifest.version, directory, manifest, reused)
+    return Ingested(
+        dataset.name, manifest.span, manifest.version, directory, manifest, reused, repaired
+    )

@@ -7,9 +7,9 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.source import file_sha256
 from signs.features import MANIFEST, SPLITS
 
@@ -67,7 +67,7 @@ class Manifest:
     source: str
     is_synthetic: bool
     fingerprint: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     tool_version: str
     created: str
     rejected: Mapping[str, int]
@@ -135,14 +135,26 @@ class Manifest:
             raise IngestError(f"{path} is damaged: {err}. {again}") from err
 
 
-def check_sizes(directory: Path, manifest: Manifest) -> None:
-    """Raises IngestError unless every shard is there and has its size."""
+def damage(directory: Path, manifest: Manifest) -> dict[str, str]:
+    """Reads every shard and holds it against its checksum.
+
+    Returns:
+        What is wrong with each that is not as it was written, by its path in the manifest.
+    """
+    found = {}
     for shard in manifest.shards:
         path = directory / shard.path
-        size = path.stat().st_size if path.is_file() else None
-        if size != shard.bytes:
-            state = "missing" if size is None else f"{size} bytes instead of {shard.bytes}"
-            raise IngestError(f"{path} is {state}. Remove {directory} and ingest again.")
+        if not path.is_file():
+            found[shard.path] = "is missing"
+        elif (size := path.stat().st_size) != shard.bytes:
+            found[shard.path] = f"has {size} bytes instead of {shard.bytes}"
+        else:
+            try:
+                if file_sha256(path) != shard.sha256:
+                    found[shard.path] = "differs from its checksum"
+            except IngestError:  # as on a disk that fails
+                found[shard.path] = "cannot be read"
+    return found
 
 
 def verify(directory: Path) -> Manifest:
@@ -152,11 +164,9 @@ def verify(directory: Path) -> Manifest:
         IngestError: The manifest or a shard is missing or damaged.
     """
     manifest = Manifest.load(directory)
-    check_sizes(directory, manifest)
-    for shard in manifest.shards:
-        if file_sha256(directory / shard.path) != shard.sha256:
-            raise IngestError(
-                f"{directory / shard.path} is damaged: it differs from its checksum. "
-                f"Remove {directory} and ingest again."
-            )
+    for path, what in damage(directory, manifest).items():
+        raise IngestError(
+            f"{directory / path} {what}. Ingest the same source again, which repairs it, or copy "
+            "the file here anew."
+        )
     return manifest

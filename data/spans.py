@@ -11,9 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from data.manifest import Manifest, check_sizes
+from data import IngestError
+from data.manifest import Manifest
 from signs import durable
 from signs.features import MANIFEST, SPAN_PATTERN
 
@@ -46,12 +46,14 @@ def workplace(root: Path) -> Iterator[Path]:
 
 
 def find(
-    dataset: Path, fingerprint: str, settings: Mapping[str, Any], tool_version: str
+    dataset: Path, fingerprint: str, settings: Mapping[str, object], tool_version: str
 ) -> Manifest | None:
     """Returns the newest version that was made from this content in this way, if there is one.
 
+    Its files may be damaged.
+
     Raises:
-        IngestError: It is damaged.
+        IngestError: A manifest is damaged.
     """
     for span, version, directory in reversed(versions(dataset)):
         manifest = Manifest.load(directory)
@@ -60,7 +62,6 @@ def find(
             dict(settings),
             tool_version,
         ):
-            check_sizes(directory, manifest)
             assert (manifest.span, manifest.version) == (span, version)
             return manifest
     return None
@@ -110,6 +111,31 @@ def publish(
         dataset.mkdir(exist_ok=True)
         durable.publish_folder(built, target)
     return manifest, True
+
+
+def repair(built: Path, draft: Manifest, directory: Path, damaged: Mapping[str, str]) -> None:
+    """Puts files that were made again in the place of damaged ones.
+
+    Whoever reads meanwhile finds the one or the other, whole; all other files stay untouched.
+
+    Args:
+        built: Holds the split folders; in the same file system.
+        draft: What is in there.
+        directory: Of the published version.
+        damaged: What is wrong with which of its files.
+
+    Raises:
+        IngestError: The files that were made again are not those of the manifest.
+    """
+    if draft.shards != Manifest.load(directory).shards:
+        path, what = next(iter(damaged.items()))
+        raise IngestError(
+            f"{directory / path} {what}, and its source gives other files by now. "
+            f"Remove {directory} and ingest again."
+        )
+    for path in damaged:
+        (directory / path).parent.mkdir(exist_ok=True)
+        durable.replace(built / path, directory / path)
 
 
 def _next_number(dataset: Path, fingerprint: str) -> tuple[int, int]:

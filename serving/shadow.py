@@ -15,6 +15,7 @@ from signs import features, protos, tensors
 from signs.transports.transport import ClientError, Transport, TransportError, UnexpectedAnswerError
 
 _OUTPUTS = (features.PREDICTED_CLASS_NAME, features.PROBABILITIES)
+_CLASSIFIED = (features.CLASSES, features.SCORES)
 # What these tell is not the model's answer: the server is away, or has too much to do.
 _NO_ANSWER = (
     grpc.StatusCode.UNAVAILABLE,
@@ -122,14 +123,17 @@ def _answers(transport: Transport, request: protos.PredictRequest, timeout_s: fl
     try:
         inputs = {name: tensors.decode(tensor) for name, tensor in request.inputs.items()}
         signature = request.model_spec.signature_name or features.SERVING_DEFAULT
-        outputs = transport.predict(signature, inputs, _OUTPUTS, timeout_s)
+        wanted = _CLASSIFIED if signature == features.CLASSIFY else _OUTPUTS
+        outputs = transport.predict(signature, inputs, wanted, timeout_s)
     except TransportError as error:
         if error.code in _NO_ANSWER:
             raise ClientError(f"The replay was given up: {error}", error.code) from error
         return _Answer([f"error {error.code.name}"], [np.empty(0)])
     except (UnexpectedAnswerError, tensors.TensorError):
         return _Answer(["error of another kind"], [np.empty(0)])
-    names, probabilities = (outputs[name] for name in _OUTPUTS)
+    names, probabilities = (outputs[name] for name in wanted)
+    if wanted is _CLASSIFIED:  # it names every class, in the order of the probabilities
+        names = np.take_along_axis(names, probabilities.argmax(axis=1)[:, None], axis=1)[:, 0]
     return _Answer([name.decode() for name in names], list(probabilities))
 
 

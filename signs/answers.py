@@ -13,17 +13,26 @@ class Prediction:
         class_id: index of the most probable class.
         class_name: its name.
         probabilities: one for each class, in [0, 1], summing to 1.
+        class_names: the names of all classes, in the order of `probabilities`. A model that was
+            exported without the signature "classify" does not tell them: then they are ().
     """
 
     source: str
     class_id: int
     class_name: str
     probabilities: tuple[float, ...]
+    class_names: tuple[str, ...] = ()
 
     @property
     def probability(self) -> float:
         """The probability of the class that was predicted."""
         return self.probabilities[self.class_id]
+
+    @property
+    def by_class(self) -> dict[str, float]:
+        """The probability of each class by its name, most probable first; {} without names."""
+        pairs = zip(self.class_names, self.probabilities, strict=bool(self.class_names))
+        return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
 
 @dataclass(frozen=True)

@@ -1,37 +1,30 @@
-"""A typed client of any TF Serving: images in, predictions out, over gRPC or REST.
+"""Typed clients of any TF Serving: images in, predictions out, over gRPC or REST.
 
     with Client("127.0.0.1:8500") as client:            # REST: Client("http://127.0.0.1:8501")
         for prediction in client.predict("photos/"):
             print(prediction.source, prediction.class_name, prediction.probability)
 
-    paths, bytes, arrays -> signs.images -> batches -> Transport.predict -> Prediction
-
-It needs no TensorFlow and starts in a fraction of a second.
+They need no TensorFlow and are there in a fraction of a second.
 """
 
-import random
-import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
-
-import grpc
-import numpy as np
-
-from signs import features, protos, tensors
 from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
-from signs.images import Images, InputError, read_images
-from signs.transports.grpc_transport import GrpcTransport
+from signs.conversation import Conversation, Terms
+from signs.images import Images
+from signs.transports.grpc_transport import AsyncGrpcTransport, GrpcTransport
 from signs.transports.transport import (
+    AsyncTransport,
+    Awaited,
     ClientError,
+    Headers,
     Target,
     Tls,
     Transport,
-    TransportError,
-    UnexpectedAnswerError,
+    checked_headers,
 )
+from signs.waiting import BLOCKING, ON_LOOP, Waiting, at_once
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "ClientError",
     "Metadata",
@@ -44,25 +37,22 @@ __all__ = [
 ]
 
 DEFAULT_ADDRESS = "127.0.0.1:8500"
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 2.0
-_POLL_S = 0.1
-# What a request weighs beyond its images: names, dtypes, the length before each string.
-_BYTES_BESIDE_IMAGES = 1024
-_BYTES_BESIDE_IMAGE = 16
-_OUTPUTS = (features.PROBABILITIES, features.PREDICTED_CLASS_ID, features.PREDICTED_CLASS_NAME)
-_Answer = TypeVar("_Answer")
+_MAX_MESSAGE_BYTES = 64 * 2**20
 
 
 def connect(
-    address: str, target: Target, *, tls: Tls | None = None, max_message_bytes: int = 64 * 2**20
+    address: str,
+    target: Target,
+    *,
+    tls: Tls | None = None,
+    max_message_bytes: int = _MAX_MESSAGE_BYTES,
 ) -> Transport:
     """The transport for an address: REST where it begins with http: or https:, gRPC elsewhere.
 
     Raises:
         ClientError: an address that is none.
     """
-    if address.startswith(("http://", "https://")):
+    if _is_rest(address):
         # Not above: who speaks gRPC need not wait for the HTTP library.
         from signs.transports.rest_transport import RestTransport
 
@@ -70,23 +60,10 @@ def connect(
     return GrpcTransport(address, target, tls, max_message_bytes)
 
 
-class Client:
-    """A connection to one model of a model server; it connects when first used.
+class _Connection:
+    """What both clients are made of."""
 
-    Args:
-        address: "host:port" or "unix:path" (gRPC), "http://host:port" or "https://..." (REST).
-        model_name: the name the server knows the model by.
-        version: the version to ask; None asks the newest.
-        label: the label of the version to ask, such as "stable".
-        tls: encrypts a connection over gRPC; names the certificates for https.
-        timeout_s: seconds for one request (one batch of images), with all its retries.
-        max_attempts: how often a request is sent while the server is unavailable.
-        batch_size: the most images in one request.
-        max_message_bytes: the largest request or answer.
-
-    Raises:
-        ClientError: an address that is none, or a number that makes no sense.
-    """
+    _waiting: Waiting
 
     def __init__(
         self,
@@ -97,12 +74,12 @@ class Client:
         label: str | None = None,
         tls: Tls | None = None,
         timeout_s: float = 10.0,
+        metadata: Headers | None = None,
         max_attempts: int = 5,
         batch_size: int = 32,
-        max_message_bytes: int = 64 * 2**20,
+        max_message_bytes: int = _MAX_MESSAGE_BYTES,
     ) -> None:
         for name, value in (
-            ("timeout_s", timeout_s),
             ("max_attempts", max_attempts),
             ("batch_size", batch_size),
             ("max_message_bytes", max_message_bytes),
@@ -111,17 +88,50 @@ class Client:
                 raise ClientError(f"`{name}` must be positive. Received: {value}")
         self.address = address
         self.model_name = model_name
-        self._label = label
-        self._timeout_s = timeout_s
-        self._max_attempts = max_attempts
-        self._batch_size = batch_size
-        self._max_message_bytes = max_message_bytes
-        self._transport = connect(
-            address,
-            Target(model_name, version, label),
-            tls=tls,
-            max_message_bytes=max_message_bytes,
+        self._terms = Terms(timeout_s, max_attempts, checked_headers(metadata))
+        target = Target(model_name, version, label)
+        transport: AsyncTransport
+        if self._waiting is ON_LOOP and not _is_rest(address):
+            transport = AsyncGrpcTransport(address, target, tls, max_message_bytes)
+        else:
+            blocking = connect(address, target, tls=tls, max_message_bytes=max_message_bytes)
+            transport = Awaited(blocking, self._waiting)
+        self._conversation = Conversation(
+            transport, self._waiting, address, target, batch_size, max_message_bytes
         )
+
+    def _terms_of(self, timeout_s: float | None, metadata: Headers | None) -> Terms:
+        """The client's own terms, with what one call has for itself."""
+        return Terms(
+            self._terms.timeout_s if timeout_s is None else timeout_s,
+            self._terms.attempts,
+            {**self._terms.headers, **checked_headers(metadata)},
+        )
+
+
+class Client(_Connection):
+    """A connection to one model of a model server; it connects when first used.
+
+    Threads may share it.
+
+    Args:
+        address: "host:port" or "unix:path" (gRPC), "http://host:port" or "https://..." (REST).
+        model_name: the name the server knows the model by.
+        version: the version to ask; None asks the newest.
+        label: the label of the version to ask, such as "stable".
+        tls: encrypts a connection over gRPC; names the certificates for https.
+        timeout_s: seconds for one request (one batch of images), with all its retries.
+        metadata: what goes with every request, as gRPC metadata or HTTP headers, by lower-case
+            names: {"authorization": "Bearer ..."}.
+        max_attempts: how often a request is sent while the server is unavailable.
+        batch_size: the most images in one request.
+        max_message_bytes: the largest request or answer.
+
+    Raises:
+        ClientError: an address that is none, or a number or a name that makes no sense.
+    """
+
+    _waiting = BLOCKING
 
     def __enter__(self) -> "Client":
         return self
@@ -131,9 +141,15 @@ class Client:
 
     def close(self) -> None:
         """Closes the connection."""
-        self._transport.close()
+        at_once(self._conversation.close())
 
-    def predict(self, images: Images) -> list[Prediction]:
+    def predict(
+        self,
+        images: Images,
+        *,
+        timeout_s: float | None = None,
+        metadata: Headers | None = None,
+    ) -> list[Prediction]:
         """Asks for the class of every image.
 
         Every input is read and checked before the first request is sent; if a request fails, there
@@ -142,6 +158,8 @@ class Client:
         Args:
             images: one input or an iterable of them: paths of files or folders, encoded image
                 bytes, uint8 arrays [height, width, 3] or [number, height, width, 3].
+            timeout_s: instead of the client's own.
+            metadata: what goes with these requests, on top of the client's own.
 
         Returns:
             One prediction for each image, in the order of the inputs.
@@ -150,36 +168,36 @@ class Client:
             ClientError: an input that is no image, no server, no such model, no answer in time, or
                 what else the server refused.
         """
-        try:
-            pairs = read_images(images)
-        except InputError as error:
-            raise ClientError(str(error)) from error
-        predictions: list[Prediction] = []
-        for batch in self._batches(pairs):
-            predictions += self._predict_batch(batch)
-        return predictions
+        return at_once(self._conversation.predict(images, self._terms_of(timeout_s, metadata)))
 
-    def status(self) -> list[VersionStatus]:
+    def status(
+        self, *, timeout_s: float | None = None, metadata: Headers | None = None
+    ) -> list[VersionStatus]:
         """The model's versions on the server, newest first; a label is not looked at.
 
         Raises:
             ClientError: as for `predict`.
         """
-        return self._status(time.monotonic() + self._timeout_s, self._max_attempts)
+        return at_once(self._conversation.status(self._terms_of(timeout_s, metadata)))
 
-    def metadata(self) -> Metadata:
+    def metadata(
+        self, *, timeout_s: float | None = None, metadata: Headers | None = None
+    ) -> Metadata:
         """The version that answers, and its signatures.
 
         Raises:
             ClientError: as for `predict`.
         """
-        return self._metadata(time.monotonic() + self._timeout_s, self._max_attempts)
+        return at_once(self._conversation.metadata(self._terms_of(timeout_s, metadata)))
 
-    def wait_until_available(self, timeout_s: float = 60.0) -> int:
+    def wait_until_available(
+        self, timeout_s: float = 60.0, *, metadata: Headers | None = None
+    ) -> int:
         """Waits for the server to start and the model to be loaded.
 
         Args:
             timeout_s: seconds to wait at most.
+            metadata: what goes with these requests, on top of the client's own.
 
         Returns:
             The newest version that is available, or the one that the client asks.
@@ -187,160 +205,71 @@ class Client:
         Raises:
             ClientError: it was not available in time; the text says what was seen last.
         """
-        deadline = time.monotonic() + timeout_s
-        while True:
-            seen = "no answer"
-            try:
-                if self._label is not None:
-                    return self._metadata(deadline, attempts=1).version
-                statuses = self._status(deadline, attempts=1)
-                available = [s.version for s in statuses if s.state == "AVAILABLE"]
-                if available:
-                    return max(available)
-                seen = "; ".join(
-                    f"version {s.version} is {s.state} {s.error_message}".rstrip() for s in statuses
-                )
-            except ClientError as error:
-                seen = str(error)
-            if time.monotonic() + _POLL_S >= deadline:
-                raise ClientError(
-                    f"{self.model_name} was not available at {self.address} within "
-                    f"{timeout_s:g} s: {seen}",
-                    grpc.StatusCode.DEADLINE_EXCEEDED,
-                )
-            time.sleep(_POLL_S)
+        terms = self._terms_of(timeout_s, metadata)
+        return at_once(self._conversation.wait_until_available(terms))
 
-    def _batches(self, pairs: Sequence[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-        """Cuts the images into requests of at most `batch_size` images and the largest message."""
-        room = self._max_message_bytes - _BYTES_BESIDE_IMAGES
-        batch: list[tuple[str, bytes]] = []
-        size = 0
-        for source, image in pairs:
-            weight = len(image) + _BYTES_BESIDE_IMAGE
-            if weight > room:
-                raise ClientError(
-                    f"{source}: {len(image)} bytes do not fit a message of "
-                    f"{self._max_message_bytes} bytes: make the image smaller, or raise "
-                    "`max_message_bytes`."
-                )
-            if batch and (len(batch) == self._batch_size or size + weight > room):
-                yield batch
-                batch, size = [], 0
-            batch.append((source, image))
-            size += weight
-        yield batch
 
-    def _predict_batch(self, batch: Sequence[tuple[str, bytes]]) -> list[Prediction]:
-        images = np.array([image for _, image in batch], object)
-        outputs = self._call(
-            lambda timeout_s: self._transport.predict(
-                features.SERVE_IMAGES, {features.IMAGES_INPUT: images}, _OUTPUTS, timeout_s
-            ),
-            time.monotonic() + self._timeout_s,
-            self._max_attempts,
-        )
-        for name, array in outputs.items():
-            if array.shape[:1] != (len(batch),):
-                raise self._unexpected(
-                    f'output "{name}" {list(array.shape)} for {len(batch)} images'
-                )
-        return [
-            Prediction(
-                source=source,
-                class_id=int(class_id),
-                class_name=class_name.decode(),
-                probabilities=tuple(float(p) for p in probabilities),
-            )
-            for (source, _), probabilities, class_id, class_name in zip(
-                batch, *(outputs[name] for name in _OUTPUTS), strict=True
-            )
-        ]
+class AsyncClient(_Connection):
+    """`Client` for asyncio: takes the same arguments, and what it answers is awaited.
 
-    def _status(self, deadline: float, attempts: int) -> list[VersionStatus]:
-        response = self._call(self._transport.status, deadline, attempts)
-        return sorted(
-            (
-                VersionStatus(
-                    told.version,
-                    protos.ModelVersionStatus.State.Name(told.state),
-                    told.status.error_message,
-                )
-                for told in response.model_version_status
-            ),
-            key=lambda status: -status.version,
-        )
+        async with AsyncClient("127.0.0.1:8500") as client:
+            predictions = await client.predict("photos/")
 
-    def _metadata(self, deadline: float, attempts: int) -> Metadata:
-        version, signatures = self._call(self._transport.metadata, deadline, attempts)
-        return Metadata(
-            version,
-            {
-                name: Signature(_tensor_infos(entry.inputs), _tensor_infos(entry.outputs))
-                for name, entry in signatures.signature_def.items()
-            },
-        )
+    It belongs to the event loop that first uses it. Over REST its requests run in threads.
+    """
 
-    def _call(self, ask: Callable[[float], _Answer], deadline: float, attempts: int) -> _Answer:
-        """Sends a request, again while the server is UNAVAILABLE and there is time.
+    _waiting = ON_LOOP
 
-        Nothing else is tried again: a model that failed once fails again, and a request that took
-        too long would take too long again.
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._conversation.close()
+
+    async def predict(
+        self,
+        images: Images,
+        *,
+        timeout_s: float | None = None,
+        metadata: Headers | None = None,
+        max_in_flight: int = 4,
+    ) -> list[Prediction]:
+        """See `Client.predict`; requests beyond the first batch are sent before it is answered.
+
+        Args:
+            images: as there.
+            timeout_s: as there.
+            metadata: as there.
+            max_in_flight: the most requests at the same time.
         """
-        pause = _FIRST_PAUSE_S
-        refusal = None
-        while True:
-            attempts -= 1
-            try:
-                return ask(max(0.0, deadline - time.monotonic()))
-            except UnexpectedAnswerError as error:
-                raise self._unexpected(str(error)) from error
-            except TransportError as error:
-                if refusal and error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    # The time ran out on one more attempt: why it was needed says more.
-                    raise self._explained(refusal.code, refusal.details) from error
-                refusal = error
-                # Half of the pause is left to chance, so that many clients do not come back at
-                # once.
-                wait = pause * random.uniform(0.5, 1.0)
-                unavailable = error.code is grpc.StatusCode.UNAVAILABLE
-                if not unavailable or attempts <= 0 or time.monotonic() + wait >= deadline:
-                    raise self._explained(error.code, error.details) from error
-            time.sleep(wait)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        if max_in_flight <= 0:
+            raise ClientError(f"`max_in_flight` must be positive. Received: {max_in_flight}")
+        terms = self._terms_of(timeout_s, metadata)
+        return await self._conversation.predict(images, terms, max_in_flight)
 
-    def _unexpected(self, what: str) -> ClientError:
-        return ClientError(f"{self.address} answered what no model of signs answers: {what}")
+    async def status(
+        self, *, timeout_s: float | None = None, metadata: Headers | None = None
+    ) -> list[VersionStatus]:
+        """See `Client.status`."""
+        return await self._conversation.status(self._terms_of(timeout_s, metadata))
 
-    def _explained(self, code: grpc.StatusCode, details: str) -> ClientError:
-        if code is grpc.StatusCode.UNAVAILABLE and re.search("(?i)DNS|resolving", details):
-            text = f"The host of {self.address} is unknown: check the address."
-        elif code is grpc.StatusCode.UNAVAILABLE and re.search("(?i)ssl|certificate", details):
-            text = (
-                f"{self.address}: no encrypted connection: {details}: check the certificates, and "
-                "that the server has TLS."
-            )
-        elif code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in details.lower():
-            text = (
-                f"Nobody answers at {self.address}: start a server with `signs serve`, or name the "
-                "address of one that runs."
-            )
-        elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            text = (
-                f"{self.address} did not answer within {self._timeout_s:g} s: the server is busy, "
-                "or `timeout_s` too short."
-            )
-        else:
-            text = f"{self.address} refused: {code.name}: {details}"
-        return ClientError(text, code)
+    async def metadata(
+        self, *, timeout_s: float | None = None, metadata: Headers | None = None
+    ) -> Metadata:
+        """See `Client.metadata`."""
+        return await self._conversation.metadata(self._terms_of(timeout_s, metadata))
+
+    async def wait_until_available(
+        self, timeout_s: float = 60.0, *, metadata: Headers | None = None
+    ) -> int:
+        """See `Client.wait_until_available`."""
+        terms = self._terms_of(timeout_s, metadata)
+        return await self._conversation.wait_until_available(terms)
 
 
-def _tensor_infos(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
-    return {
-        name: TensorInfo(
-            tensors.dtype_name(info.dtype),
-            None
-            if info.tensor_shape.unknown_rank
-            else tuple(dim.size for dim in info.tensor_shape.dim),
-        )
-        for name, info in sorted(infos.items())
-    }
+def _is_rest(address: str) -> bool:
+    return address.startswith(("http://", "https://"))

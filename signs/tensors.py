@@ -5,11 +5,11 @@ In a list shorter than the shape the last value repeats (an empty list means zer
 the rest is ignored. Nothing here imports TensorFlow: the client decodes answers with it too.
 """
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from signs import protos
@@ -42,7 +42,6 @@ _KINDS = {
     protos.DataType.DT_FLOAT: _kind(np.float32, "float_val"),
     protos.DataType.DT_DOUBLE: _kind(np.float64, "double_val"),
     protos.DataType.DT_HALF: _kind(np.float16, "half_val", np.uint16),
-    protos.DataType.DT_BFLOAT16: _kind(ml_dtypes.bfloat16, "half_val", np.uint16),
     protos.DataType.DT_INT8: _kind(np.int8, "int_val"),
     protos.DataType.DT_INT16: _kind(np.int16, "int_val"),
     protos.DataType.DT_INT32: _kind(np.int32, "int_val"),
@@ -57,6 +56,10 @@ _KINDS = {
     protos.DataType.DT_COMPLEX128: _kind(np.complex128, "dcomplex_val", np.float64),
     protos.DataType.DT_STRING: _Kind(_STRING, "string_val", _STRING),
 }
+with contextlib.suppress(ImportError):
+    import ml_dtypes  # numpy has no bfloat16; without this package there is none
+
+    _KINDS[protos.DataType.DT_BFLOAT16] = _kind(ml_dtypes.bfloat16, "half_val", np.uint16)
 _ENUMS = {kind.dtype: enum for enum, kind in _KINDS.items()}
 # Fields of 4 or 8 bytes an entry: what protobuf has is copied, not made a Python float each.
 _PLAIN_FIELDS = frozenset(("float_val", "double_val", "scomplex_val", "dcomplex_val"))
@@ -79,7 +82,7 @@ def enum_of(array: np.ndarray) -> int:
     return enum
 
 
-def decode(proto: Any) -> np.ndarray:
+def decode(proto: protos.TensorProto) -> np.ndarray:
     """The array a TensorProto stands for; strings come as `bytes` in an object array.
 
     Raises:
@@ -145,7 +148,7 @@ def _split_strings(content: bytes, count: int) -> list[bytes]:
     return strings
 
 
-def _from_values(proto: Any, kind: _Kind, count: int) -> np.ndarray:
+def _from_values(proto: protos.TensorProto, kind: _Kind, count: int) -> np.ndarray:
     values = getattr(proto, kind.field)
     cells_per_value = 2 if kind.dtype.kind == "c" else 1
     sent = len(values) // cells_per_value
@@ -163,12 +166,12 @@ def _from_values(proto: Any, kind: _Kind, count: int) -> np.ndarray:
     return filled
 
 
-def _cells(proto: Any, kind: _Kind, count: int) -> np.ndarray:
+def _cells(proto: protos.TensorProto, kind: _Kind, count: int) -> np.ndarray:
     """At most `count` entries of the typed field."""
     values = getattr(proto, kind.field)
     if kind.field in _PLAIN_FIELDS:
         # On the wire they lie as in memory, at the end of a message that has nothing else.
-        alone = protos.TensorProto()
+        alone = type(proto)()
         alone.CopyFrom(proto)
         alone.DiscardUnknownFields()
         for field, _ in alone.ListFields():
@@ -192,7 +195,7 @@ def _objects(strings: list[bytes]) -> np.ndarray:
     return array
 
 
-def encode(array: np.ndarray, proto: Any, *, as_content: bool = False) -> None:
+def encode(array: np.ndarray, proto: protos.TensorProto, *, as_content: bool = False) -> None:
     """Writes `array` into the empty TensorProto `proto`, in its typed field.
 
     Args:

@@ -64,6 +64,12 @@ def _save_model(path: Path) -> None:
             spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
             return self.serve_images(tf.io.parse_example(examples, spec)[features.IMAGE])
 
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.CLASSIFY_INPUT)])
+        def classify(self, inputs):
+            scores = self.serving_default(inputs)[features.PROBABILITIES]
+            classes = tf.broadcast_to(self.classes, tf.shape(scores))
+            return {features.CLASSES: classes, features.SCORES: scores}
+
         @tf.function(
             input_signature=[
                 tf.TensorSpec([None, 2], tf.float32, "a"),
@@ -89,7 +95,10 @@ def _save_model(path: Path) -> None:
             }
 
     model = Model()
-    names = (features.SERVE_IMAGES, features.SERVING_DEFAULT, "add", "count", "echo")
+    names = (
+        *(features.SERVE_IMAGES, features.SERVING_DEFAULT, features.CLASSIFY),
+        *("add", "count", "echo"),
+    )
     tf.saved_model.save(model, str(path), signatures={name: getattr(model, name) for name in names})
 
 

@@ -29,6 +29,7 @@ import pytest
 import typer
 from PIL import Image
 
+import signs as signs_package
 from pipeline.commands.doctor import Finding
 from pipeline.commands.main import app, main
 from pipeline.config import Data, PipelineConfig, setting_names
@@ -297,7 +298,7 @@ MANIFEST = {
     "fingerprint", "settings", "tool_version", "created", "rejected", "ignored", "warnings",
     "format",
 }  # fmt: skip
-PREDICTION = {"source", "class_id", "class_name", "probability", "probabilities"}
+PREDICTION = {"source", "class_id", "class_name", "probability", "probabilities", "by_class"}
 VERSION = {"version", "labels", "on_disk", "state"}
 COMPARISON = {
     "requests", "images", "passed_over", "max_probability_change", "differences", "changed",
@@ -453,7 +454,7 @@ class _Model(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        number = len(body["inputs"][features.IMAGES_INPUT])
+        (number,) = map(len, body["inputs"].values())
         is_cat = "canary" in self.path
         self._answer(
             {
@@ -461,6 +462,8 @@ class _Model(BaseHTTPRequestHandler):
                     features.PROBABILITIES: [[0.9, 0.1] if is_cat else [0.1, 0.9]] * number,
                     features.PREDICTED_CLASS_ID: [0 if is_cat else 1] * number,
                     features.PREDICTED_CLASS_NAME: ["cat" if is_cat else "dog"] * number,
+                    features.CLASSES: [["cat", "dog"]] * number,
+                    features.SCORES: [[0.9, 0.1] if is_cat else [0.1, 0.9]] * number,
                 }
             }
         )
@@ -623,8 +626,9 @@ def test_the_names_of_the_served_models_signatures() -> None:
 def test_the_client() -> None:
     assert_frozen(
         "The names that applications import",
-        set(client.__all__),
+        set(signs_package.__all__),
         {
+            "AsyncClient",
             "Client",
             "ClientError",
             "Metadata",
@@ -633,9 +637,12 @@ def test_the_client() -> None:
             "TensorInfo",
             "Tls",
             "VersionStatus",
-            "connect",
         },
     )
+    assert_frozen(
+        "The names of `signs.client`", set(client.__all__), {*signs_package.__all__, "connect"}
+    )
+    assert inspect.signature(client.AsyncClient) == inspect.signature(client.Client)
     parameters = list(inspect.signature(client.Client).parameters.values())
     assert_frozen(
         "What `Client` takes",
@@ -647,6 +654,7 @@ def test_the_client() -> None:
             "label": None,
             "tls": None,
             "timeout_s": 10.0,
+            "metadata": None,
             "max_attempts": 5,
             "batch_size": 32,
             "max_message_bytes": 64 * 2**20,
@@ -657,9 +665,15 @@ def test_the_client() -> None:
         {name for name in vars(client.Client) if not name.startswith("_")},
         {"close", "metadata", "predict", "status", "wait_until_available"},
     )
+    for method in ("close", "metadata", "predict", "status", "wait_until_available"):
+        asked = inspect.signature(getattr(client.Client, method)).parameters
+        awaited = inspect.signature(getattr(client.AsyncClient, method)).parameters
+        assert asked.keys() == awaited.keys() - {"max_in_flight"}
     prediction = {field.name for field in dataclasses.fields(client.Prediction)}
     assert_frozen(
-        "What `Prediction` holds", prediction, {"source", "class_id", "class_name", "probabilities"}
+        "What `Prediction` holds",
+        prediction,
+        {"source", "class_id", "class_name", "probabilities", "class_names"},
     )
 
 

@@ -10,6 +10,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.pusher.executor import is_same
+from signs.versions import complete_versions
 
 
 class Executor(BaseExecutor):
@@ -34,7 +35,7 @@ class Executor(BaseExecutor):
 
 
 def newest(base: Path, candidate: Path | None = None) -> Path | None:
-    """Finds the newest version of a model.
+    """Finds the newest version that holds a model.
 
     Args:
         base: the base path that Pusher writes.
@@ -43,10 +44,7 @@ def newest(base: Path, candidate: Path | None = None) -> Path | None:
     Returns:
         The version's folder; None where there is none.
     """
-    if not base.is_dir():
-        return None
-    versions = [entry for entry in base.iterdir() if entry.name.isdecimal()]
-    for version in sorted(versions, key=lambda entry: int(entry.name), reverse=True):
+    for version in reversed(complete_versions(base).values()):
         if candidate is None or not is_same(candidate, version):
             return version
     return None

@@ -2,12 +2,12 @@
 
 The stock executor writes into the version's folder and copies `saved_model.pb` last. Killed on the
 way, it leaves a folder that is no model, for ever, and while the last copy runs a model server may
-read half a file. Here the version is written aside, flushed, and renamed. A model that is already
-the newest version is not pushed again, so that the step may be repeated at will.
+read half a file. Here the version is written aside, synced, and renamed, by one push at a time. A
+model that is already the newest version is not pushed again, so that the step may be repeated at
+will.
 """
 
 import filecmp
-import os
 import shutil
 import time
 from pathlib import Path
@@ -19,8 +19,11 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from signs import durable
+from signs.versions import version_folders
+
 # Model servers look at folders with numeric names alone.
-_STAGING_PREFIX = ".pushing-"
+_LOCK, _STAGING_PREFIX = ".lock", ".pushing-"
 
 
 class Executor(stock.Executor):
@@ -35,8 +38,8 @@ class Executor(stock.Executor):
         """Pushes the model if Evaluator and the infrastructure check have blessed it.
 
         Raises:
-            OSError: the model cannot be written, for example since the disk is full; nothing of
-                it is left under the base path then.
+            OSError: the model cannot be written, for example since the disk is full, or its file
+                system has no locks; nothing of it is left under the base path then.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(
@@ -58,6 +61,8 @@ class Executor(stock.Executor):
 def publish(model: Path, base: Path) -> Path:
     """Copies a SavedModel to a new version under the base path, in one visible step.
 
+    Waits while another push to the same base path is under way.
+
     Args:
         model: folder of the SavedModel.
         base: the base path that model servers poll.
@@ -68,24 +73,28 @@ def publish(model: Path, base: Path) -> Path:
         version is this model to the byte, it is the newest version's.
     """
     base.mkdir(parents=True, exist_ok=True)
-    for leftover in base.glob(f"{_STAGING_PREFIX}*"):
+    with durable.lock(base / _LOCK):
+        try:
+            return _publish_alone(model, base)
+        finally:
+            (base / _LOCK).unlink()  # between pushes, nothing but versions lies there
+
+
+def _publish_alone(model: Path, base: Path) -> Path:
+    for leftover in base.glob(f"{_STAGING_PREFIX}*"):  # of a push that was killed
         shutil.rmtree(leftover)
-    numbers = [int(entry.name) for entry in base.iterdir() if entry.name.isdecimal()]
-    if numbers and is_same(model, base / str(max(numbers))):
-        return base / str(max(numbers))
-    number = max([int(time.time()), *(taken + 1 for taken in numbers)])
+    pushed = dict(version_folders(base))
+    if pushed and is_same(model, pushed[max(pushed)]):
+        return pushed[max(pushed)]
+    number = max([int(time.time()), *(taken + 1 for taken in pushed)])
     staging = base / f"{_STAGING_PREFIX}{number}"
     try:
         shutil.copytree(model, staging)
-        for path in [*staging.rglob("*"), staging]:
-            _flush(path)
-        target = base / str(number)
-        staging.rename(target)
-        _flush(base)
+        durable.publish_folder(staging, base / str(number))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    return target
+    return base / str(number)
 
 
 def is_same(one: Path, other: Path) -> bool:
@@ -94,12 +103,3 @@ def is_same(one: Path, other: Path) -> bool:
     return files[0] == files[1] and all(
         filecmp.cmp(one / file, other / file, shallow=False) for file in files[0]
     )
-
-
-def _flush(path: Path) -> None:
-    """Puts a file or folder on the disk, so that a power cut after the rename loses nothing."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

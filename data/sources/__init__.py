@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.archive import ArchiveSource
 from data.sources.drawn import SyntheticSource
 from data.sources.folder import FolderSource

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.layout import (
     Layout,
     ListFolder,

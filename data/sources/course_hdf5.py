@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.layout import display_name
 from data.sources.source import (
     Emit,

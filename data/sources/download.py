@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.archive import SIGNS_SHA256
 from data.sources.source import file_sha256
 from signs import durable

@@ -3,8 +3,7 @@
 import dataclasses
 import hashlib
 
-from data import synthetic
-from data.errors import IngestError
+from data import IngestError, synthetic
 from data.sources.source import Emit, Item, Surveyed
 from signs.image_bytes import encode_png
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.layout import (
     Layout,
     MisplacedError,

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 
-from data.errors import IngestError
+from data import IngestError
 from data.splits import Proportions
 from signs.features import EVAL, TEST, TRAIN
 

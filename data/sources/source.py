@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from data.errors import IngestError
+from data import IngestError
 from data.splits import Proportions
 
 MAX_FILE_BYTES = 100 * 2**20

@@ -92,6 +92,7 @@ def submit(
     from kubeflow.compiling.pipeline_file import read_pipeline
     from kubeflow.submitting import submit as to_kfp
     from kubeflow.submitting.api import connect
+    from kubeflow.submitting.arguments import arguments_of
     from kubeflow.submitting.connection import Connection
     from kubeflow.submitting.report import Report
 
@@ -99,7 +100,7 @@ def submit(
     read = read_pipeline(pipeline)
     wanted = to_kfp.Submission(
         pipeline=read,
-        arguments=read.arguments(settings or (), allow_tag=allow_tag),
+        arguments=arguments_of(read, settings or (), allow_tag=allow_tag),
         experiment=experiment,
         run_name=run_name,
         pipeline_root=pipeline_root,

@@ -21,11 +21,11 @@ from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
+from kubeflow.object_store import IN_WORDS, is_address
 from signs.errors import UserError
 
 IMAGE = "image"  # the parameter that every step's container takes its image from
 
-_BUCKET = re.compile(r"(minio|s3|gs)://[^/\s]+(/\S*)?")
 _PIPELINE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # 63 is TFX's limit
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NODE_ID = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
@@ -83,10 +83,10 @@ def runtime_parameters(nodes: Iterable[BaseNode]) -> dict[str, RuntimeParameter]
 
 def _wrong_with_pipeline(pipeline: Pipeline) -> Iterator[str]:
     root = pipeline.pipeline_info.pipeline_root
-    if not _BUCKET.fullmatch(str(root)):
+    if not is_address(str(root)):
         yield (
-            "steps share no file system: the pipeline root must be a bucket, minio://, s3:// or "
-            f"gs://. Received: {root!r}"
+            f"steps share no file system: the pipeline root must be a bucket, {IN_WORDS}. "
+            f"Received: {root!r}"
         )
     for name, parameter in runtime_parameters(pipeline.components).items():
         if name == IMAGE or not _PARAMETER_NAME.fullmatch(name):
@@ -133,10 +133,10 @@ def _wrong_with_node(node: BaseNode, pipeline: Pipeline) -> Iterator[str]:
 
 def _wrong_with_importer(node: Importer, pipeline: Pipeline) -> Iterator[str]:
     uri = node.exec_properties[SOURCE_URI_KEY]
-    if not isinstance(uri, RuntimeParameter) and not _BUCKET.fullmatch(str(uri)):
+    if not isinstance(uri, RuntimeParameter) and not is_address(str(uri)):
         yield (
-            "imports what other steps cannot reach: put it into a bucket, minio://, s3:// or "
-            f"gs://. Received: {uri!r}"
+            f"imports what other steps cannot reach: put it into a bucket, {IN_WORDS}. "
+            f"Received: {uri!r}"
         )
     if get_predicates(node, pipeline.dsl_context_registry):
         yield "an importer under a condition always runs on KFP: move it out of the condition"

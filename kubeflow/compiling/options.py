@@ -7,27 +7,27 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import yaml
 from kubernetes.utils.quantity import parse_quantity
 from pydantic import ConfigDict, Strict, TypeAdapter, ValidationError
 
+from kubeflow.object_store import DEFAULT_ROOT, IN_WORDS, MOUNTS, SCHEME
 from signs.errors import UserError
 
 _STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 _Whole = Annotated[int, Strict()]  # YAML's `yes` is no number
 _DAY_S = 24 * 60 * 60
-_MINIO_SECRET = (
-    "mlpipeline-minio-artifact"  # KFP's installation makes it, in every user's namespace
-)
+# KFP's installation makes it, in every user's namespace.
+MINIO_SECRET = "mlpipeline-minio-artifact"
 
 _WORD = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _REPOSITORY = rf"(?:[a-z0-9][a-z0-9.-]*(?::[0-9]+)?/)?{_WORD}(?:/{_WORD})*"
 _DIGEST = re.compile(rf"{_REPOSITORY}(?::[\w.-]{{1,128}})?@sha256:[0-9a-f]{{64}}", re.ASCII)
 _TAG = re.compile(rf"{_REPOSITORY}:(?P<tag>\w[\w.-]{{0,127}})", re.ASCII)
 _PART = r"(/(?!\.{1,2}(/|\Z))[\w.=-]+)"  # of a path: no `.` and no `..`
-_ROOT = re.compile(rf"(minio|s3|gs)://[a-z0-9][a-z0-9._-]{{1,61}}[a-z0-9]{_PART}*/?", re.ASCII)
+_ROOT = re.compile(rf"{SCHEME}[a-z0-9][a-z0-9._-]{{1,61}}[a-z0-9]{_PART}*/?", re.ASCII)
 _FOLDER = re.compile(rf"{_PART}+", re.ASCII)
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # Kubernetes: DNS-1123 subdomain
@@ -35,7 +35,7 @@ _LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 _ENV = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 # The container has these already: KFP's mounts and launcher (argocompiler/container.go), our code.
-_TAKEN = ("/minio", "/s3", "/gcs", "/oci", "/.local", "/.cache", "/.config", "/kfp-launcher")
+_TAKEN = (*MOUNTS.values(), "/oci", "/.local", "/.cache", "/.config", "/kfp-launcher")
 
 
 class OptionsError(UserError):
@@ -121,7 +121,7 @@ class ClusterOptions:
     image: str  # with this checkout in `code_root`; default of the pipeline's parameter `image`
     allow_tag: bool = False  # a tag in place of a digest, though it may be moved
     code_root: str = "/app"  # of the image: holds `data/` and `modules/`
-    pipeline_root: str = "minio://mlpipeline/v2/artifacts"  # KFP's own default
+    pipeline_root: str = DEFAULT_ROOT
     # The volume that all steps and the model servers share: `data/`, `serving/`, `checkpoints/`.
     claim: str = "signs-workspace"
     mount: str = "/workspace"
@@ -130,7 +130,7 @@ class ClusterOptions:
     retries: _Whole = 3  # of each step; the waits before them are 30, 60, 120 s by these defaults
     backoff_s: _Whole = 30
     backoff_factor: _Whole = 2  # Argo takes whole numbers only
-    # From the first start of a step: Argo neither retries after it nor lets the step run on.
+    # From the first start of a step: Argo lets no retry begin or run on after it.
     retry_within_s: _Whole = 7 * _DAY_S
     # Secret with the object store's keys; None: KFP's own for minio://, none for others; "": none.
     secret: str | None = None
@@ -148,7 +148,7 @@ class ClusterOptions:
         check_image(self.image, allow_tag=self.allow_tag)
         _matches(
             "pipeline_root", self.pipeline_root, _ROOT,
-            "a bucket that KFP's launcher reaches: minio://, s3:// or gs://BUCKET/FOLDER",
+            f"a bucket that KFP's launcher reaches: {IN_WORDS}BUCKET/FOLDER",
         )  # fmt: skip
         for name in ("code_root", "mount"):
             _matches(name, getattr(self, name), _FOLDER, "an absolute folder, as in /workspace")
@@ -180,11 +180,11 @@ class ClusterOptions:
     def object_store_secret(self) -> str | None:
         """The secret whose keys become environment variables of every step."""
         if self.secret is None and self.pipeline_root.startswith("minio://"):
-            return _MINIO_SECRET
+            return MINIO_SECRET
         return self.secret
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ClusterOptions":
+    def from_dict(cls, values: Mapping[str, object]) -> "ClusterOptions":
         """The options that a YAML file holds.
 
         Raises:
@@ -196,7 +196,7 @@ class ClusterOptions:
             raise OptionsError(_in_words(err)) from err
 
 
-def load_options(path: Path | None, **overrides: Any) -> ClusterOptions:
+def load_options(path: Path | None, **overrides: object) -> ClusterOptions:
     """Reads the options of a cluster.
 
     Args:
@@ -210,7 +210,7 @@ def load_options(path: Path | None, **overrides: Any) -> ClusterOptions:
     Raises:
         OptionsError: the file cannot be read, is not a YAML mapping, or has a bad value.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     if path is not None:
         try:
             values = yaml.safe_load(path.read_text()) or {}

@@ -5,7 +5,6 @@ source -> data.convert -> span -> PipelineConfig -> kubeflow.compiling.compiler 
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +13,15 @@ from rich.console import Console
 
 from data.convert import Ingested, ingest
 from kubeflow.compiling.options import ClusterOptions
+from kubeflow.compiling.pipeline_file import SUFFIXES
 from pipeline.config import Data, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.ingest_progress import showing
 from pipeline.running.run import data_of
-from signs import features
+from signs import durable, features
 from signs.errors import UserError
 
 _ANY_DATA = Data("any", None, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
-_SUFFIXES = (".yaml", ".yml")  # KFP's client refuses others
 
 
 class PackageError(UserError):
@@ -72,7 +71,7 @@ def compile_source(
     """
     # Mistakes are told before an hour of ingestion, not after.
     override(default_config(_ANY_DATA), settings)
-    if output.suffix not in _SUFFIXES:
+    if output.suffix not in SUFFIXES:
         raise PackageError(f"--output must end in .yaml, as KFP wants it. Received: {output}")
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise PackageError(f"--output must be a file in a folder that exists. Received: {output}")
@@ -98,27 +97,14 @@ def compile_source(
 
 
 def write_package(text: str, output: Path) -> None:
-    """Writes the file aside and renames it: a failure leaves what was there before.
+    """Writes the file: a failure leaves what was there before.
 
     Raises:
         PackageError: the disk is full, or the folder cannot be written.
     """
-    target = output.resolve()  # a link stays a link
-    aside = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            aside = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.chmod(0o644)  # a temporary file is for its owner's eyes only
-        aside.replace(target)
+        durable.write_text(output.resolve(), text)  # a link stays a link
     except OSError as err:
-        if aside is not None:
-            with contextlib.suppress(OSError):
-                aside.unlink()
         raise PackageError(f"{output} cannot be written: {err.strerror}") from err
 
 

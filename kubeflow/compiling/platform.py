@@ -6,8 +6,7 @@ KFP's driver applies it (backend/src/v2/driver/k8s.go, extendPodSpecPatch) and f
 configuration has a field that it does not know; here a misspelt field fails at once.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as pb
@@ -42,8 +41,11 @@ def platform_spec(
     return spec
 
 
-def check_platform(document: Mapping[str, Any]) -> None:
+def read_platform(document: object) -> dict[str, pb.KubernetesExecutorConfig]:
     """Reads a platform document as strictly as KFP does.
+
+    Returns:
+        The configurations, by executor label.
 
     Raises:
         PlatformError: an executor's configuration has a field that kfp-kubernetes does not know, or
@@ -51,12 +53,20 @@ def check_platform(document: Mapping[str, Any]) -> None:
     """
     try:
         spec = json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
-        for config in spec.platforms["kubernetes"].deployment_spec.executors.values():
-            json_format.ParseDict(json_format.MessageToDict(config), pb.KubernetesExecutorConfig())
     except json_format.ParseError as err:
         raise PlatformError(
             f"the platform document is not what kfp-kubernetes reads: {err}"
         ) from err
+    configs = {}
+    for label, config in spec.platforms["kubernetes"].deployment_spec.executors.items():
+        fields = json_format.MessageToDict(config)
+        try:
+            configs[label] = json_format.ParseDict(fields, pb.KubernetesExecutorConfig())
+        except json_format.ParseError as err:
+            raise PlatformError(
+                f"the platform of {label} is not what kfp-kubernetes reads: {err}"
+            ) from err
+    return configs
 
 
 def _pod(step: StepOptions, options: ClusterOptions) -> pb.KubernetesExecutorConfig:

@@ -1,7 +1,7 @@
 """A stand-in for a cluster: runs a compiled pipeline on this machine, for development and CI.
 
-    pipeline.yaml -> plan -> driver (inputs, conditions, cache) -> launcher (one attempt) -> records
-                                                 store <- uploads, downloads <-+
+    child -> runner: limits, then of each step driver (inputs, cache) -> launcher (one attempt)
+                            records <-+         pod, mounts, store, executor_output <-+
 
 Nothing of Kubernetes is here, and no image is pulled: a step's command runs with this Python, in a
 folder of its own. What is the same as on a cluster is what a step is handed, and what is asked of

@@ -9,11 +9,10 @@ import hashlib
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubeflow.standin.plan import Plan
 from kubeflow.standin.records import Execution
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT
@@ -79,8 +78,8 @@ def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str
         options = ClusterOptions(image=f"signs@sha256:{checkout_digest()}")
         pipeline_yaml.write_text(compile_pipeline(job.config, options))
 
-    def planned(plan: Plan) -> None:
-        events.write(RunStarted(tuple(task.name for task in plan.tasks)))
+    def begun(tasks: Sequence[str]) -> None:
+        events.write(RunStarted(tuple(tasks)))
 
     def changed(task: str, execution: Execution) -> None:
         if state := _STATES.get(execution.state):
@@ -99,7 +98,7 @@ def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str
         workspace,
         run_id=job.run_id,
         backoff_scale=_BACKOFF_SCALE,
-        listener=Listener(on_plan=planned, on_change=changed, on_running=running),
+        listener=Listener(on_begin=begun, on_change=changed, on_running=running),
     )
     for name, execution in record.executions.items():
         if execution.state == "FAILED":

@@ -1,4 +1,4 @@
-"""What KFP's driver does before a step: inputs, condition, outputs' addresses, cache.
+"""What KFP's driver does before a step: inputs, outputs' addresses, cache.
 
 Task, what ran before it -> ExecutorInput, as the launcher gets it
 (backend/src/v2/driver: container.go, resolve.go, driver.go, cache.go)
@@ -7,34 +7,16 @@ Task, what ran before it -> ExecutorInput, as the launcher gets it
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from pydantic import JsonValue
 
+from kubeflow.compiling.pipeline_file import KINDS, Task
+from kubeflow.object_store import EXECUTOR_LOGS, in_container
 from kubeflow.standin.gojson import dump_canonical, value_text
-from kubeflow.standin.mounts import local_path
-from kubeflow.standin.plan import Task
 from kubeflow.standin.records import Artifact, Execution
 from signs.errors import UserError
-
-EXECUTOR_LOGS = "executor-logs"
-_TYPES = {
-    "null_value": "null",
-    "string_value": "string",
-    "number_value": "number",
-    "bool_value": "bool",
-    "list_value": "list",
-    "struct_value": "struct",
-}
-_KINDS = {
-    "STRING": "string",
-    "NUMBER_INTEGER": "number",
-    "NUMBER_DOUBLE": "number",
-    "BOOLEAN": "bool",
-    "LIST": "list",
-    "STRUCT": "struct",
-}
 
 
 class ParameterError(UserError):
@@ -46,7 +28,7 @@ class DriverError(RuntimeError):
 
 
 def root_parameters(
-    inputs: pb.ComponentInputsSpec, given: Mapping[str, Any]
+    specs: Mapping[str, pb.ComponentInputsSpec.ParameterSpec], given: Mapping[str, JsonValue]
 ) -> dict[str, struct_pb2.Value]:
     """The pipeline's parameters: what is given, else the defaults.
 
@@ -56,17 +38,16 @@ def root_parameters(
     Raises:
         ParameterError: one is unknown, of another type, or has neither value nor default.
     """
-    if unknown := sorted(set(given) - set(inputs.parameters)):
+    if unknown := sorted(set(given) - set(specs)):
         raise ParameterError(
             f"parameter(s) provided are not required by pipeline: {', '.join(unknown)}. "
-            f"It has: {', '.join(sorted(inputs.parameters)) or 'none'}"
+            f"It has: {', '.join(sorted(specs)) or 'none'}"
         )
     values = {}
-    for name, spec in sorted(inputs.parameters.items()):
+    for name, spec in sorted(specs.items()):
         if name in given:
             value = json_format.ParseDict(given[name], struct_pb2.Value())
-            kind = pb.ParameterType.ParameterTypeEnum.Name(spec.parameter_type)
-            wanted = _KINDS.get(kind)
+            wanted = KINDS[_kind(spec)]
             if _type(value) != wanted:
                 raise ParameterError(
                     f"input parameter {name} requires type {wanted}. Received: {given[name]!r}"
@@ -103,12 +84,8 @@ def resolve_inputs(
     executor_input = pb.ExecutorInput()
     inputs = executor_input.inputs
     for name, source in sorted(task.spec.inputs.parameters.items()):
-        inputs.parameter_values[name].CopyFrom(
-            resolve_parameter(name, source, parameters, executions)
-        )
+        inputs.parameter_values[name].CopyFrom(_resolve_parameter(source, parameters))
     for name, source in sorted(task.spec.inputs.artifacts.items()):
-        if source.WhichOneof("kind") != "task_output_artifact":
-            raise DriverError(f"input artifact {name!r} comes from no task")
         output = source.task_output_artifact
         artifact = executions[output.producer_task].artifacts.get(output.output_artifact_key)
         if artifact is None:
@@ -142,9 +119,7 @@ def provision_outputs(task: Task, run_root: str, executor_input: pb.ExecutorInpu
         name=EXECUTOR_LOGS, uri=f"{task_root}/{EXECUTOR_LOGS}"
     )
     logs.type.schema_title = "system.Artifact"
-    for name in definitions.parameters:
-        outputs.parameters[name].output_file = f"/tmp/kfp/outputs/{name}"
-    outputs.output_file = f"{local_path(task_root)}/output_metadata.json"
+    outputs.output_file = f"{in_container(task_root)}/output_metadata.json"
 
 
 def fingerprint(task: Task, executor_input: pb.ExecutorInput, claims: Sequence[str]) -> str:
@@ -157,9 +132,7 @@ def fingerprint(task: Task, executor_input: pb.ExecutorInput, claims: Sequence[s
     """
     if not task.spec.caching_options.enable_cache:
         return ""
-    if key := task.spec.caching_options.cache_key:
-        return hashlib.sha256(f"{task.spec.component_ref.name}\0{key}".encode()).hexdigest()
-    container: dict[str, Any] = {
+    container: dict[str, str | list[str]] = {
         "image": task.container.image,
         "cmdArgs": [*task.container.command, *task.container.args],
         "pvcNames": sorted(set(claims)),
@@ -175,10 +148,6 @@ def fingerprint(task: Task, executor_input: pb.ExecutorInput, claims: Sequence[s
             name: {key: item for key, item in value["artifacts"][0].items() if key != "uri"}
             for name, value in wire["outputs"]["artifacts"].items()
         },
-        "outputParametersSpec": {
-            name: pb.ParameterType.ParameterTypeEnum.Name(spec.parameter_type)
-            for name, spec in task.component.output_definitions.parameters.items()
-        },
         "containerSpec": {name: value for name, value in container.items() if value},
     }
     # protojson leaves out what is empty.
@@ -186,42 +155,16 @@ def fingerprint(task: Task, executor_input: pb.ExecutorInput, claims: Sequence[s
     return hashlib.sha256(dump_canonical(whole_key).encode()).hexdigest()
 
 
-def resolve_parameter(
-    name: str,
-    source: pb.TaskInputsSpec.InputParameterSpec,
-    parameters: Mapping[str, struct_pb2.Value],
-    executions: Mapping[str, Execution],
+def _resolve_parameter(
+    source: pb.TaskInputsSpec.InputParameterSpec, parameters: Mapping[str, struct_pb2.Value]
 ) -> struct_pb2.Value:
-    """The value of one parameter (resolve.go, resolveInputParameter).
-
-    Args:
-        name: for errors.
-        source: says where it comes from.
-        parameters: the pipeline's.
-        executions: of the tasks before it, by name.
-
-    Raises:
-        DriverError: there is no such value.
-    """
-    match source.WhichOneof("kind"):
-        case "component_input_parameter":
-            wanted = source.component_input_parameter
-            if wanted not in parameters:
-                raise DriverError(f"parent DAG does not have input parameter {wanted}")
-            return parameters[wanted]
-        case "runtime_value" if source.runtime_value.WhichOneof("value") == "constant":
-            return source.runtime_value.constant
-        case "task_output_parameter":
-            output = source.task_output_parameter
-            values = executions[output.producer_task].parameters
-            if output.output_parameter_key not in values:
-                raise DriverError(
-                    f"task {output.producer_task} has no output parameter "
-                    f"{output.output_parameter_key}"
-                )
-            return json_format.ParseDict(values[output.output_parameter_key], struct_pb2.Value())
-        case kind:
-            raise DriverError(f"input parameter {name!r}: {kind} is not implemented")
+    """The value of one parameter (resolve.go, resolveInputParameter)."""
+    if source.HasField("runtime_value"):
+        return source.runtime_value.constant
+    wanted = source.component_input_parameter
+    if wanted not in parameters:
+        raise DriverError(f"parent DAG does not have input parameter {wanted}")
+    return parameters[wanted]
 
 
 def _check_parameter(
@@ -234,18 +177,22 @@ def _check_parameter(
             )
         return
     value = inputs.parameter_values[name]
-    kind = pb.ParameterType.ParameterTypeEnum.Name(spec.parameter_type)
+    kind = _kind(spec)
     if kind == "STRING":
         # Whatever it is, the component gets it as text.
         inputs.parameter_values[name].string_value = value_text(value)
-    elif _type(value) != _KINDS.get(kind):
+    elif _type(value) != KINDS.get(kind):
         raise DriverError(
             f"input parameter {name!r} type mismatch: expect {kind}, got {_type(value)}"
         )
 
 
-def _type(value: struct_pb2.Value) -> str | None:
-    return _TYPES.get(value.WhichOneof("kind") or "")
+def _kind(spec: pb.ComponentInputsSpec.ParameterSpec) -> str:
+    return pb.ParameterType.ParameterTypeEnum.Name(spec.parameter_type)
+
+
+def _type(value: struct_pb2.Value) -> str:
+    return (value.WhichOneof("kind") or "null_value").removesuffix("_value")
 
 
 def _runtime_artifact(artifact: Artifact) -> pb.RuntimeArtifact:

@@ -1,20 +1,19 @@
 """What a step hands back, read as strictly as KFP's launcher reads it.
 
-output_metadata.json: an ExecutorOutput in JSON; and a file for each output parameter
-(launcher_v2.go: getExecutorOutputFile, collectOutputParameters, uploadOutputArtifacts)
+output_metadata.json: an ExecutorOutput in JSON (launcher_v2.go: getExecutorOutputFile,
+uploadOutputArtifacts)
 """
 
 import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import yaml
 from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from pydantic import JsonValue
 
 from kubeflow.standin.gojson import whole
-from kubeflow.standin.mounts import Mounts
-from kubeflow.standin.plan import Task
 from kubeflow.standin.records import Artifact
 
 # What KFP adds to each artifact where its producer did not (metadata/client.go, RecordArtifact).
@@ -48,30 +47,6 @@ def read_executor_output(path: Path) -> pb.ExecutorOutput:
         ) from err
 
 
-def output_parameters(
-    task: Task, executor_input: pb.ExecutorInput, output: pb.ExecutorOutput, mounts: Mounts
-) -> dict[str, Any]:
-    """The output parameters: the output file's, else each from its own file.
-
-    Raises:
-        OutputError: one is missing or cannot be read as its type.
-    """
-    values = json_format.MessageToDict(output).get("parameterValues", {})
-    for name, parameter in executor_input.outputs.parameters.items():
-        if name in values:
-            continue
-        spec = task.component.output_definitions.parameters[name]
-        kind = pb.ParameterType.ParameterTypeEnum.Name(spec.parameter_type)
-        try:
-            values[name] = _from_text(mounts.here(parameter.output_file).read_text(), kind)
-        except (OSError, ValueError) as err:
-            raise OutputError(
-                f'failed to read output parameter name="{name}" type="{kind}" '
-                f'path="{parameter.output_file}": {err}'
-            ) from err
-    return whole(values)
-
-
 def merge(reported: pb.RuntimeArtifact, artifact: pb.RuntimeArtifact) -> None:
     """Takes over what the step reported of an artifact (mergeRuntimeArtifacts)."""
     if reported.uri:
@@ -89,11 +64,11 @@ def recorded(name: str, artifact: pb.RuntimeArtifact) -> Artifact:
         OutputError: it has no type with a title, or a property that ML Metadata cannot keep.
     """
     metadata = {
-        key: _property(key, value) for key, value in sorted(artifact.metadata.fields.items())
+        key: whole(_property(key, value)) for key, value in sorted(artifact.metadata.fields.items())
     }
     metadata.setdefault("display_name", name)
     metadata.setdefault("store_session_info", _SESSION)
-    return Artifact(0, artifact.uri, _title(name, artifact.type), whole(metadata))
+    return Artifact(0, artifact.uri, _title(name, artifact.type), metadata)
 
 
 def _title(name: str, schema: pb.ArtifactTypeSchema) -> str:
@@ -109,8 +84,8 @@ def _title(name: str, schema: pb.ArtifactTypeSchema) -> str:
             raise OutputError(f'failed to determine schema for output "{name}": {kind}')
 
 
-def _property(name: str, value: struct_pb2.Value) -> Any:
-    plain = json_format.MessageToDict(value)
+def _property(name: str, value: struct_pb2.Value) -> JsonValue:
+    plain: JsonValue = json_format.MessageToDict(value)
     match value.WhichOneof("kind"):
         case "bool_value":
             return int(value.bool_value)
@@ -127,34 +102,7 @@ def _property(name: str, value: struct_pb2.Value) -> Any:
             )
 
 
-def _from_text(text: str, kind: str) -> Any:
-    match kind:
-        case "STRING":
-            return text
-        case "NUMBER_INTEGER":
-            return int(text.strip())
-        case "NUMBER_DOUBLE":
-            return float(text.strip())
-        case "BOOLEAN":
-            if text.strip() not in _BOOLEANS:
-                raise ValueError(f"not a boolean: {text!r}")
-            return _BOOLEANS[text.strip()]
-        case "LIST" | "STRUCT":
-            value = json.loads(text)
-            if not isinstance(value, list if kind == "LIST" else dict):
-                raise ValueError(f"unexpected type: {text!r}")
-            return value
-    raise ValueError(f"unknown type {kind}")
-
-
-# Go's strconv.ParseBool.
-_BOOLEANS = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
-
-
-def _refuse_what_go_refuses(document: Any) -> None:
+def _refuse_what_go_refuses(document: object) -> None:
     """Python's parser takes these."""
     if not isinstance(document, dict):
         raise ValueError(f"unexpected token: the file must hold an object, not {document!r:.20}")

@@ -5,10 +5,10 @@ Go writes whole numbers without a fraction where Python's protobuf writes `3.0`,
 
 import json
 from decimal import Decimal
-from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import Message
+from pydantic import JsonValue
 
 
 def dump_message(message: Message) -> str:
@@ -16,7 +16,7 @@ def dump_message(message: Message) -> str:
     return _pack(whole(json_format.MessageToDict(message)))
 
 
-def dump_canonical(value: Any) -> str:
+def dump_canonical(value: JsonValue) -> str:
     """A value as encoding/json writes it: keys sorted, HTML's and line separators escaped."""
     text = _pack(whole(value), sort_keys=True)
     for character in "<>&\u2028\u2029":
@@ -24,7 +24,7 @@ def dump_canonical(value: Any) -> str:
     return text
 
 
-def whole(value: Any) -> Any:
+def whole(value: JsonValue) -> JsonValue:
     """The same value, its numbers without a fraction made integers."""
     match value:
         case dict():
@@ -51,5 +51,5 @@ def value_text(value: struct_pb2.Value) -> str:
             return dump_canonical(json_format.MessageToDict(value))
 
 
-def _pack(value: Any, *, sort_keys: bool = False) -> str:
+def _pack(value: JsonValue, *, sort_keys: bool = False) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=sort_keys)

@@ -5,38 +5,31 @@ strictly -> upload outputs -> artifacts (backend/src/v2/component/launcher_v2.go
 """
 
 import contextlib
-import ctypes
+import math
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from kubeflow.standin.driver import EXECUTOR_LOGS
-from kubeflow.standin.executor_output import (
-    OutputError,
-    merge,
-    output_parameters,
-    read_executor_output,
-    recorded,
-)
+from kubeflow.compiling.pipeline_file import PARAMETER, Task
+from kubeflow.object_store import EXECUTOR_LOGS, MOUNTS_VARIABLE, AddressError, in_container
+from kubeflow.standin.executor_output import OutputError, merge, read_executor_output, recorded
 from kubeflow.standin.gojson import dump_message, value_text
-from kubeflow.standin.mounts import local_path
-from kubeflow.standin.plan import Task
 from kubeflow.standin.pod import MOUNTS, Pod
 from kubeflow.standin.records import Artifact
 from kubeflow.standin.store import Store, StoreError
+from signs.process import killed_with_parent
 
 _PYTHONS = ("python", "python3")
 _TICK_S = 1.0
-_PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 
 class AttemptError(RuntimeError):
@@ -55,17 +48,12 @@ class Attempt:
     working_directory: Path
     started: Callable[[int], None] = lambda pid: None  # called with the command's process id
     running: Callable[[], None] = lambda: None  # called once a second while it runs
+    may_take_s: float = math.inf  # then it is killed
 
 
-@dataclass
-class Outputs:
-    """What a step made. The artifacts have no ids yet."""
-
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-
-def launch(task: Task, executor_input: pb.ExecutorInput, attempt: Attempt, store: Store) -> Outputs:
+def launch(
+    task: Task, executor_input: pb.ExecutorInput, attempt: Attempt, store: Store
+) -> dict[str, Artifact]:
     """Runs one attempt to its end.
 
     Args:
@@ -75,7 +63,7 @@ def launch(task: Task, executor_input: pb.ExecutorInput, attempt: Attempt, store
         store: the object store.
 
     Returns:
-        The outputs, uploaded.
+        The outputs, uploaded. They have no ids yet.
 
     Raises:
         AttemptError: the command failed, or what it handed back is not as the launcher wants it.
@@ -88,13 +76,11 @@ def launch(task: Task, executor_input: pb.ExecutorInput, attempt: Attempt, store
     try:
         for inputs in wire.inputs.artifacts.values():
             for artifact in inputs.artifacts:
-                store.download(artifact.uri, mounts.here(local_path(artifact.uri)))
+                store.download(artifact.uri, mounts.here(in_container(artifact.uri)))
         for outputs in wire.outputs.artifacts.values():
-            mounts.here(local_path(outputs.artifacts[0].uri)).parent.mkdir(
+            mounts.here(in_container(outputs.artifacts[0].uri)).parent.mkdir(
                 parents=True, exist_ok=True
             )
-        for parameter in wire.outputs.parameters.values():
-            mounts.here(parameter.output_file).parent.mkdir(parents=True, exist_ok=True)
         command = compile_command(task, wire)
         try:
             retried = task.spec.HasField("retry_policy")
@@ -102,10 +88,9 @@ def launch(task: Task, executor_input: pb.ExecutorInput, attempt: Attempt, store
             _run([mounts.rewrite(part) for part in command], environment, attempt)
         finally:
             # The launcher writes it while the command runs; nobody can tell.
-            shutil.copyfile(attempt.log, mounts.here(local_path(logs.uri)))
-            store.upload(mounts.here(local_path(logs.uri)), logs.uri)
+            shutil.copyfile(attempt.log, mounts.here(in_container(logs.uri)))
+            store.upload(mounts.here(in_container(logs.uri)), logs.uri)
         output = read_executor_output(mounts.here(wire.outputs.output_file))
-        parameters = output_parameters(task, wire, output, mounts)
         artifacts = {}
         for name, definition in sorted(wire.outputs.artifacts.items()):
             artifact = definition.artifacts[0]
@@ -116,7 +101,7 @@ def launch(task: Task, executor_input: pb.ExecutorInput, attempt: Attempt, store
             artifacts[name] = recorded(name, artifact)
     except (OutputError, StoreError, OSError) as err:
         raise AttemptError(str(err)) from err
-    return Outputs(artifacts, parameters)
+    return artifacts
 
 
 def compile_command(task: Task, executor_input: pb.ExecutorInput) -> list[str]:
@@ -159,18 +144,21 @@ def _run(command: list[str], environment: dict[str, str], attempt: Attempt) -> N
             stderr=subprocess.STDOUT,
             # A pod that ends takes all its processes with it; and so does the stand-in.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=killed_with_parent,
             env={
                 **os.environ,
                 **attempt.pod.environment,
                 **environment,
-                "SIGNS_MOUNTS": str(attempt.folder / MOUNTS),
+                MOUNTS_VARIABLE: str(attempt.folder / MOUNTS),
                 "TMPDIR": str(temporary),
             },
         )
         try:
             attempt.started(process.pid)
-            while (code := _wait(process)) is None:
+            end = time.monotonic() + attempt.may_take_s
+            while (code := _wait(process, end)) is None:
+                if time.monotonic() >= end:
+                    raise AttemptError("DeadlineExceeded: the step's retries may take no longer")
                 attempt.running()
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -180,21 +168,16 @@ def _run(command: list[str], environment: dict[str, str], attempt: Attempt) -> N
         raise AttemptError(_death(code))
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int | None:
+def _wait(process: subprocess.Popen[bytes], end: float) -> int | None:
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(_TICK_S)
+        return process.wait(min(_TICK_S, max(0.0, end - time.monotonic())))
     return None
-
-
-def _die_with_parent() -> None:
-    """In the child: it is killed when the stand-in is (Linux's PR_SET_PDEATHSIG is 1)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _upload(name: str, artifact: pb.RuntimeArtifact, attempt: Attempt, store: Store) -> None:
     try:
-        path = artifact.custom_path or local_path(artifact.uri)
-    except ValueError:
+        path = artifact.custom_path or in_container(artifact.uri)
+    except AddressError:
         return  # the launcher warns, and records the artifact all the same
     if not artifact.uri.startswith(attempt.run_root):
         raise OutputError(
@@ -215,11 +198,9 @@ def _placeholders(executor_input: pb.ExecutorInput) -> dict[str, str]:
                 uri = artifacts.artifacts[0].uri
                 key = f"$.{direction}.artifacts['{name}']"
                 found[f"{{{{{key}.uri}}}}"] = uri
-                found[f"{{{{{key}.path}}}}"] = local_path(uri)
+                found[f"{{{{{key}.path}}}}"] = in_container(uri)
     for name, value in executor_input.inputs.parameter_values.items():
         found[f"{{{{$.inputs.parameters['{name}']}}}}"] = value_text(value)
-    for name, parameter in executor_input.outputs.parameters.items():
-        found[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = parameter.output_file
     return found
 
 
@@ -232,7 +213,7 @@ def _resolve_parameters(argument: str, executor_input: pb.ExecutorInput) -> str:
             raise AttemptError(f'parameter "{match[1]}" not found in executor input')
         return value_text(values[match[1]])
 
-    return argument if "$.outputs" in argument else _PARAMETER.sub(text, argument)
+    return argument if "$.outputs" in argument else PARAMETER.sub(text, argument)
 
 
 def _death(code: int) -> str:

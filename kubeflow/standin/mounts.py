@@ -10,19 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-_FOLDERS = {"minio": "/minio/", "s3": "/s3/", "gs": "/gcs/"}
-
-
-def local_path(uri: str) -> str:
-    """Where the launcher puts an object in a container (launcher_v2.go, LocalPathForURI).
-
-    Raises:
-        ValueError: it is in no store that the launcher knows.
-    """
-    scheme, separator, rest = uri.partition("://")
-    if not separator or scheme not in _FOLDERS:
-        raise ValueError(f"failed to generate local path for URI {uri}: unsupported storage scheme")
-    return _FOLDERS[scheme] + rest
+from kubeflow.object_store import MOUNTS
 
 
 class Mounts:
@@ -32,12 +20,11 @@ class Mounts:
         """Constructs the mounts.
 
         Args:
-            folder: for what KFP gives each container as empty folders: `/minio`, `/s3`, `/gcs`,
-                and for `/tmp/kfp`.
+            folder: for what KFP gives each container as empty folders, `/minio` and its like.
             others: by path in the container: volumes, and the image's code.
         """
-        own = ("/minio", "/s3", "/gcs", "/tmp/kfp")
-        self._places = {**{path: folder / path.lstrip("/") for path in own}, **others}
+        own = {path: folder / path.lstrip("/") for path in MOUNTS.values()}
+        self._places = {**own, **others}
         # The longest first, so that a mount inside another goes before it.
         paths = sorted(map(re.escape, self._places), key=len, reverse=True)
         # A path begins where no other path or address goes on, and ends at a whole name.

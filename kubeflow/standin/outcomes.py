@@ -5,8 +5,8 @@ RunRecord, objects in the store -> Outcome by task, as `pipeline.running.local_r
 
 from tfx.types import Artifact, standard_artifacts
 
+from kubeflow.object_store import EXECUTOR_LOGS
 from kubeflow.standin import records
-from kubeflow.standin.driver import EXECUTOR_LOGS
 from kubeflow.standin.store import Store
 from pipeline.environment import Workspace
 from pipeline.running.local_runner import Outcome

@@ -6,17 +6,14 @@ Where something is missing, the error says what `kubectl describe pod` would, si
 the pod waits for it without a word in the run's log.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
-
+from kubeflow.compiling.pipeline_file import Task
 from kubeflow.standin.mounts import Mounts
-from kubeflow.standin.plan import Task
 
 MOUNTS = "mounts"  # folder of an attempt that stands for the container's root
-Resolve = Callable[[pb.TaskInputsSpec.InputParameterSpec], str]
 
 
 class PodError(RuntimeError):
@@ -41,42 +38,34 @@ class Pod:
     environment: dict[str, str]
 
 
-def claim_names(task: Task, resolve: Resolve) -> list[str]:
-    """The claims that a step mounts, in the order of its mounts.
-
-    Args:
-        task: the step.
-        resolve: the value of a parameter, for a claim that a parameter names.
-    """
-    return [
-        mount.constant or resolve(mount.pvc_name_parameter) for mount in task.platform.pvc_mount
-    ]
+def claim_names(task: Task) -> list[str]:
+    """The claims that a step mounts, in the order of its mounts."""
+    return [mount.constant for mount in task.platform.pvc_mount]
 
 
-def make_pod(task: Task, cluster: Cluster, folder: Path, resolve: Resolve) -> Pod:
+def make_pod(task: Task, cluster: Cluster, folder: Path) -> Pod:
     """Prepares what the step's container is given.
 
     Args:
         task: the step.
         cluster: where it runs.
         folder: fresh, for this attempt.
-        resolve: the value of a parameter, for names that parameters give.
 
     Raises:
         PodError: a claim, a secret or a key of it does not exist.
     """
     places = dict(cluster.image)
-    for mount, claim in zip(task.platform.pvc_mount, claim_names(task, resolve), strict=True):
-        volume = cluster.claims.get(claim)
+    for mount in task.platform.pvc_mount:
+        volume = cluster.claims.get(mount.constant)
         if volume is None or not volume.is_dir():
             raise PodError(
-                f'FailedScheduling: persistentvolumeclaim "{claim}" not found. '
+                f'FailedScheduling: persistentvolumeclaim "{mount.constant}" not found. '
                 f"The stand-in has: {', '.join(sorted(cluster.claims)) or 'none'}"
             )
-        places[mount.mount_path] = volume / mount.sub_path
-    environment = {variable.name: variable.value for variable in task.container.env}
+        places[mount.mount_path] = volume
+    environment = {}
     for wanted in task.platform.secret_as_env:
-        name = wanted.secret_name or resolve(wanted.secret_name_parameter)
+        name = wanted.secret_name
         keys = _secret(cluster, name)
         for mapping in wanted.key_to_env:
             if keys is not None and mapping.secret_key in keys:
@@ -91,15 +80,6 @@ def make_pod(task: Task, cluster: Cluster, folder: Path, resolve: Resolve) -> Po
                     f"CreateContainerConfigError: {missing}. For the stand-in, write the value "
                     f"into the file {cluster.secrets / name / mapping.secret_key}"
                 )
-    for volume in task.platform.secret_as_volume:
-        name = volume.secret_name or resolve(volume.secret_name_parameter)
-        if (cluster.secrets / name).is_dir():
-            places[volume.mount_path] = cluster.secrets / name
-        elif not volume.optional:
-            raise PodError(
-                f'FailedMount: MountVolume.SetUp failed for volume "{name}": secret "{name}" not '
-                f"found. For the stand-in, put its keys as files into {cluster.secrets / name}"
-            )
     return Pod(Mounts(folder / MOUNTS, places), environment)
 
 

@@ -7,19 +7,18 @@ on with.
 """
 
 import functools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from signs import durable
 from signs.errors import UserError
 
-# As in ML Metadata (third_party/ml-metadata, Execution.State), where a task that its condition
-# keeps from running is CANCELED, and one that fails for good FAILED.
-State = Literal["RUNNING", "COMPLETE", "CACHED", "CANCELED", "FAILED"]
+# As in ML Metadata (third_party/ml-metadata, Execution.State).
+State = Literal["RUNNING", "COMPLETE", "CACHED", "FAILED"]
 RECORD = "run.json"
 
 
@@ -30,7 +29,7 @@ class Artifact:
     id: int
     uri: str
     type: str  # as in `tfx.Model`
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass
@@ -44,9 +43,8 @@ class Execution:
     ended: float | None = None
     fingerprint: str = ""  # of the cache; empty where the task's caching is off
     cached_from: str | None = None  # id of the run whose outputs stand for it
-    executor_input: dict[str, Any] = field(default_factory=dict)
+    executor_input: dict[str, JsonValue] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
     logs: list[str] = field(default_factory=list)  # of each attempt, files
     errors: list[str] = field(default_factory=list)  # of each attempt that failed, one line
 
@@ -59,7 +57,7 @@ class RunRecord:
     pipeline: str
     pipeline_root: str  # of the run: all its outputs lie below it
     digest: str  # SHA-256 of the compiled file
-    parameters: dict[str, Any]
+    parameters: dict[str, JsonValue]
     state: State = "RUNNING"
     executions: dict[str, Execution] = field(default_factory=dict)
 
@@ -78,12 +76,7 @@ class Records:
         """Writes the record of a run."""
         path = self.root / run.id / RECORD
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{RECORD}")
-        with aside.open("wb") as file:
-            file.write(_json().dump_json(run, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        durable.write_bytes(path, _json().dump_json(run, indent=1))
 
     def load(self, run_id: str) -> RunRecord | None:
         """The record of a run; None where there is none.

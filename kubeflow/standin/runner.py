@@ -1,46 +1,45 @@
 """Runs a compiled pipeline to its end, one step after the other, as KFP on Argo would.
 
-pipeline.yaml -> plan -> for each task: driver -> cached outputs, or attempts -> run.json
-                                                   workspace/kubeflow/store <-+
+pipeline.yaml -> for each task: driver -> cached outputs, or attempts -> run.json
+                                           workspace/kubeflow/store <-+
 """
 
-import hashlib
+import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock, Timeout
 from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from pydantic import JsonValue
 
-from kubeflow.standin.condition import ConditionError, will_trigger
+from kubeflow.compiling.options import MINIO_SECRET, ClusterOptions
+from kubeflow.compiling.pipeline_file import Task, read_pipeline
+from kubeflow.object_store import DEFAULT_ROOT
 from kubeflow.standin.driver import (
     DriverError,
     fingerprint,
     provision_outputs,
     resolve_inputs,
-    resolve_parameter,
     root_parameters,
 )
-from kubeflow.standin.gojson import value_text, whole
-from kubeflow.standin.launcher import Attempt, AttemptError, Outputs, launch
-from kubeflow.standin.plan import Plan, Task, read_plan
+from kubeflow.standin.gojson import whole
+from kubeflow.standin.launcher import Attempt, AttemptError, launch
+from kubeflow.standin.limits import check_limits
 from kubeflow.standin.pod import Cluster, PodError, claim_names, make_pod
-from kubeflow.standin.records import Execution, Records, RunRecord
+from kubeflow.standin.records import Artifact, Execution, Records, RunRecord
 from kubeflow.standin.store import Store
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT
 from pipeline.running.follow import last_error
 from pipeline.running.history import new_run_id
+from signs import durable
 from signs.errors import UserError
 
-CLAIM = "signs-workspace"
-DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"  # KFP's own
 _DONE = ("COMPLETE", "CACHED")
 
 
@@ -52,7 +51,7 @@ class StandinError(UserError):
 class Listener:
     """Is told what happens. Tasks are named by their names in the file."""
 
-    on_plan: Callable[[Plan], None] = lambda plan: None
+    on_begin: Callable[[Sequence[str]], None] = lambda tasks: None  # all tasks, in their order
     on_change: Callable[[str, Execution], None] = lambda task, execution: None
     on_process: Callable[[str, int], None] = lambda task, pid: None  # a command has started
     on_running: Callable[[str, Path], None] = lambda task, log: None  # once a second, with its log
@@ -61,23 +60,22 @@ class Listener:
 def standin_cluster(workspace: Workspace) -> Cluster:
     """The namespace that the stand-in offers by itself.
 
-    The workspace is the volume of the claim `signs-workspace`, and this checkout lies at `/app`.
+    It has what a pipeline asks for that was compiled for no cluster in particular: the workspace
+    is the volume of the claim, and this checkout is the image's code.
     Secrets are folders of files below `kubeflow/secrets/`; KFP's own for its object store is there.
     """
     return Cluster(
-        claims={CLAIM: workspace.root.resolve()},
+        claims={ClusterOptions.claim: workspace.root.resolve()},
         secrets=workspace.root.resolve() / "kubeflow" / "secrets",
-        known_secrets={
-            "mlpipeline-minio-artifact": {"accesskey": "standin", "secretkey": "standin"}
-        },
-        image={"/app": ROOT},
+        known_secrets={MINIO_SECRET: {"accesskey": "standin", "secretkey": "standin"}},
+        image={ClusterOptions.code_root: ROOT},
     )
 
 
 def run(
     pipeline_yaml: Path,
     workspace: Workspace,
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, JsonValue] | None = None,
     *,
     run_id: str | None = None,
     pipeline_root: str | None = None,
@@ -105,19 +103,22 @@ def run(
         UserError: the file, a parameter or an earlier run's record cannot be used, or another run
             is at work in the workspace.
     """
-    plan = read_plan(pipeline_yaml)
+    pipeline = read_pipeline(pipeline_yaml)
+    check_limits(pipeline)
     root = workspace.root.resolve() / "kubeflow"
     with _only_run(root):
         records = Records(root / "runs")
-        values = root_parameters(plan.inputs, parameters or {})
+        values = root_parameters(pipeline.parameters, parameters or {})
         run_id = run_id or new_run_id(datetime.now(UTC))
-        pipeline_root = (pipeline_root or plan.root or DEFAULT_ROOT).rstrip("/")
+        pipeline_root = (pipeline_root or pipeline.root or DEFAULT_ROOT).rstrip("/")
         fresh = RunRecord(
             id=run_id,
-            pipeline=plan.name,
-            pipeline_root=f"{pipeline_root}/{plan.name}/{run_id}",
-            digest=hashlib.sha256(pipeline_yaml.read_bytes()).hexdigest(),
-            parameters={name: whole(_plain(value)) for name, value in values.items()},
+            pipeline=pipeline.name,
+            pipeline_root=f"{pipeline_root}/{pipeline.name}/{run_id}",
+            digest=pipeline.digest,
+            parameters={
+                name: whole(json_format.MessageToDict(value)) for name, value in values.items()
+            },
         )
         record = records.load(run_id) or fresh
         if (record.digest, record.parameters) != (fresh.digest, fresh.parameters):
@@ -125,7 +126,7 @@ def run(
                 f"run {run_id} was begun with another pipeline or other parameters: begin a new run"
             )
         runner = _Runner(
-            plan,
+            pipeline.tasks,
             values,
             record,
             records,
@@ -141,7 +142,7 @@ def run(
 
 @dataclass
 class _Runner:
-    plan: Plan
+    tasks: Sequence[Task]
     parameters: Mapping[str, struct_pb2.Value]
     record: RunRecord
     records: Records
@@ -152,18 +153,15 @@ class _Runner:
     listener: Listener
 
     def run(self) -> None:
-        self.listener.on_plan(self.plan)
+        self.listener.on_begin([task.name for task in self.tasks])
         self.record.state = "RUNNING"
-        for task in self.plan.tasks:
+        for task in self.tasks:
             if self._is_done(task.name):
                 self._changed(task.name)
                 continue
             execution = Execution(task.name, started=time.time())
             self.record.executions[task.name] = execution
-            if all(self._is_done(name) for name in task.spec.dependent_tasks):
-                self._run_task(task, execution)
-            else:
-                execution.state = "CANCELED"  # Argo: Omitted
+            self._run_task(task, execution)
             execution.ended = time.time()
             if execution.state == "FAILED":
                 self.record.state = "FAILED"
@@ -185,25 +183,22 @@ class _Runner:
         self._changed(task.name)
         try:
             executor_input = resolve_inputs(task, self.parameters, self.record.executions)
-            if not will_trigger(executor_input, task.spec.trigger_policy.condition):
-                execution.state = "CANCELED"
-                return
             provision_outputs(task, self.record.pipeline_root, executor_input)
-            execution.executor_input = whole(_plain(executor_input))
-            claims = claim_names(task, self._text)
-            execution.fingerprint = fingerprint(task, executor_input, claims)
+            given = json_format.MessageToDict(executor_input)
+            execution.executor_input = {name: whole(part) for name, part in given.items()}
+            execution.fingerprint = fingerprint(task, executor_input, claim_names(task))
             if execution.fingerprint and self._reuse(execution):
                 return
-            outputs = self._attempts(task, executor_input, execution)
-        except (DriverError, ConditionError, PodError, AttemptError) as err:
+            artifacts = self._attempts(task, executor_input, execution)
+        except (DriverError, PodError, AttemptError) as err:
             execution.errors.append(str(err))
             execution.state = "FAILED"
             return
         number = self.records.next_artifact_id()
-        for artifact in outputs.artifacts.values():
+        for artifact in artifacts.values():
             artifact.id = number
             number += 1
-        execution.artifacts, execution.parameters = outputs.artifacts, outputs.parameters
+        execution.artifacts = artifacts
         execution.state = "COMPLETE"
 
     def _reuse(self, execution: Execution) -> bool:
@@ -211,33 +206,42 @@ class _Runner:
         if found is None:
             return False
         execution.cached_from, earlier = found
-        execution.artifacts, execution.parameters = earlier.artifacts, earlier.parameters
+        execution.artifacts = earlier.artifacts
         execution.state = "CACHED"
         return True
 
     def _attempts(
         self, task: Task, executor_input: pb.ExecutorInput, execution: Execution
-    ) -> Outputs:
+    ) -> dict[str, Artifact]:
+        """Tries until one attempt is well, or the policy allows no other.
+
+        As Argo does (`processNodeRetries` in workflow/controller/operator.go): retries must begin
+        and end within `backoffMaxDuration` of the first start, and none is waited for that could
+        not. The waits that are cut short here count in full.
+        """
         policy = task.spec.retry_policy
         wait_s = float(policy.backoff_duration.seconds)
-        deadline = time.monotonic() + (policy.backoff_max_duration.seconds or float("inf"))
+        end = time.monotonic() + policy.backoff_max_duration.seconds
+        left_s = math.inf  # the first attempt takes as long as it takes
         while True:
             try:
-                return self._attempt(task, executor_input, execution)
+                return self._attempt(task, executor_input, execution, left_s)
             except AttemptError as err:
                 error = str(err)
                 if reason := _reason(Path(execution.logs[-1])):
                     error += f": {reason}"
-                if execution.attempts > policy.max_retry_count or time.monotonic() > deadline:
+                left_s = end - time.monotonic() - wait_s
+                if execution.attempts > policy.max_retry_count or left_s < 0:
                     raise AttemptError(f"{error} (log: {execution.logs[-1]})") from err
                 execution.errors.append(error)
                 self._changed(task.name)
                 time.sleep(wait_s * self.backoff_scale)
+                end -= wait_s * (1 - self.backoff_scale)
                 wait_s *= policy.backoff_factor or 1.0
 
     def _attempt(
-        self, task: Task, executor_input: pb.ExecutorInput, execution: Execution
-    ) -> Outputs:
+        self, task: Task, executor_input: pb.ExecutorInput, execution: Execution, may_take_s: float
+    ) -> dict[str, Artifact]:
         number = execution.attempts
         # The same short name in each run: what a killed run left there goes, and a socket's path
         # below it stays within the 107 bytes that it may have.
@@ -246,7 +250,7 @@ class _Runner:
         folder.mkdir(parents=True)
         log = self.records.root / self.record.id / "logs" / f"{task.name}-{number}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        pod = make_pod(task, self.cluster, folder, self._text)
+        pod = make_pod(task, self.cluster, folder)
         execution.attempts += 1
         execution.logs.append(str(log))
         self._changed(task.name)
@@ -259,15 +263,12 @@ class _Runner:
             working_directory=ROOT,
             started=lambda pid: self.listener.on_process(task.name, pid),
             running=lambda: self.listener.on_running(task.name, log),
+            may_take_s=may_take_s,
         )
         try:
             return launch(task, executor_input, attempt, self.store)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-    def _text(self, source: pb.TaskInputsSpec.InputParameterSpec) -> str:
-        value = resolve_parameter("name", source, self.parameters, self.record.executions)
-        return value_text(value)
 
 
 def _reason(log: Path) -> str | None:
@@ -276,22 +277,15 @@ def _reason(log: Path) -> str | None:
     return lines[-1] if lines[-1].startswith("signs: ") else last_error(log)
 
 
-def _plain(message: Any) -> Any:
-    return json_format.MessageToDict(message)
-
-
 @contextmanager
 def _only_run(root: Path) -> Iterator[None]:
     """Holds the stand-in: runs share its store and its folders."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise StandinError(f"another run is at work in {root}: wait for it") from None
-    except OSError as err:
-        raise StandinError(f"{root} cannot be written ({err.strerror})") from err
-    try:
+    with ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(durable.lock(root / ".lock", timeout_s=0))
+        except durable.LockedError:
+            raise StandinError(f"another run is at work in {root}: wait for it") from None
+        except OSError as err:
+            raise StandinError(f"{root} cannot be written ({err.strerror})") from err
         yield
-    finally:
-        lock.release()

@@ -9,8 +9,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-SCHEMES = ("minio", "s3", "gs")
-_URI = re.compile(r"(minio|s3|gs)://([^/?]+)/?([^?]*)$")
+from kubeflow.object_store import IN_WORDS, SCHEME
+from signs import durable
+
+_URI = re.compile(rf"{SCHEME}(?P<bucket>[^/?]+)/?(?P<key>[^?]*)$")
 
 
 class StoreError(RuntimeError):
@@ -32,8 +34,7 @@ class Store:
         match = _URI.match(uri)
         if match is None:
             raise StoreError(
-                f"not the URI of an object: it must begin with {', '.join(SCHEMES)} and ://bucket/."
-                f" Received: {uri!r}"
+                f"not the URI of an object: it must begin with {IN_WORDS}BUCKET. Received: {uri!r}"
             )
         scheme, bucket, key = match.groups()
         if ".." in (bucket, *key.split("/")):
@@ -84,6 +85,6 @@ class Store:
         aside = self.root / ".uploading"
         try:
             shutil.copyfile(source, aside)
-            aside.replace(target)
+            durable.replace(aside, target)
         finally:
             aside.unlink(missing_ok=True)

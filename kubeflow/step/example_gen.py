@@ -2,8 +2,8 @@
 
 It finds the newest span and version under the input folder, writes them into the pattern that the
 executor reads, and into the Examples artifact, where later steps and people look for them. The
-span's files are held against its manifest: somebody has copied them to the cluster, and Beam takes
-a file that ends too early for a shorter one.
+span's files are held against their checksums: somebody has copied them to the cluster, and Beam
+takes a file that ends too early for a shorter one.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs
 from tfx.utils import proto_utils
 
-from data.manifest import Manifest, check_sizes
+from data.manifest import verify
 from signs.errors import UserError
 
 
@@ -29,7 +29,7 @@ def resolve_span(
     artifact is lost there.
 
     Raises:
-        UserError: there are no data, or not all of them.
+        UserError: there are no data, or not all of them, or they are damaged.
     """
     values = executor_input.inputs.parameter_values
     base = values[standard_component_specs.INPUT_BASE_KEY].string_value
@@ -48,7 +48,7 @@ def resolve_span(
     config = output.parameter_values[standard_component_specs.INPUT_CONFIG_KEY].string_value
     split = proto_utils.json_to_proto(config, example_gen_pb2.Input()).splits[0]
     directory = Path(base, split.pattern).parents[1]  # span-{SPAN}/v-{VERSION}/{split}/*
-    check_sizes(directory, Manifest.load(directory))
+    verify(directory)
     key = standard_component_specs.EXAMPLES_KEY
     found = output.artifacts[key].artifacts[0].metadata
     executor_input.outputs.artifacts[key].artifacts[0].metadata.MergeFrom(found)

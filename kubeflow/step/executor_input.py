@@ -4,18 +4,15 @@ What arrives is written by KFP's driver (backend/src/v2/driver: `resolveInputs` 
 `provisionOutputs` in driver.go) and by its launcher (`executeV2` in launcher_v2.go).
 """
 
+from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
 
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.types import standard_component_specs
 
-from kubeflow.step.uris import to_path
+from kubeflow.object_store import EXECUTOR_LOGS, to_path
 from signs.errors import UserError
-
-# The launcher's own: it writes the container's output there, whatever the executor does.
-EXECUTOR_LOGS = "executor-logs"
 
 # Models of earlier runs, of which there may be none yet.
 OPTIONAL_INPUTS = frozenset(
@@ -97,7 +94,10 @@ def _has_files(artifact: pipeline_spec_pb2.RuntimeArtifact) -> bool:
     return any(file.is_file() for file in path.rglob("*"))
 
 
-def _restore_parameters(values: Any, inputs_spec: pipeline_spec_pb2.ComponentInputsSpec) -> None:
+def _restore_parameters(
+    values: MutableMapping[str, struct_pb2.Value],
+    inputs_spec: pipeline_spec_pb2.ComponentInputsSpec,
+) -> None:
     """Makes of protobuf's numbers and nulls what TFX's parser can read."""
     for name, value in list(values.items()):
         if name not in inputs_spec.parameters:

@@ -10,7 +10,8 @@ from pathlib import Path
 from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kubeflow.step.uris import to_uri
+from kubeflow.object_store import to_uri
+from signs import durable
 
 
 def publish(written: Path, target: Path) -> None:
@@ -26,9 +27,7 @@ def publish(written: Path, target: Path) -> None:
             artifact.uri = to_uri(artifact.uri)
             _clean(artifact.metadata)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.part")
-    aside.write_text(json_format.MessageToJson(output))
-    aside.replace(target)
+    durable.write_text(target, json_format.MessageToJson(output))
 
 
 def _clean(metadata: struct_pb2.Struct) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import kfp
 import kfp_server_api
@@ -28,7 +27,7 @@ class _Token(TokenCredentialsBase):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def refresh_api_key_hook(self, config: Any) -> None:
+    def refresh_api_key_hook(self, config: kfp_server_api.Configuration) -> None:
         try:
             config.api_key["authorization"] = self._connection.token()
         except UserError as err:  # it was there when the connection was made
@@ -38,7 +37,7 @@ class _Token(TokenCredentialsBase):
 class Client(kfp.Client):
     """kfp's client, with two of its habits mended."""
 
-    def _load_config(self, *args: Any) -> kfp_server_api.Configuration:
+    def _load_config(self, *args: object) -> kfp_server_api.Configuration:
         config = super()._load_config(*args)
         # It ends the address of a cluster's proxy with a slash, and every path begins with one.
         host = config.host = config.host.rstrip("/")
@@ -113,7 +112,7 @@ def _limit(client: Client, connection: Connection) -> None:
     api_client = client._healthz_api.api_client
     send = api_client.rest_client.request
 
-    def request(method: str, url: str, **options: Any) -> Any:
+    def request(method: str, url: str, **options: object) -> kfp_server_api.rest.RESTResponse:
         options["_request_timeout"] = _limits()
         response = send(method, url, **options)
         if text_of(response.data).lstrip().startswith("<"):

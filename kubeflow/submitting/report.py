@@ -2,11 +2,11 @@
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from rich.console import Console
 
 from kubeflow.submitting.api import Client
+from kubeflow.submitting.arguments import images_of, values_of
 from kubeflow.submitting.connection import Connection
 from kubeflow.submitting.submit import Schedule, Started, Submission
 from kubeflow.submitting.watch import Ended, follow
@@ -33,10 +33,9 @@ class Report:
             return _INTERRUPTED
         return int(self.ended is not None and self.ended.status != "succeeded")
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, object]:
         """What would be sent, as JSON holds it."""
         pipeline = self.wanted.pipeline
-        defaults = {name: each.default for name, each in pipeline.parameters.items()}
         return {
             "pipeline": pipeline.name,
             "version": pipeline.version,
@@ -45,30 +44,30 @@ class Report:
             "experiment": self.wanted.experiment_name,
             "pipeline_root": self.wanted.root,
             "service_account": self.wanted.service_account,
-            "images": pipeline.images_with(self.wanted.arguments),
+            "images": images_of(pipeline, self.wanted.arguments),
             "steps": pipeline.steps,
-            "parameters": {**defaults, **self.wanted.arguments},
+            "parameters": values_of(pipeline, self.wanted.arguments),
             "set": dict(self.wanted.arguments),
             "schedule": None if self.schedule is None else self.schedule.arguments(),
         }
 
     def render_plan(self, console: Console) -> None:
         """Prints what would be sent."""
-        plan = self.plan()
-        _say(console, f"{self.wanted.pipeline.path}: nothing wrong was found, nothing was sent")
+        wanted, pipeline = self.wanted, self.wanted.pipeline
+        _say(console, f"{pipeline.path}: nothing wrong was found, nothing was sent")
         rows = {
             "server": self.connection.place,
-            "pipeline": f"{plan['pipeline']}, version {plan['version']}",
-            "experiment": plan["experiment"],
-            "artifacts": plan["pipeline_root"] or "where the cluster's kfp-launcher says",
-            "image": ", ".join(plan["images"]),
-            "steps": " ".join(plan["steps"]),
+            "pipeline": f"{pipeline.name}, version {pipeline.version}",
+            "experiment": wanted.experiment_name,
+            "artifacts": wanted.root or "where the cluster's kfp-launcher says",
+            "image": ", ".join(images_of(pipeline, wanted.arguments)),
+            "steps": " ".join(pipeline.steps),
             "starts": "once" if self.schedule is None else _when(self.schedule),
         }
-        for name, value in rows.items():
-            _say(console, f"  {name:<11} {value}")
-        for name, value in plan["parameters"].items():
-            mark = " (set)" if name in plan["set"] else ""
+        for label, words in rows.items():
+            _say(console, f"  {label:<11} {words}")
+        for name, value in values_of(pipeline, wanted.arguments).items():
+            mark = " (set)" if name in wanted.arguments else ""
             _say(console, f"  parameter   {name} = {value!r}{mark}")
 
     def render_started(self, console: Console) -> None:
@@ -112,7 +111,7 @@ class Report:
             _say(console, f"Look: {self._look()}")
             _say(console, f"End:  {self._terminate()}")
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """What was started and how it ended, as JSON holds it."""
         assert self.started is not None
         return {

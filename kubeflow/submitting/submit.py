@@ -11,17 +11,17 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import kfp_server_api
+from pydantic import JsonValue
 
 from kubeflow.compiling.pipeline_file import PipelineFile
+from kubeflow.object_store import IN_WORDS, is_address
 from kubeflow.submitting.api import Client, quiet
 from kubeflow.submitting.api_errors import ApiError, explained
 from kubeflow.submitting.connection import Connection
 from signs.errors import UserError
 
-_ROOT = re.compile(r"(minio|s3|gs)://[^/\s]+(/\S*)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_S = 60  # between two runs of a schedule
 _ANY = 100  # of one name there is one, or by mistake a few
@@ -56,7 +56,7 @@ class Schedule:
                 f"'0 */6 * * *'. Received: {self.cron!r}"
             )
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, str | int | None]:
         """As kfp's client takes it.
 
         KFP's cron begins with seconds, and takes five fields for the first five of six: it would
@@ -95,17 +95,16 @@ class Submission:
     """
 
     pipeline: PipelineFile
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, JsonValue] = field(default_factory=dict)
     experiment: str | None = None
     run_name: str | None = None
     pipeline_root: str | None = None
     service_account: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pipeline_root is not None and not _ROOT.fullmatch(self.pipeline_root):
+        if self.pipeline_root is not None and not is_address(self.pipeline_root):
             raise UserError(
-                "--pipeline-root must be minio://, s3:// or gs://BUCKET/FOLDER. "
-                f"Received: {self.pipeline_root!r}"
+                f"--pipeline-root must be {IN_WORDS}BUCKET/FOLDER. Received: {self.pipeline_root!r}"
             )
         for option, name in (("experiment", self.experiment), ("run-name", self.run_name)):
             if name is not None and not name.strip():

@@ -111,7 +111,7 @@ class GrpcServer:
             self._health = health.Health()
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             names.append(health.NAME)
-        standard_services.add_reflection(server, names, services)
+        standard_services.add_reflection(server, names)
         if self._options.port:
             self._listen(server, self.address)
         if self._options.grpc_socket_path:

@@ -3,27 +3,27 @@
 from collections.abc import Sequence
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool
 
-from model_server.grpc_api.rpc import Methods, Services
+from signs.protos.pool import make_pool
 
 PROFILER = "tensorflow.ProfilerService"
 
 
-def add_reflection(server: grpc.Server, names: Sequence[str], services: Services) -> None:
+def add_reflection(server: grpc.Server, names: Sequence[str]) -> None:
     """grpc.reflection, v1 and v1alpha: their messages are the same.
 
     Args:
         server: what they are added to.
         names: the full names of all other services, to be listed.
-        services: those of them that must be described first.
     """
+    from grpc_health.v1 import health_pb2
     from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-    for name, methods in services.items():
-        _describe(name, methods)
+    pool = make_pool()
+    for module in (health_pb2, reflection_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     own_names = [reflection.SERVICE_NAME.replace("v1alpha", "v1"), reflection.SERVICE_NAME]
-    servicer = reflection.ReflectionServicer([*names, *own_names])
+    servicer = reflection.ReflectionServicer([*names, *own_names], pool)
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
@@ -35,29 +35,6 @@ def add_reflection(server: grpc.Server, names: Sequence[str], services: Services
             for name in own_names
         ]
     )
-
-
-def _describe(service: str, methods: Methods) -> None:
-    """Puts a service into protobuf's pool, where reflection looks for it.
-
-    The generated modules of TF Serving's services would, but protobuf cannot import them any more.
-    """
-    pool = descriptor_pool.Default()
-    package, _, name = service.rpartition(".")
-    file = descriptor_pb2.FileDescriptorProto(
-        name=f"{service}.proto", package=package, syntax="proto3"
-    )
-    described = file.service.add(name=name)
-    dependencies = set()
-    for rpc, (_, request_type) in methods.items():
-        request = request_type.DESCRIPTOR
-        response = pool.FindMessageTypeByName(request.full_name.replace("Request", "Response"))
-        described.method.add(
-            name=rpc, input_type=f".{request.full_name}", output_type=f".{response.full_name}"
-        )
-        dependencies |= {request.file.name, response.file.name}
-    file.dependency.extend(sorted(dependencies))
-    pool.AddSerializedFile(file.SerializeToString())
 
 
 def add_profiler(server: grpc.Server) -> None:

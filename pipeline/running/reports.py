@@ -67,6 +67,7 @@ def prediction_as_dict(prediction: "Prediction") -> dict[str, Any]:
         "class_name": prediction.class_name,
         "probability": prediction.probability,
         "probabilities": list(prediction.probabilities),
+        "by_class": prediction.by_class,
     }
 
 

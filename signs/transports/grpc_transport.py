@@ -1,6 +1,8 @@
-"""TF Serving's gRPC API, as a client's transport."""
+"""TF Serving's gRPC API, as a client's transport: blocking, and for asyncio."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -8,7 +10,9 @@ import numpy as np
 
 from signs import protos, tensors
 from signs.transports.transport import (
+    NO_HEADERS,
     ClientError,
+    Headers,
     Target,
     Tls,
     TransportError,
@@ -37,25 +41,9 @@ class GrpcTransport:
     def __init__(
         self, address: str, target: Target, tls: Tls | None, max_message_bytes: int
     ) -> None:
-        host, colon, port = address.rpartition(":")
-        is_tcp = bool(host and colon and port.isdecimal() and 0 < int(port) < 65536)
-        if not is_tcp and not address.startswith("unix:"):
-            raise ClientError(f'`address` must be "host:port". Received: "{address}"')
-        self._target = target
-        options = [
-            ("grpc.max_send_message_length", max_message_bytes),
-            ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
-            ("grpc.min_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
-            ("grpc.max_reconnect_backoff_ms", _LAST_RECONNECT_MS),
-        ]
-        if address.startswith(_LOOPBACK):
-            options.append(("grpc.enable_http_proxy", 0))
-        self._channel = (
-            grpc.insecure_channel(address, options)
-            if tls is None
-            else grpc.secure_channel(address, _credentials(tls), options)
-        )
+        _check(address)
+        self._requests = _Requests(target)
+        self._channel = _channel(grpc, address, tls, max_message_bytes)
         self._predictions = protos.PredictionServiceStub(self._channel)
         self._models = protos.ModelServiceStub(self._channel)
 
@@ -65,43 +53,148 @@ class GrpcTransport:
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         timeout_s: float,
+        headers: Headers = NO_HEADERS,
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
-        request = protos.PredictRequest(output_filter=outputs)
-        self._fill_spec(request.model_spec)
-        request.model_spec.signature_name = signature
-        if self._target.client_id:
-            request.client_id = self._target.client_id
-        for name, array in inputs.items():
-            tensors.encode(array, request.inputs[name])
-        response = _call(self._predictions.Predict, request, timeout_s)
-        return {name: _decoded(name, response.outputs[name]) for name in outputs}
+        request = self._requests.predict(signature, inputs, outputs)
+        with _refusals():
+            response = self._predictions.Predict(request, timeout_s, metadata=[*headers.items()])
+        return _outputs(response, outputs)
 
-    def status(self, timeout_s: float) -> Any:
+    def status(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> protos.GetModelStatusResponse:
         """See `Transport`."""
-        request = protos.GetModelStatusRequest()
-        self._fill_spec(request.model_spec)
-        return _call(self._models.GetModelStatus, request, timeout_s)
+        request = self._requests.status()
+        with _refusals():
+            return self._models.GetModelStatus(request, timeout_s, metadata=[*headers.items()])
 
-    def metadata(self, timeout_s: float) -> tuple[int, Any]:
+    def metadata(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> tuple[int, protos.SignatureDefMap]:
         """See `Transport`."""
-        request = protos.GetModelMetadataRequest(metadata_field=["signature_def"])
-        self._fill_spec(request.model_spec)
-        response = _call(self._predictions.GetModelMetadata, request, timeout_s)
-        signatures = protos.SignatureDefMap()
-        response.metadata["signature_def"].Unpack(signatures)
-        return response.model_spec.version.value, signatures
+        request, ask = self._requests.metadata(), self._predictions.GetModelMetadata
+        with _refusals():
+            response = ask(request, timeout_s, metadata=[*headers.items()])
+        return _signatures(response)
 
     def close(self) -> None:
         """See `Transport`."""
         self._channel.close()
 
-    def _fill_spec(self, spec: Any) -> None:
-        spec.name = self._target.model_name
-        if self._target.version is not None:
-            spec.version.value = self._target.version
-        elif self._target.label is not None:
-            spec.version_label = self._target.label
+
+class AsyncGrpcTransport:
+    """The same over `grpc.aio`; it belongs to the event loop that first uses it."""
+
+    def __init__(
+        self, address: str, target: Target, tls: Tls | None, max_message_bytes: int
+    ) -> None:
+        _check(address)
+        self._requests = _Requests(target)
+        self._make_channel = functools.partial(_channel, grpc.aio, address, tls, max_message_bytes)
+
+    # Not in the constructor: a channel of grpc.aio takes the loop that runs when it is made.
+    @functools.cached_property
+    def _channel(self) -> Any:
+        return self._make_channel()
+
+    @functools.cached_property
+    def _predictions(self) -> Any:
+        return protos.PredictionServiceStub(self._channel)
+
+    @functools.cached_property
+    def _models(self) -> Any:
+        return protos.ModelServiceStub(self._channel)
+
+    async def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        timeout_s: float,
+        headers: Headers = NO_HEADERS,
+    ) -> dict[str, np.ndarray]:
+        """See `Transport`."""
+        request, ask = self._requests.predict(signature, inputs, outputs), self._predictions.Predict
+        with _refusals():
+            response = await ask(request, timeout=timeout_s, metadata=[*headers.items()])
+        return _outputs(response, outputs)
+
+    async def status(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> protos.GetModelStatusResponse:
+        """See `Transport`."""
+        request, ask = self._requests.status(), self._models.GetModelStatus
+        with _refusals():
+            return await ask(request, timeout=timeout_s, metadata=[*headers.items()])
+
+    async def metadata(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> tuple[int, protos.SignatureDefMap]:
+        """See `Transport`."""
+        request, ask = self._requests.metadata(), self._predictions.GetModelMetadata
+        with _refusals():
+            response = await ask(request, timeout=timeout_s, metadata=[*headers.items()])
+        return _signatures(response)
+
+    async def close(self) -> None:
+        """See `Transport`."""
+        if "_channel" in vars(self):
+            await self._channel.close()
+
+
+class _Requests:
+    """What is sent to one target."""
+
+    def __init__(self, target: Target) -> None:
+        self._client_id = target.client_id
+        self._spec = protos.ModelSpec(name=target.model_name)
+        if target.version is not None:
+            self._spec.version.value = target.version
+        elif target.label is not None:
+            self._spec.version_label = target.label
+
+    def predict(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> protos.PredictRequest:
+        request = protos.PredictRequest(model_spec=self._spec, output_filter=outputs)
+        request.model_spec.signature_name = signature
+        if self._client_id:
+            request.client_id = self._client_id
+        for name, array in inputs.items():
+            tensors.encode(array, request.inputs[name])
+        return request
+
+    def status(self) -> protos.GetModelStatusRequest:
+        return protos.GetModelStatusRequest(model_spec=self._spec)
+
+    def metadata(self) -> protos.GetModelMetadataRequest:
+        return protos.GetModelMetadataRequest(
+            model_spec=self._spec, metadata_field=["signature_def"]
+        )
+
+
+def _check(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    is_tcp = bool(host and colon and port.isdecimal() and 0 < int(port) < 65536)
+    if not is_tcp and not address.startswith("unix:"):
+        raise ClientError(f'`address` must be "host:port". Received: "{address}"')
+
+
+def _channel(module: Any, address: str, tls: Tls | None, max_message_bytes: int) -> Any:
+    """A channel of `grpc` or of `grpc.aio`."""
+    options = [
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
+        ("grpc.min_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", _LAST_RECONNECT_MS),
+    ]
+    if address.startswith(_LOOPBACK):
+        options.append(("grpc.enable_http_proxy", 0))
+    if tls is None:
+        return module.insecure_channel(address, options)
+    return module.secure_channel(address, _credentials(tls), options)
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
@@ -110,15 +203,27 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     )
 
 
-def _call(rpc: Callable[..., Any], request: Any, timeout_s: float) -> Any:
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
     try:
-        return rpc(request, timeout=timeout_s)
+        yield
     except grpc.RpcError as error:
         raise TransportError(error.code(), error.details() or "") from error
 
 
-def _decoded(name: str, proto: Any) -> np.ndarray:
-    try:
-        return tensors.decode(proto)
-    except tensors.TensorError as error:
-        raise UnexpectedAnswerError(f'output "{name}": {error}') from error
+def _outputs(response: protos.PredictResponse, names: Sequence[str]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name in names:
+        try:
+            arrays[name] = tensors.decode(response.outputs[name])
+        except tensors.TensorError as error:
+            raise UnexpectedAnswerError(f'output "{name}": {error}') from error
+    return arrays
+
+
+def _signatures(
+    response: protos.GetModelMetadataResponse,
+) -> tuple[int, protos.SignatureDefMap]:
+    signatures = protos.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return response.model_spec.version.value, signatures

@@ -10,7 +10,7 @@ tensorflow_serving/model_servers/http_server.cc, http_rest_api_util.cc, util/jso
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import grpc
@@ -21,13 +21,17 @@ from urllib3 import exceptions
 
 from signs import protos
 from signs.transports.transport import (
+    NO_HEADERS,
     ClientError,
+    Headers,
     Target,
     Tls,
     TransportError,
     UnexpectedAnswerError,
 )
 
+_Message = TypeVar("_Message", bound=protos.Message)
+_CONNECTIONS = 32  # that are kept; threads may use more
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -70,7 +74,9 @@ class RestTransport:
             secured = {"ca_certs": tls.ca, "cert_file": tls.cert, "key_file": tls.key}
         elif tls is not None:
             raise ClientError(f"TLS needs an address that begins with https:. Received: {url}")
-        self._pool = urllib3.connection_from_url(url, retries=False, **secured)
+        self._pool = urllib3.connection_from_url(
+            url, retries=False, maxsize=_CONNECTIONS, **secured
+        )
         self._max_answer_bytes = max_message_bytes
         self._path = f"{(parts.path or '').rstrip('/')}/v1/models/{quote(target.model_name, '')}"
         if target.version is not None:
@@ -84,13 +90,14 @@ class RestTransport:
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         timeout_s: float,
+        headers: Headers = NO_HEADERS,
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
         request = {
             "signature_name": signature,
             "inputs": {name: _to_json(array.tolist()) for name, array in inputs.items()},
         }
-        answer = self._ask("POST", ":predict", timeout_s, json.dumps(request).encode())
+        answer = self._ask("POST", ":predict", timeout_s, headers, json.dumps(request).encode())
         found = answer.get("outputs")
         if len(outputs) == 1 and not (isinstance(found, dict) and outputs[0] in found):
             found = {outputs[0]: found}  # a signature's only output has no name
@@ -98,13 +105,19 @@ class RestTransport:
             raise UnexpectedAnswerError("no outputs by name")
         return {name: _to_array(name, found) for name in outputs}
 
-    def status(self, timeout_s: float) -> Any:
+    def status(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> protos.GetModelStatusResponse:
         """See `Transport`."""
-        return _to_message(self._ask("GET", "", timeout_s), protos.GetModelStatusResponse())
+        return _to_message(
+            self._ask("GET", "", timeout_s, headers), protos.GetModelStatusResponse()
+        )
 
-    def metadata(self, timeout_s: float) -> tuple[int, Any]:
+    def metadata(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> tuple[int, protos.SignatureDefMap]:
         """See `Transport`."""
-        answer = self._ask("GET", "/metadata", timeout_s)
+        answer = self._ask("GET", "/metadata", timeout_s, headers)
         spec = _to_message(answer.get("model_spec"), protos.ModelSpec())
         metadata = answer.get("metadata")
         if not isinstance(metadata, dict):
@@ -117,14 +130,14 @@ class RestTransport:
         self._pool.close()
 
     def _ask(
-        self, method: str, path: str, timeout_s: float, body: bytes | None = None
+        self, method: str, path: str, timeout_s: float, headers: Headers, body: bytes | None = None
     ) -> dict[str, Any]:
         try:
             response = self._pool.request(
                 method,
                 self._path + path,
                 body,
-                headers={"Content-Type": "application/json"} if body else None,
+                headers={**headers, "content-type": "application/json"} if body else {**headers},
                 timeout=max(timeout_s, 1e-3),  # none of zero seconds can be set
                 preload_content=False,
             )
@@ -197,7 +210,7 @@ def _from_json(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
-def _to_message(value: Any, message: Any) -> Any:
+def _to_message(value: Any, message: _Message) -> _Message:
     if not isinstance(value, dict):
         raise UnexpectedAnswerError(f"no {message.DESCRIPTOR.name}")
     try:

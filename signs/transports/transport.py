@@ -4,15 +4,22 @@ Client -> Transport.predict(arrays) -> grpc_transport | rest_transport -> arrays
                                     -> TransportError: a gRPC status, whatever the transport
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
 import numpy as np
 
+from signs import protos
 from signs.errors import UserError
+from signs.waiting import Waiting
+
+Headers = Mapping[str, str]
+NO_HEADERS: Headers = {}
+_HEADER_NAME = re.compile("[0-9A-Za-z_.-]+")
 
 
 class ClientError(UserError):
@@ -94,6 +101,25 @@ class Tls:
                 raise ClientError(f"{file}: no such file.")
 
 
+def checked_headers(metadata: Headers | None) -> Headers:
+    """gRPC metadata, or HTTP headers, that can be sent.
+
+    Raises:
+        ClientError: what gRPC would not send. The text names no value: it may be a token.
+    """
+    for name, value in (metadata or {}).items():
+        if not _HEADER_NAME.fullmatch(name) or name.endswith("-bin"):
+            raise ClientError(
+                "`metadata`: a name must be made of letters, digits, -, _ and ., and not end with "
+                "-bin."
+            )
+        if name != name.lower():
+            raise ClientError(f'`metadata`: names must be lower-case. Received: "{name}"')
+        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+            raise ClientError(f'`metadata`: the value of "{name}" must be printable ASCII.')
+    return dict(metadata or {})
+
+
 class Transport(Protocol):
     """A connection to one target; every method takes the seconds it may last.
 
@@ -108,6 +134,7 @@ class Transport(Protocol):
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         timeout_s: float,
+        headers: Headers = NO_HEADERS,
     ) -> dict[str, np.ndarray]:
         """Runs a signature; strings are `bytes` in object arrays.
 
@@ -115,11 +142,83 @@ class Transport(Protocol):
             The outputs that were asked for, by name.
         """
 
-    def status(self, timeout_s: float) -> Any:
-        """The GetModelStatusResponse."""
+    def status(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> protos.GetModelStatusResponse:
+        """The versions of the model."""
 
-    def metadata(self, timeout_s: float) -> tuple[int, Any]:
-        """The version that answers and its SignatureDefMap."""
+    def metadata(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> tuple[int, protos.SignatureDefMap]:
+        """The version that answers and its signatures."""
 
     def close(self) -> None:
         """Closes the connection."""
+
+
+class AsyncTransport(Protocol):
+    """A `Transport` whose answers are awaited."""
+
+    async def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        timeout_s: float,
+        headers: Headers = NO_HEADERS,
+    ) -> dict[str, np.ndarray]:
+        """See `Transport`."""
+
+    async def status(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> protos.GetModelStatusResponse:
+        """See `Transport`."""
+
+    async def metadata(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> tuple[int, protos.SignatureDefMap]:
+        """See `Transport`."""
+
+    async def close(self) -> None:
+        """See `Transport`."""
+
+
+class Awaited:
+    """A blocking transport as an AsyncTransport.
+
+    Args:
+        transport: what blocks.
+        waiting: what becomes of the caller meanwhile.
+    """
+
+    def __init__(self, transport: Transport, waiting: Waiting) -> None:
+        self._transport = transport
+        self._work = waiting.work
+
+    async def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        timeout_s: float,
+        headers: Headers = NO_HEADERS,
+    ) -> dict[str, np.ndarray]:
+        """See `Transport`."""
+        ask = self._transport.predict
+        return await self._work(ask, signature, inputs, outputs, timeout_s, headers)
+
+    async def status(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> protos.GetModelStatusResponse:
+        """See `Transport`."""
+        return await self._work(self._transport.status, timeout_s, headers)
+
+    async def metadata(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> tuple[int, protos.SignatureDefMap]:
+        """See `Transport`."""
+        return await self._work(self._transport.metadata, timeout_s, headers)
+
+    async def close(self) -> None:
+        """See `Transport`."""
+        self._transport.close()

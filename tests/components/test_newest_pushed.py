@@ -31,6 +31,7 @@ def find(base: Path, output: Path, candidate: Path | None = None) -> Model:
 def test_newest_by_number_not_by_name(tmp_path: Path) -> None:
     for version in ("9", "10", ".pushing-11", "12.tmp"):
         saved_model(tmp_path / version, version.encode())
+    (tmp_path / "13").mkdir()  # holds no model
     assert newest(tmp_path) == tmp_path / "10"
 
 

@@ -1,8 +1,11 @@
 """A version appears whole or not at all, once, and with a number above all others."""
 
+import fcntl
+import multiprocessing
 import shutil
 import subprocess
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,22 @@ def model(tmp_path: Path) -> Path:
 
 def versions(base: Path) -> list[str]:
     return sorted(path.name for path in base.iterdir())
+
+
+def make_model(folder: Path, name: str, files: int) -> Path:
+    """A model of many files, whose every file says which model it is of."""
+    (folder / "variables").mkdir(parents=True)
+    for number in range(files):
+        (folder / "variables" / f"{number}").write_text(name)
+    (folder / "saved_model.pb").write_text(name)
+    return folder
+
+
+def start_push(model: Path, base: Path) -> BaseProcess:
+    """A push in a process of its own; a fork, since importing TFX takes seconds."""
+    process = multiprocessing.get_context("fork").Process(target=publish, args=[model, base])
+    process.start()
+    return process
 
 
 def test_publishes_every_file_under_the_time(model: Path, tmp_path: Path) -> None:
@@ -71,6 +90,58 @@ def test_leftovers_of_a_killed_push_go(model: Path, tmp_path: Path) -> None:
     (leftover / "saved_model.pb").write_bytes(b"half")
     version = publish(model, base)
     assert versions(base) == [version.name]
+
+
+def test_pushes_at_once_give_a_whole_version_each(tmp_path: Path) -> None:
+    base, names = tmp_path / "serving", [f"model-{number}" for number in range(6)]
+    models = [make_model(tmp_path / name, name, files=60) for name in names]
+    pushes = [start_push(model, base) for model in models]
+    for push in pushes:
+        push.join(60)
+    assert [push.exitcode for push in pushes] == [0] * len(names)
+    published = sorted(base.glob("[0-9]*"))
+    assert versions(base) == [version.name for version in published]
+    contents = [
+        {file.read_text() for file in version.rglob("*") if file.is_file()} for version in published
+    ]
+    assert sorted(contents, key=sorted) == [{name} for name in names]
+    assert {sum(1 for _ in version.rglob("*")) for version in published} == {62}
+
+
+def test_the_same_model_pushed_at_once_is_one_version(model: Path, tmp_path: Path) -> None:
+    pushes = [start_push(model, tmp_path / "serving") for _ in range(4)]
+    for push in pushes:
+        push.join(60)
+    assert [push.exitcode for push in pushes] == [0] * 4
+    assert len(versions(tmp_path / "serving")) == 1
+
+
+def test_a_push_that_is_killed_keeps_nobody_out_and_leaves_nothing(
+    model: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "serving"
+    base.mkdir()
+    push = start_push(make_model(tmp_path / "large", "large", files=2000), base)
+    deadline = time.monotonic() + 30
+    while not list(base.glob(".pushing-*/variables/1*")):
+        assert time.monotonic() < deadline
+    push.kill()
+    push.join(30)
+    assert [name.partition("-")[0] for name in versions(base)] == [".lock", ".pushing"]
+    version = publish(model, base)
+    assert versions(base) == [version.name]
+
+
+def test_where_no_lock_can_be_had_it_says_so(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match=r"no lock can be had: No locks available: '.*/\.lock'"):
+        publish(model, tmp_path / "serving")
+    assert not list((tmp_path / "serving").glob("[0-9]*"))
 
 
 def test_a_full_disk_leaves_nothing(model: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import IngestError
 from data.convert import ingest
-from data.errors import IngestError
 from data.manifest import Manifest, verify
 from data.sources.archive import SIGNS_SHA256
 from data.splits import Proportions
@@ -136,16 +137,16 @@ def test_identical_images_land_in_the_same_split(tmp_path):
 
 
 def test_every_shard_mixes_the_classes(tmp_path):
-    done = ingest("synthetic:1000", tmp_path)
+    done = ingest(class_tree(tmp_path / "x", 200, tuple("abcde")), tmp_path / "root")
     train = [shard for shard in done.manifest.shards if shard.split == "train"]
     assert [shard.path for shard in train] == [
         f"train/data-{number:05d}-of-00004.tfrecord.gz" for number in range(4)
     ]
     labels = [sample.label for sample in samples(done, "train")]
-    assert set(labels[:60]) == set(range(6))
+    assert set(labels[:60]) == set(range(5))
     assert labels != sorted(labels)
     for start in range(0, 700, 100):
-        assert max(Counter(labels[start : start + 100]).values()) < 40
+        assert max(Counter(labels[start : start + 100]).values()) < 45
 
 
 # --- Spans and versions --------------------------------------------------------------------------
@@ -182,19 +183,24 @@ def test_another_place_or_name_of_file_changes(tmp_path):
     assert ingest(tmp_path / "two" / "x", root).span == 2
 
 
-def test_the_same_input_gives_the_same_bytes(tmp_path):
-    """In this process, in two, and in Beam's: the files do not tell who wrote them."""
-    one = ingest("synthetic:500", tmp_path / "1", beam_args=["--direct_num_workers=1"])
-    two = ingest("synthetic:500", tmp_path / "2")
-    assert files_of(one.directory) == files_of(two.directory)
-    assert len(files_of(one.directory)) == 6
-
-
-def test_beams_own_processes_do_it_too(tmp_path):
-    beam_args = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    done = ingest("synthetic:500", tmp_path / "1", beam_args=beam_args)
-    plain = ingest("synthetic:500", tmp_path / "2")
-    assert files_of(done.directory) == files_of(plain.directory)
+def test_the_same_input_gives_the_same_bytes_whoever_writes_them(tmp_path):
+    """In processes of its own, in this process, and in Beam's."""
+    tree, seen = class_tree(tmp_path / "x", 250), []
+    plain = ingest(tree, tmp_path / "0", progress=lambda *args: seen.append(args))
+    assert len(files_of(plain.directory)) == 6
+    for number, beam_args in enumerate(
+        (
+            ["--direct_num_workers=1"],
+            ["--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+        ),
+        1,
+    ):
+        done = ingest(tree, tmp_path / str(number), beam_args=beam_args)
+        assert files_of(done.directory) == files_of(plain.directory)
+    # Progress grows, and ends at all.
+    assert seen[-1] == (500, 500)
+    counts = [done for done, total in seen if total == 500]
+    assert counts == sorted(counts)
 
 
 def test_a_runner_that_does_not_exist(tmp_path):
@@ -203,20 +209,54 @@ def test_a_runner_that_does_not_exist(tmp_path):
     assert visible(tmp_path) == []
 
 
-def test_a_damaged_span_is_not_reused(tmp_path):
-    done = ingest("synthetic:60", tmp_path)
-    shard = done.directory / done.manifest.shards[0].path
-    shard.write_bytes(shard.read_bytes()[:-5])
-    with pytest.raises(IngestError, match=r"bytes instead of .* and ingest again"):
-        ingest("synthetic:60", tmp_path)
+def spoil(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "a flipped bit":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif how == "an end that is missing":
+        path.write_bytes(content[:-5])
+    elif how == "a file that is missing":
+        path.unlink()
+    else:
+        shutil.rmtree(path.parent)
 
 
-def test_progress_ends_at_all(tmp_path):
-    seen: list[tuple[int, int | None]] = []
-    ingest("synthetic:600", tmp_path, progress=lambda *args: seen.append(args))
-    assert seen[-1] == (600, 600)
-    counts = [done for done, total in seen if total == 600]
-    assert counts == sorted(counts)
+@pytest.mark.parametrize(
+    "how",
+    ["a flipped bit", "an end that is missing", "a file that is missing", "a folder is missing"],
+)
+def test_a_damaged_span_is_repaired(tmp_path, how):
+    tree, root = class_tree(tmp_path / "x", 30), tmp_path / "root"
+    done = ingest(tree, root)
+    whole = files_of(done.directory)
+    path = done.manifest.shards[0].path
+    untouched = done.directory / done.manifest.shards[1].path
+    before = untouched.stat()
+    spoil(done.directory / path, how)
+    with pytest.raises(IngestError, match=f"{path} .*Ingest the same source again"):
+        verify(done.directory)
+    again = ingest(tree, root)
+    assert (again.reused, again.repaired, again.manifest) == (True, (path,), done.manifest)
+    assert files_of(done.directory) == whole
+    assert verify(done.directory) == done.manifest
+    assert untouched.stat().st_ino == before.st_ino
+    assert visible(root) == ["x/span-1/v-1"]
+    assert_left_clean(root)
+    assert ingest(tree, root).repaired == ()
+
+
+def test_a_repair_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    tree, root = class_tree(tmp_path / "x"), tmp_path / "root"
+    done = ingest(tree, root)
+    spoil(done.directory / done.manifest.shards[0].path, "a flipped bit")
+    damaged = files_of(done.directory)
+    # Another library's image bytes, for example.
+    monkeypatch.setattr("data.shard.canonical_bytes", lambda raw, max_pixels: raw + b" ")
+    with pytest.raises(IngestError, match=r"differs from its checksum, and its source gives other"):
+        ingest(tree, root)
+    assert files_of(done.directory) == damaged
+    assert_left_clean(root)
 
 
 # --- Names ---------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from data.errors import IngestError
-from data.manifest import Manifest, Shard, check_sizes, verify
+from data import IngestError
+from data.manifest import Manifest, Shard, damage, verify
 from data.tfrecord import Writer
 
 
@@ -84,21 +84,29 @@ def test_a_missing_manifest(tmp_path):
         Manifest.load(tmp_path)
 
 
-def test_a_changed_shard_is_noticed(span):
+def test_a_changed_shard_is_named_with_the_remedy(span):
     folder, manifest = span
-    shard = folder / manifest.shards[0].path
-    content = bytearray(shard.read_bytes())
+    (shard,) = manifest.shards
+    path = folder / shard.path
+    content = bytearray(path.read_bytes())
     content[-1] ^= 1
-    shard.write_bytes(content)
-    check_sizes(folder, manifest)
-    with pytest.raises(IngestError, match="differs from its checksum"):
-        verify(folder)
-    shard.write_bytes(content[:-1])
-    with pytest.raises(IngestError, match="bytes instead of"):
-        check_sizes(folder, manifest)
-    shard.unlink()
-    with pytest.raises(IngestError, match="is missing"):
-        verify(folder)
+
+    def found():
+        with pytest.raises(IngestError) as caught:
+            verify(folder)
+        (what,) = damage(folder, manifest).values()
+        assert str(caught.value) == (
+            f"{path} {what}. Ingest the same source again, which repairs it, or copy the file "
+            "here anew."
+        )
+        return what
+
+    path.write_bytes(content)
+    assert found() == "differs from its checksum"
+    path.write_bytes(content[:-1])
+    assert found() == f"has {shard.bytes - 1} bytes instead of {shard.bytes}"
+    path.unlink()
+    assert found() == "is missing"
 
 
 def test_counts_and_shards_agree(span):

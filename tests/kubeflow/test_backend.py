@@ -33,7 +33,7 @@ EXAMPLE = observe.FOLDER / "example.yaml"
 WRITE = observe.FOLDER / "write.yaml"
 KFP = "github.com/kubeflow/pipelines/backend/src/v2/cmd"
 IMAGE = "ghcr.io/signs/pipeline@sha256:" + "0" * 64
-STATES = {"COMPLETE": "Succeeded", "CACHED": "Cached", "CANCELED": "Skipped"}
+STATES = {"COMPLETE": "Succeeded", "CACHED": "Cached"}
 
 
 class Standin:

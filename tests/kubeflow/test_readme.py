@@ -1,9 +1,11 @@
-"""kubeflow/README.md: what can be run here is run, and the rest names things that exist."""
+"""kubeflow/README.md: what can be run here is run, and the rest names things that exist.
+
+Links, files and commands are looked at for all documents in tests/test_docs.py.
+"""
 
 import ast
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,8 +16,6 @@ import pytest
 import yaml
 
 from kubeflow.compiling.options import load_options
-from pipeline.commands.main import app
-from tests.kubeflow.command_lines import unknown_options
 from tests.kubeflow.manifests import MANIFESTS, OVERLAYS, ROOT, build, containers, of_kind, pods
 
 TEXT = (ROOT / "kubeflow" / "README.md").read_text()
@@ -37,12 +37,6 @@ DIGEST = f"sha256:{'5' * 64}"
 
 def _lines(language: str = "sh") -> list[str]:
     return [line for kind, _, block in BLOCKS if kind == language for line in block.splitlines()]
-
-
-def _signs() -> list[list[str]]:
-    """Each command line of `signs`, after that word."""
-    found = [re.search(r"(?:^|-- )signs (.+)", line) for line in _lines()]
-    return [shlex.split(match[1].partition(" #")[0]) for match in found if match]
 
 
 def test_what_needs_no_cluster_runs(tmp_path):
@@ -71,11 +65,6 @@ def test_what_needs_no_cluster_runs(tmp_path):
         built = build(tmp_path / "kubeflow" / "manifests" / overlay)
         images = {container["image"] for _, pod in pods(built) for container in containers(pod)}
         assert f"registry.example.com/me/signs@{DIGEST}" in images
-
-
-@pytest.mark.parametrize("words", _signs(), ids=shlex.join)
-def test_signs_knows_the_command_and_its_options(words):
-    assert unknown_options(app, words) == []
 
 
 def test_every_folder_that_is_applied_is_a_kustomization():
@@ -127,30 +116,6 @@ def test_the_steps_may_read_the_secret_of_another_bucket():
         if each["metadata"]["name"] == "signs-pipeline"
     ]
     assert any("signs-object-store" in rule.get("resourceNames", ()) for rule in role["rules"])
-
-
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        path, _, anchor = target.partition("#")
-        if path.startswith("https://"):
-            continue
-        file = (ROOT / "kubeflow" / path).resolve() if path else ROOT / "kubeflow" / "README.md"
-        assert file.exists(), target
-        if anchor:
-            titles = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
-            assert anchor in {_anchor(title) for title in titles}, target
-
-
-def _anchor(title: str) -> str:
-    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
-
-
-def test_files_that_are_named_exist():
-    names = set(re.findall(r"`(\w[\w/.-]*\.(?:py|md|yaml))`", TEXT)) - {"pipeline.yaml"}
-    assert len(names) > 5
-    for name in names:
-        places = [ROOT / "kubeflow" / name, MANIFESTS / name, ROOT / name]
-        assert any(place.exists() for place in places), name
 
 
 def test_errors_that_are_explained_are_told_so():

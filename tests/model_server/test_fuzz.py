@@ -18,7 +18,6 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tensorflow.core.example import example_pb2
 
 from model_server.process import ServerProcess, free_port
 from signs import features, protos, tensors
@@ -101,7 +100,7 @@ def model_specs(draw):
 
 def right_inputs() -> dict[str, dict[str, np.ndarray]]:
     """Inputs that are answered, for some signatures."""
-    example = example_pb2.Example()
+    example = protos.Example()
     example.features.feature[features.IMAGE].bytes_list.value.append(RED)
     return {
         "add": {"a": np.ones((2, 2), np.float32), "b": np.ones((2, 2), np.int32)},

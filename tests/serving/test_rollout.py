@@ -195,6 +195,24 @@ def test_a_canary_that_is_tried_stays_when_stable_goes_back(rollout):
     assert rollout.rollback() == State((1, 3), {"stable": 1, "canary": 3}, ())
 
 
+@pytest.mark.parametrize(
+    ("canary", "stable", "follows"),
+    [(2, 3, True), (3, 3, False), (10, 3, False), (1, 10, True)],
+)
+def test_a_canary_behind_the_stable_version_follows_it(rollout, canary, stable, follows):
+    after = {"stable": stable, "canary": stable if follows else canary}
+    loaded = tuple(sorted(set(after.values())))
+    before = State((1, canary), {"stable": 1, "canary": canary})
+    assert before.moved("stable", stable) == State(loaded, after, (1,))
+    # What is to be a canary may well be the older one: somebody tries it again.
+    assert State((3,), {"stable": 3}).moved("canary", 2).labels == {"stable": 3, "canary": 2}
+
+    rollout.promote(1)
+    rollout.promote(canary, "canary")
+    assert rollout.promote(stable) == State(loaded, after, (1,))
+    assert rollout.state().labels == after
+
+
 def test_the_same_version_again_changes_nothing(rollout):
     rollout.promote(1)
     rollout.promote(2)

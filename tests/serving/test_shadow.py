@@ -31,12 +31,14 @@ class Version:
         self.asked: list[tuple[str, list[bytes]]] = []
 
     def predict(self, signature, inputs, outputs, timeout_s):
-        images = list(inputs[features.IMAGES_INPUT])
+        (images,) = map(list, inputs.values())
         self.asked.append((signature, images))
         yes = np.array([self._belief[image] for image in images])
         found = {
             features.PROBABILITIES: np.stack([1 - yes, yes], axis=1),
             features.PREDICTED_CLASS_NAME: np.where(yes > 0.5, b"yes", b"no").astype(object),
+            features.CLASSES: np.array([[b"no", b"yes"]] * len(images), object),
+            features.SCORES: np.stack([1 - yes, yes], axis=1),
         }
         return {name: found[name] for name in outputs}
 
@@ -67,6 +69,14 @@ def test_classes_that_change_are_listed():
             (features.SERVE_IMAGES, [b"b", b"c"]),
         ]
     )
+
+
+def test_requests_to_the_signature_that_names_every_class():
+    before, after = Version({b"a": 0.9, b"b": 0.4}), Version({b"a": 0.1, b"b": 0.3})
+    found = replay([logged(b"a", b"b", signature=features.CLASSIFY)], "signs", before, after)
+    (difference,) = found.differences
+    assert (difference.row, difference.before, difference.after) == (0, "yes", "no")
+    assert difference.probability_change == pytest.approx(0.8)
 
 
 def test_requests_of_others_are_passed_over():

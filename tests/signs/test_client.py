@@ -3,6 +3,7 @@
 What `client` and `address` are used for holds for gRPC and REST alike.
 """
 
+import asyncio
 import http.server
 import shutil
 import ssl
@@ -18,8 +19,19 @@ import numpy as np
 import pytest
 
 from model_server.process import free_port
-from signs import protos
-from signs.client import Client, ClientError, Metadata, Prediction, TensorInfo, Tls, VersionStatus
+from signs import (
+    AsyncClient,
+    Client,
+    ClientError,
+    Metadata,
+    Prediction,
+    TensorInfo,
+    Tls,
+    VersionStatus,
+    features,
+    protos,
+    tensors,
+)
 from tests.model_server.grpc_api.test_grpc_server import Authority
 from tests.served import BLUE, CLASSES, GREEN, RED
 
@@ -34,9 +46,43 @@ def address(request, server, rest_port):
     return address
 
 
+class _Looped:
+    """An AsyncClient on a loop in another thread, to be called like a Client."""
+
+    def __init__(self, address: str, **options: object) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._client = AsyncClient(address, **options)
+
+    def __getattr__(self, name: str):
+        method = getattr(self._client, name)
+
+        def call(*arguments, **options):
+            coroutine = method(*arguments, **options)
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+        return call
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(scope="module", params=[Client, _Looped], ids=["blocking", "async"])
+def kind(request):
+    """What makes a client: the same is true of both."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def client(address):
-    with Client(address) as client:
+def client(kind, address):
+    with kind(address) as client:
         yield client
 
 
@@ -129,9 +175,9 @@ def test_inputs_of_every_kind_in_their_order(client, photos, images):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
-def test_batches_keep_the_order(address, batch_size):
+def test_batches_keep_the_order(kind, address, batch_size):
     encoded = [(RED, GREEN, BLUE)[i % 3] for i in range(10)]
-    with Client(address, batch_size=batch_size) as client:
+    with kind(address, batch_size=batch_size) as client:
         predictions = client.predict(encoded)
     assert names(predictions) == [CLASSES[i % 3] for i in range(10)]
     assert [p.source for p in predictions] == [f"input {i}" for i in range(10)]
@@ -177,6 +223,110 @@ def test_label(address):
         with pytest.raises(ClientError) as caught:
             client.wait_until_available(0.3)
         assert str(caught.value).endswith(f"within 0.3 s: {unknown}")
+
+
+# --- Class names ---------------------------------------------------------------------------------
+
+
+def test_every_class_has_its_name(client):
+    red, blue = client.predict([RED, BLUE])
+    assert red.class_names == blue.class_names == CLASSES
+    assert red.probabilities[0] == red.probability == red.by_class["red"]
+    assert next(iter(blue.by_class)) == blue.class_name == "blue"
+    assert list(blue.by_class.values()) == sorted(blue.probabilities, reverse=True)
+
+
+def test_a_model_that_does_not_tell_its_classes(kind):
+    """As it was exported before there was a signature `classify`: it is asked for once."""
+    asked = []
+
+    def predict(request, context):
+        asked.append(request.model_spec.signature_name)
+        if asked[-1] != features.SERVE_IMAGES:
+            context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, 'Serving signature key "classify" not found.'
+            )
+        response = protos.PredictResponse()
+        for name, array in (
+            (features.PROBABILITIES, np.array([[0.25, 0.75]], np.float32)),
+            (features.PREDICTED_CLASS_ID, np.array([1])),
+            (features.PREDICTED_CLASS_NAME, np.array([b"one"], object)),
+        ):
+            tensors.encode(array, response.outputs[name])
+        return response
+
+    with Servant(predict) as servant, kind(servant.address, model_name="old") as client:
+        for _ in range(2):
+            assert client.predict(RED) == [Prediction("input 0", 1, "one", (0.25, 0.75), ())]
+        assert client.predict(RED)[0].by_class == {}
+    assert asked == ["classify", *["serve_images"] * 3]
+
+
+# --- Per call ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def overheard():
+    """A server that answers nothing but remembers how it was asked: (seconds, metadata)."""
+    calls = []
+
+    def predict(request, context):
+        calls.append((context.time_remaining(), dict(context.invocation_metadata())))
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "no")
+
+    with Servant(predict) as servant:
+        servant.calls = calls
+        yield servant
+
+
+def test_metadata_goes_with_every_request(kind, overheard):
+    with kind(overheard.address, metadata={"authorization": "Bearer one", "x": "1"}) as client:
+        failed(client, RED)
+        with pytest.raises(ClientError):
+            client.predict(RED, metadata={"authorization": "Bearer two"})
+    (_, first), (_, second) = overheard.calls
+    assert (first["authorization"], first["x"]) == ("Bearer one", "1")
+    assert (second["authorization"], second["x"]) == ("Bearer two", "1")
+
+
+def test_time_limit_of_a_call(kind, overheard):
+    with kind(overheard.address, timeout_s=9) as client:
+        failed(client, RED)
+        with pytest.raises(ClientError):
+            client.predict(RED, timeout_s=100)
+    (first, _), (second, _) = overheard.calls
+    assert 8 < first < 10 < 90 < second < 101
+
+
+@pytest.mark.parametrize(
+    ("metadata", "text"),
+    [
+        ({"Authorization": "secret"}, 'names must be lower-case. Received: "Authorization"'),
+        ({"authorization": "secret\n"}, 'the value of "authorization" must be printable ASCII.'),
+        ({"authorization": "sécret"}, 'the value of "authorization" must be printable ASCII.'),
+        ({"authorization": b"secret"}, 'the value of "authorization" must be printable ASCII.'),
+        (
+            {"Bearer secret": "authorization"},
+            "a name must be made of letters, digits, -, _ and ., and not end with -bin.",
+        ),
+        (
+            {"token-bin": "secret"},
+            "a name must be made of letters, digits, -, _ and ., and not end with -bin.",
+        ),
+    ],
+)
+def test_metadata_that_cannot_be_sent(client, metadata, text):
+    assert refused("h:1", metadata=metadata) == f"`metadata`: {text}"
+    with pytest.raises(ClientError) as caught:
+        client.status(metadata=metadata)
+    assert str(caught.value) == f"`metadata`: {text}"
+
+
+def test_no_error_shows_a_token(kind, address, overheard):
+    for place in (address, overheard.address, f"127.0.0.1:{free_port()}"):
+        with kind(place, model_name="cats", metadata={"authorization": "s3cret"}) as client:
+            text = failed(client, RED)
+            assert "s3cret" not in text + repr(client)
 
 
 # --- Mistakes ------------------------------------------------------------------------------------
@@ -233,10 +383,10 @@ def test_image_larger_than_a_message(server):
 
 
 @pytest.mark.parametrize("scheme", ["", "http://", "https://"])
-def test_nobody_listens(scheme):
+def test_nobody_listens(kind, scheme):
     address = f"{scheme}127.0.0.1:{free_port()}"
     started = time.monotonic()
-    with Client(address) as client:
+    with kind(address) as client:
         text = failed(client, RED)
     assert text == (
         f"Nobody answers at {address}: start a server with `signs serve`, or name the address of "
@@ -277,14 +427,14 @@ def test_something_else_listens_there():
         thread.join()
 
 
-def test_deadline():
+def test_deadline(kind):
     release = threading.Event()
 
     def predict(request, context):
         release.wait(10)
         return protos.PredictResponse()
 
-    with Servant(predict) as servant, Client(servant.address, timeout_s=0.3) as client:
+    with Servant(predict) as servant, kind(servant.address, timeout_s=0.3) as client:
         started = time.monotonic()
         assert failed(client, RED) == (
             f"{servant.address} did not answer within 0.3 s: the server is busy, or `timeout_s` "
@@ -294,34 +444,34 @@ def test_deadline():
         release.set()
 
 
-def test_retries_while_unavailable():
+def test_retries_while_unavailable(kind):
     calls = []
 
     def predict(request, context):
         calls.append(time.monotonic())
         context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
 
-    with Servant(predict) as servant, Client(servant.address, max_attempts=4) as client:
+    with Servant(predict) as servant, kind(servant.address, max_attempts=4) as client:
         assert failed(client, RED) == f"{servant.address} refused: UNAVAILABLE: queue is full"
     pauses = np.diff(calls)
     assert len(calls) == 4
     assert 0.05 <= pauses[0] < 0.2 <= pauses[2]  # 0.1 s at first, doubled, at least half of it
 
 
-def test_retries_end_with_the_deadline():
+def test_retries_end_with_the_deadline(kind):
     def predict(request, context):
         context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
 
     with (
         Servant(predict) as servant,
-        Client(servant.address, max_attempts=1000, timeout_s=2) as client,
+        kind(servant.address, max_attempts=1000, timeout_s=2) as client,
     ):
         started = time.monotonic()
         assert "queue is full" in failed(client, RED)
         assert time.monotonic() - started < 10
 
 
-def test_time_that_ends_in_a_retry_is_told_by_its_cause():
+def test_time_that_ends_in_a_retry_is_told_by_its_cause(kind):
     calls = []
 
     def predict(request, context):
@@ -330,20 +480,20 @@ def test_time_that_ends_in_a_retry_is_told_by_its_cause():
             time.sleep(2)
         context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
 
-    with Servant(predict) as servant, Client(servant.address, timeout_s=1) as client:
+    with Servant(predict) as servant, kind(servant.address, timeout_s=1) as client:
         assert failed(client, RED) == f"{servant.address} refused: UNAVAILABLE: queue is full"
     assert len(calls) == 2
 
 
 @pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "RESOURCE_EXHAUSTED"])
-def test_nothing_else_is_retried(code):
+def test_nothing_else_is_retried(kind, code):
     calls = []
 
     def predict(request, context):
         calls.append(1)
         context.abort(grpc.StatusCode[code], "no")
 
-    with Servant(predict) as servant, Client(servant.address) as client:
+    with Servant(predict) as servant, kind(servant.address) as client:
         assert failed(client, RED) == f"{servant.address} refused: {code}: no"
     assert len(calls) == 1
 
@@ -356,7 +506,7 @@ def test_answers_of_another_model():
     ):
         assert failed(client, RED).startswith(
             f"{servant.address} answered what no model of signs answers: "
-            'output "probabilities": unsupported type 0'
+            'output "classes": unsupported type 0'
         )
 
 
@@ -367,6 +517,40 @@ def test_server_that_starts_late_is_waited_for(tmp_path):
     assert str(caught.value).startswith(
         f"signs was not available at {address} within 0.5 s: Nobody"
     )
+
+
+def test_the_newest_of_two_available_versions_is_waited_for():
+    """As a canary is loaded beside the stable version."""
+    states = {3: 30, 12: 30, 20: 10, 1: 50}  # two AVAILABLE, one START, one END
+
+    def status(request, context):
+        return protos.GetModelStatusResponse(
+            model_version_status=[
+                protos.ModelVersionStatus(version=number, state=state)
+                for number, state in states.items()
+            ]
+        )
+
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    handler = grpc.unary_unary_rpc_method_handler(
+        status,
+        protos.GetModelStatusRequest.FromString,
+        protos.GetModelStatusResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        [
+            grpc.method_handlers_generic_handler(
+                "tensorflow.serving.ModelService", {"GetModelStatus": handler}
+            )
+        ]
+    )
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        with Client(address) as client:
+            assert client.wait_until_available(5) == 12
+    finally:
+        server.stop(None).wait()
 
 
 # --- TLS -----------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """TensorProto <-> numpy: literal messages, and TensorFlow's own encoder as the other opinion."""
 
+import subprocess
+import sys
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -44,8 +47,27 @@ def test_tensorflow_reads_and_writes_the_same(dtype):
     array = np.array([[0, 1], [2, 3]]).astype(dtype)
     message = protos.TensorProto()
     tensors.encode(array, message)
-    np.testing.assert_array_equal(tf.make_ndarray(message), array)
-    np.testing.assert_array_equal(tensors.decode(tf.make_tensor_proto(array)), array)
+    theirs = tf.make_tensor_proto(array)
+    ours = protos.TensorProto.FromString(theirs.SerializeToString())
+    np.testing.assert_array_equal(tensors.decode(ours), array)
+    theirs.ParseFromString(message.SerializeToString())
+    np.testing.assert_array_equal(tf.make_ndarray(theirs), array)
+
+
+def test_without_ml_dtypes_there_is_no_bfloat16():
+    """As in a plain installation of signs-client."""
+    code = """
+import sys; sys.modules["ml_dtypes"] = None
+import numpy as np
+from signs import protos, tensors
+message = protos.TensorProto(dtype=protos.DataType.DT_FLOAT, float_val=[1.5])
+assert tensors.decode(message) == np.float32(1.5)
+message.dtype = protos.DataType.DT_BFLOAT16
+try: tensors.decode(message)
+except tensors.TensorError as error: print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "unsupported type 14\n", done.stderr
 
 
 def test_extremes():

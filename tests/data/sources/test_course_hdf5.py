@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.course_hdf5 import Hdf5Source
 from data.sources.source import Item, Rejection
 from signs.image_bytes import encode_png

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.download import download
 
 CONTENT = bytes(range(256)) * 2000
@@ -42,7 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def url():
     Handler.cut, Handler.ranges, Handler.requests = None, True, []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/signs.zip"
     server.shutdown()

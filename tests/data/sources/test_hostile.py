@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from data import IngestError
 from data.convert import ingest
-from data.errors import IngestError
 from data.sources import open_source
 from data.sources import source as source_module
 from data.sources.folder import FolderSource

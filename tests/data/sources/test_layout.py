@@ -1,6 +1,6 @@
 import pytest
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources.layout import MisplacedError, detect, litter, natural_order
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import IngestError
+from data import IngestError
 from data.sources import open_source
 from data.sources.archive import ArchiveSource
 from data.sources.course_hdf5 import Hdf5Source

@@ -24,7 +24,7 @@ from tfx.types.standard_artifacts import Model
 from kubeflow.compiling.checks import CompileError
 from kubeflow.compiling.compiler import compile_pipeline, compile_tfx
 from kubeflow.compiling.options import ClusterOptions, StepOptions, TrainingOptions
-from kubeflow.compiling.platform import check_platform
+from kubeflow.compiling.platform import read_platform
 from pipeline.config import Data, PipelineConfig, default_config, override
 from tests import ROOT
 
@@ -63,7 +63,7 @@ def test_two_documents_that_the_protos_take(text: str) -> None:
     pipeline, platform = yaml.safe_load_all(text)
     json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
     json_format.ParseDict(pipeline["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
-    check_platform(platform)
+    read_platform(platform)
     assert pipeline["schemaVersion"] == "2.1.0"
     assert pipeline["pipelineInfo"] == {"name": "signs"}
     assert pipeline["defaultPipelineRoot"] == "minio://mlpipeline/v2/artifacts"
@@ -256,7 +256,7 @@ def test_kfp_loads_it_as_a_component(text: str, tmp_path: Path) -> None:
     kfp_compiler.Compiler().compile(outer, str(tmp_path / "outer.yaml"))
     nested, platform = yaml.safe_load_all((tmp_path / "outer.yaml").read_text())
     assert "Trainer" in nested["components"]["comp-signs"]["dag"]["tasks"]
-    check_platform(platform)
+    read_platform(platform)
 
 
 def test_importers_and_conditions_of_other_pipelines() -> None:

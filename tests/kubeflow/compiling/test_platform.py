@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 
 from kubeflow.compiling.options import ClusterOptions, StepOptions, Toleration, TrainingOptions
-from kubeflow.compiling.platform import PlatformError, check_platform, platform_spec
+from kubeflow.compiling.platform import PlatformError, platform_spec, read_platform
 
 IMAGE = f"signs@sha256:{'0' * 64}"
 
@@ -131,16 +131,16 @@ def test_plain_step_has_the_volume_and_no_more() -> None:
 def test_what_kfp_kubernetes_does_not_know_is_refused() -> None:
     options = ClusterOptions(image=IMAGE)
     document = json_format.MessageToDict(platform_spec([("A_executor", StepOptions())], options))
-    check_platform(document)
+    read_platform(document)
     misspelt = copy.deepcopy(document)
     executors = misspelt["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     executors["A_executor"]["nodeSelektor"] = {"labels": {"pool": "gpu"}}
     with pytest.raises(PlatformError, match='no field named "nodeSelektor"'):
-        check_platform(misspelt)
+        read_platform(misspelt)
     mistyped = copy.deepcopy(document)
     executors = mistyped["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     executors["A_executor"]["pvcMount"][0]["mountPath"] = 3
     with pytest.raises(PlatformError, match="mountPath"):
-        check_platform(mistyped)
+        read_platform(mistyped)
     with pytest.raises(PlatformError, match='no field named "platform"'):
-        check_platform({"platform": {}})
+        read_platform({"platform": {}})

@@ -8,8 +8,8 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as platform_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from kubeflow.standin.plan import Task
-from kubeflow.standin.pod import Cluster, PodError, make_pod
+from kubeflow.compiling.pipeline_file import Task
+from kubeflow.standin.pod import Cluster, PodError, claim_names, make_pod
 
 
 @pytest.fixture
@@ -27,32 +27,26 @@ def cluster(tmp_path: Path) -> Cluster:
 
 def task(**platform: Any) -> Task:
     config = json_format.ParseDict(platform, platform_pb2.KubernetesExecutorConfig())
-    container = pb.PipelineDeploymentConfig.PipelineContainerSpec()
-    container.env.add(name="LEVEL", value="info")
-    return Task("A", pb.PipelineTaskSpec(), pb.ComponentSpec(), container, config)
-
-
-def resolve(source: pb.TaskInputsSpec.InputParameterSpec) -> str:
-    return source.runtime_value.constant.string_value
-
-
-def named(name: str) -> dict[str, Any]:
-    return {"runtimeValue": {"constant": name}}
+    executor = pb.PipelineDeploymentConfig.ExecutorSpec()
+    return Task("A", pb.PipelineTaskSpec(), pb.ComponentSpec(), executor, config)
 
 
 def as_env(name: str, key: str, **more: Any) -> dict[str, Any]:
     return {
-        "secretNameParameter": named(name),
+        "secretName": name,
         "keyToEnv": [{"secretKey": key, "envVar": "TOKEN"}],
         **more,
     }
 
 
-def test_the_containers_own_environment_and_the_images_code(
+def test_the_images_code_the_claims_and_folders_of_its_own(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    pod = make_pod(task(), cluster, tmp_path / "pod", resolve)
-    assert pod.environment == {"LEVEL": "info"}
+    mounting = task(pvcMount=[{"constant": "mine", "mountPath": "/data"}])
+    assert claim_names(mounting) == ["mine"]
+    pod = make_pod(mounting, cluster, tmp_path / "pod")
+    assert pod.environment == {}
+    assert pod.mounts.here("/data/x") == tmp_path / "volume" / "x"
     assert pod.mounts.here("/app/x") == Path("/code/x")
     assert pod.mounts.here("/minio/b/x") == tmp_path / "pod" / "mounts" / "minio" / "b" / "x"
 
@@ -61,22 +55,13 @@ def test_the_containers_own_environment_and_the_images_code(
 def test_secrets_are_files_or_known(
     cluster: Cluster, tmp_path: Path, name: str, value: str
 ) -> None:
-    pod = make_pod(task(secretAsEnv=[as_env(name, "token")]), cluster, tmp_path / "pod", resolve)
+    pod = make_pod(task(secretAsEnv=[as_env(name, "token")]), cluster, tmp_path / "pod")
     assert pod.environment["TOKEN"] == value
 
 
 def test_a_secret_may_be_optional(cluster: Cluster, tmp_path: Path) -> None:
-    platform = {
-        "secretAsEnv": [as_env("none", "token", optional=True)],
-        "secretAsVolume": [{"secretName": "none", "mountPath": "/keys", "optional": True}],
-    }
-    assert "TOKEN" not in make_pod(task(**platform), cluster, tmp_path, resolve).environment
-
-
-def test_a_secret_may_be_a_volume(cluster: Cluster, tmp_path: Path) -> None:
-    platform = {"secretAsVolume": [{"secretName": "keys", "mountPath": "/keys"}]}
-    pod = make_pod(task(**platform), cluster, tmp_path / "pod", resolve)
-    assert pod.mounts.here("/keys/token").read_text() == "abc"
+    platform = {"secretAsEnv": [as_env("none", "token", optional=True)]}
+    assert "TOKEN" not in make_pod(task(**platform), cluster, tmp_path).environment
 
 
 @pytest.mark.parametrize(
@@ -86,11 +71,9 @@ def test_a_secret_may_be_a_volume(cluster: Cluster, tmp_path: Path) -> None:
          'CreateContainerConfigError: secret "none" not found. '),
         ({"secretAsEnv": [as_env("keys", "word")]},
          "CreateContainerConfigError: couldn't find key word in Secret keys. "),
-        ({"secretAsVolume": [{"secretName": "none", "mountPath": "/keys"}]},
-         'FailedMount: MountVolume.SetUp failed for volume "none": secret "none" not found. '),
-        ({"pvcMount": [{"pvcNameParameter": named("none"), "mountPath": "/data"}]},
+        ({"pvcMount": [{"constant": "none", "mountPath": "/data"}]},
          'FailedScheduling: persistentvolumeclaim "none" not found. The stand-in has: gone, mine'),
-        ({"pvcMount": [{"pvcNameParameter": named("gone"), "mountPath": "/data"}]},
+        ({"pvcMount": [{"constant": "gone", "mountPath": "/data"}]},
          'FailedScheduling: persistentvolumeclaim "gone" not found. '),
     ],
 )  # fmt: skip
@@ -98,5 +81,5 @@ def test_what_is_missing_is_told_as_kubernetes_does(
     cluster: Cluster, tmp_path: Path, platform: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(PodError) as caught:
-        make_pod(task(**platform), cluster, tmp_path, resolve)
+        make_pod(task(**platform), cluster, tmp_path)
     assert str(caught.value).startswith(message)

@@ -18,7 +18,7 @@ def step(
     from_pipeline: dict[str, str] | None = None,
     cache: bool = False,
     retries: int = 0,
-    condition: str = "",
+    retry_within_s: int = 3600,
     platform: dict[str, Any] | None = None,
     image: str = "signs@sha256:0",
 ) -> dict[str, Any]:
@@ -96,10 +96,8 @@ def write(
                 "maxRetryCount": given["retries"],
                 "backoffDuration": "30s",
                 "backoffFactor": 2,
-                "backoffMaxDuration": "3600s",
+                "backoffMaxDuration": f"{given['retry_within_s']}s",
             }
-        if given["condition"]:
-            spec["triggerPolicy"] = {"condition": given["condition"]}
         document["root"]["dag"]["tasks"][task] = spec
         if given["platform"]:
             executors[f"{task}_executor"] = given["platform"]

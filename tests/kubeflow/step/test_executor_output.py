@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubeflow.step.executor_output import publish
+from signs import durable
 
 
 def written(folder: Path, metadata: dict[str, object]) -> Path:
@@ -54,12 +55,12 @@ def test_nothing_local_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_it_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, text: str) -> int:
-        path.open("w").write(text[:10])
+    def full(built: Path, target: Path) -> None:
+        assert not target.exists()
         raise OSError(28, "No space left on device")
 
     source = written(tmp_path, {})
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(durable, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         publish(source, tmp_path / "output_metadata.json")
-    assert not (tmp_path / "output_metadata.json").exists()
+    assert list(tmp_path.iterdir()) == [source]

@@ -115,6 +115,13 @@ def shorten(directory: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-20])
 
 
+def flip(directory: Path) -> None:
+    shard = directory / "train" / "records.gz"
+    content = bytearray(shard.read_bytes())
+    content[90] ^= 1
+    shard.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -138,8 +145,13 @@ def shorten(directory: Path) -> None:
         ),
         (
             shorten,
-            "{base}/span-1/v-0/eval/records.gz is 163 bytes instead of 183. Remove "
-            "{base}/span-1/v-0 and ingest again.",
+            "{base}/span-1/v-0/eval/records.gz has 163 bytes instead of 183. Ingest the same "
+            "source again, which repairs it, or copy the file here anew.",
+        ),
+        (
+            flip,
+            "{base}/span-1/v-0/train/records.gz differs from its checksum. Ingest the same "
+            "source again, which repairs it, or copy the file here anew.",
         ),
     ],
 )

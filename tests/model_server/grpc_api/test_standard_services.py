@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_database, descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2
 
 from tests.model_server.grpc_api.echo import SERVICE, WAIT_S, refusal, serving
@@ -10,6 +10,7 @@ from tests.model_server.grpc_api.echo import SERVICE, WAIT_S, refusal, serving
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_reflection(version):
+    described = "tensorflow.serving.PredictionService"
     with serving() as running, grpc.insecure_channel(running.address) as channel:
         ask = channel.stream_stream(
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
@@ -20,7 +21,7 @@ def test_reflection(version):
             iter(
                 [
                     reflection_pb2.ServerReflectionRequest(list_services=""),
-                    reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+                    reflection_pb2.ServerReflectionRequest(file_containing_symbol=described),
                 ]
             ),
             timeout=WAIT_S,
@@ -33,10 +34,11 @@ def test_reflection(version):
         ]
         # All that is needed to call it, in a pool that knows nothing.
         files = file.file_descriptor_response.file_descriptor_proto
-        pool = descriptor_pool.DescriptorPool()
-        for serialized in reversed(files):
-            pool.AddSerializedFile(serialized)
-        method = pool.FindServiceByName(SERVICE).methods_by_name["Predict"]
+        known = descriptor_database.DescriptorDatabase()
+        for serialized in files:
+            known.Add(descriptor_pb2.FileDescriptorProto.FromString(serialized))
+        pool = descriptor_pool.DescriptorPool(known)
+        method = pool.FindServiceByName(described).methods_by_name["Predict"]
         assert method.input_type.full_name == "tensorflow.serving.PredictRequest"
         assert method.output_type.full_name == "tensorflow.serving.PredictResponse"
 

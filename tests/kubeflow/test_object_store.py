@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeflow.step.uris import to_path, to_uri
-from signs.errors import UserError
+from kubeflow.object_store import AddressError, in_container, is_address, to_path, to_uri
 
 PAIRS = [
     ("minio://mlpipeline/v2/artifacts/m", "/minio/mlpipeline/v2/artifacts/m"),
@@ -17,6 +16,7 @@ PAIRS = [
 @pytest.mark.parametrize(("uri", "path"), PAIRS)
 def test_both_ways(uri: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIGNS_MOUNTS", raising=False)
+    assert in_container(uri) == path
     assert to_path(uri) == Path(path)
     assert to_uri(path) == uri
     monkeypatch.setenv("SIGNS_MOUNTS", "/tmp/task.1/mounts")
@@ -47,6 +47,22 @@ def test_only_mounts_become_addresses(
 
 @pytest.mark.parametrize("uri", ["hdfs://b/x", "file:///x", "/minio/b/x", "oci://b/x", ""])
 def test_other_addresses_are_refused(uri: str) -> None:
-    with pytest.raises(UserError, match="minio://, s3://, gs://") as told:
+    with pytest.raises(AddressError, match="minio://, s3:// or gs://") as told:
         to_path(uri)
     assert str(told.value).startswith(f"{uri!r} is no address that Kubeflow Pipelines mounts")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("minio://bucket", True),
+        ("gs://bucket/a/b", True),
+        ("s3://", False),
+        ("s3:///key", False),
+        ("oci://bucket/a", False),
+        ("minio://bucket/a b", False),
+        ("see s3://bucket", False),
+    ],
+)
+def test_addresses(text: str, expected: bool) -> None:
+    assert is_address(text) is expected

@@ -1,7 +1,0 @@
-"""What a user can mend in the data."""
-
-from signs.errors import UserError
-
-
-class IngestError(UserError):
-    """Data that cannot be ingested or read back; the text says what is wrong and what to do."""

@@ -1,0 +1,111 @@
+"""`signs compile`: reads what is asked, and hands it on. TFX is imported by the command alone."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubeflow.object_store import IN_WORDS
+from pipeline.commands.options import WORKSPACE, WorkspaceOption, console, examples
+
+app = typer.Typer()
+
+
+@app.command(
+    "compile",
+    epilog=examples(
+        "signs compile --data signs --image ghcr.io/me/signs@sha256:...",
+        "signs compile --data photos/ --cluster options.yaml --gpu 1 --tune 8",
+        "signs submit pipeline.yaml --dry-run",
+    ),
+)
+def compile_(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Images, as for `signs run`: synthetic, signs, or a path. They tell the data "
+            "set's name and classes; a data set that was ingested is found again."
+        ),
+    ] = "synthetic",
+    image: Annotated[
+        str | None,
+        typer.Option(help="Holds this checkout: REPOSITORY@sha256:DIGEST.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the data set; by default the source's.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Setting, such as train.epochs=30."),
+    ] = None,
+    warm_start: Annotated[
+        bool,
+        typer.Option("--warm-start", help="Start from the weights of the newest pushed model."),
+    ] = False,
+    tune: Annotated[
+        int | None, typer.Option(metavar="TRIALS", help="First search the recipe, as `signs run`.")
+    ] = None,
+    pin_span: Annotated[
+        bool,
+        typer.Option(
+            "--pin-span",
+            help="Every run reads the span found now; by default the newest of its time.",
+        ),
+    ] = False,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="YAML: resources, retries, nodes, secrets; see kubeflow/README.md."
+        ),
+    ] = None,
+    gpu: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="GPUs of each step that trains.")
+    ] = None,
+    pipeline_root: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help=f"Bucket for artifacts: {IN_WORDS}.",
+        ),
+    ] = None,
+    allow_tag: Annotated[
+        bool,
+        typer.Option("--allow-tag", help="Take an image by its tag, though a tag can be moved."),
+    ] = False,
+    max_rejected: Annotated[
+        float, typer.Option(help="Fraction of files that may be unusable, from 0 to 1.")
+    ] = 0.01,
+    output: Annotated[Path, typer.Option(help="The file to write.")] = Path("pipeline.yaml"),
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Write the pipeline as Kubeflow Pipelines v2 takes it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or it greets on standard error
+    from kubeflow.compiling.options import load_options
+    from kubeflow.compiling.package import compile_source
+    from pipeline.environment import Workspace
+
+    options = load_options(
+        cluster,
+        image=image,
+        pipeline_root=pipeline_root,
+        allow_tag=allow_tag or None,
+        training=None if gpu is None else {"gpu": gpu},
+    )
+    chosen = ["warm_start=true"] if warm_start else []
+    chosen += [] if tune is None else [f"tune.trials={tune}"]
+    package = compile_source(
+        data,
+        Workspace(workspace),
+        options,
+        output,
+        console(stderr=True),
+        name=name,
+        settings=[*chosen, *(settings or ())],
+        max_rejected=max_rejected,
+        pin_span=pin_span,
+    )
+    print(f"Wrote {package.output}: the pipeline {package.name}, for {options.image}")
+    print(f"Before it runs, copy {package.data}/ to {package.data_on_claim}/ on the claim "
+          f"{options.claim}.")  # fmt: skip
+    print(f"Next: signs submit {package.output} --dry-run")

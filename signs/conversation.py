@@ -1,0 +1,320 @@
+"""What a client does, whichever way it waits: plans requests, asks again, reads answers.
+
+    images -> read_images -> batches -> AsyncTransport.predict -> Prediction
+
+`signs.client` has its two faces, `signs.waiting` the two ways to wait.
+"""
+
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+import numpy as np
+
+from signs import features, protos, tensors
+from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
+from signs.images import Images, InputError, read_images
+from signs.transports.transport import (
+    AsyncTransport,
+    ClientError,
+    Headers,
+    Target,
+    TransportError,
+    UnexpectedAnswerError,
+)
+from signs.waiting import Waiting
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+_POLL_S = 0.1
+# What a request weighs beyond its images: names, dtypes, the length before each string.
+_BYTES_BESIDE_IMAGES = 1024
+_BYTES_BESIDE_IMAGE = 48
+_NO_CLASSIFY = f'"{features.CLASSIFY}" not found'
+_Answer = TypeVar("_Answer")
+_Batch = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a request is sent.
+
+    Args:
+        timeout_s: seconds for it, with all its retries.
+        attempts: how often it is sent while the server is unavailable.
+        headers: what goes with it.
+    """
+
+    timeout_s: float
+    attempts: int
+    headers: Headers
+
+    def __post_init__(self) -> None:
+        if self.timeout_s <= 0:
+            raise ClientError(f"`timeout_s` must be positive. Received: {self.timeout_s}")
+
+
+class Conversation:
+    """Requests to one target, and what comes back.
+
+    Args:
+        transport: takes the requests there.
+        waiting: how to wait.
+        address: where that is, for the texts of errors.
+        target: whom to ask.
+        batch_size: the most images in one request.
+        max_message_bytes: the largest request.
+    """
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        waiting: Waiting,
+        address: str,
+        target: Target,
+        batch_size: int,
+        max_message_bytes: int,
+    ) -> None:
+        self._transport = transport
+        self._waiting = waiting
+        self._address = address
+        self._target = target
+        self._batch_size = batch_size
+        self._max_message_bytes = max_message_bytes
+        self._tells_classes = True  # until the model says that it does not
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._transport.close()
+
+    async def predict(self, images: Images, terms: Terms, at_most: int = 1) -> list[Prediction]:
+        """See `Client.predict`; `at_most` so many requests are in flight."""
+        try:
+            pairs = await self._waiting.work(read_images, images)
+        except InputError as error:
+            raise ClientError(str(error)) from error
+        answers = await self._waiting.each(
+            lambda batch: self._predict_batch(batch, terms), list(self._batches(pairs)), at_most
+        )
+        return [prediction for answer in answers for prediction in answer]
+
+    async def status(self, terms: Terms) -> list[VersionStatus]:
+        """See `Client.status`."""
+        response = await self._call(self._transport.status, terms)
+        return sorted(
+            (
+                VersionStatus(
+                    told.version,
+                    protos.ModelVersionStatus.State.Name(told.state),
+                    told.status.error_message,
+                )
+                for told in response.model_version_status
+            ),
+            key=lambda status: -status.version,
+        )
+
+    async def metadata(self, terms: Terms) -> Metadata:
+        """See `Client.metadata`."""
+        version, signatures = await self._call(self._transport.metadata, terms)
+        return Metadata(
+            version,
+            {
+                name: Signature(_tensor_infos(entry.inputs), _tensor_infos(entry.outputs))
+                for name, entry in signatures.signature_def.items()
+            },
+        )
+
+    async def wait_until_available(self, terms: Terms) -> int:
+        """See `Client.wait_until_available`."""
+        deadline = time.monotonic() + terms.timeout_s
+        while True:
+            left_s = max(1e-3, deadline - time.monotonic())
+            try:
+                once = Terms(left_s, 1, terms.headers)
+                if self._target.label is not None:
+                    return (await self.metadata(once)).version
+                statuses = await self.status(once)
+                available = [s.version for s in statuses if s.state == "AVAILABLE"]
+                if available:
+                    return max(available)
+                seen = "; ".join(
+                    f"version {s.version} is {s.state} {s.error_message}".rstrip() for s in statuses
+                )
+            except ClientError as error:
+                seen = str(error)
+            if time.monotonic() + _POLL_S >= deadline:
+                raise ClientError(
+                    f"{self._target.model_name} was not available at {self._address} within "
+                    f"{terms.timeout_s:g} s: {seen}",
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                )
+            await self._waiting.pause(_POLL_S)
+
+    def _batches(self, pairs: _Batch) -> Iterator[_Batch]:
+        """Cuts the images into requests of at most `batch_size` images and the largest message."""
+        room = self._max_message_bytes - _BYTES_BESIDE_IMAGES
+        batch: list[tuple[str, bytes]] = []
+        size = 0
+        for source, image in pairs:
+            weight = len(image) + _BYTES_BESIDE_IMAGE
+            if weight > room:
+                raise ClientError(
+                    f"{source}: {len(image)} bytes do not fit a message of "
+                    f"{self._max_message_bytes} bytes: make the image smaller, or raise "
+                    "`max_message_bytes`."
+                )
+            if batch and (len(batch) == self._batch_size or size + weight > room):
+                yield batch
+                batch, size = [], 0
+            batch.append((source, image))
+            size += weight
+        yield batch
+
+    async def _predict_batch(self, batch: _Batch, terms: Terms) -> list[Prediction]:
+        if self._tells_classes:
+            try:
+                return await self._classify(batch, terms)
+            except ClientError as error:
+                if _NO_CLASSIFY not in str(error):
+                    raise
+                self._tells_classes = False
+        return await self._serve_images(batch, terms)
+
+    async def _classify(self, batch: _Batch, terms: Terms) -> list[Prediction]:
+        """Asks for every class's name too, by the contract that TF Serving has for them."""
+        examples = [_example(image) for _, image in batch]
+        inputs = {features.CLASSIFY_INPUT: np.array(examples, object)}
+        outputs = await self._run(
+            features.CLASSIFY, inputs, (features.CLASSES, features.SCORES), batch, terms
+        )
+        classes, scores = outputs[features.CLASSES], outputs[features.SCORES]
+        if classes.shape != scores.shape or classes.ndim != 2 or not classes.size:
+            raise self._unexpected(
+                f"classes {list(classes.shape)} and scores {list(scores.shape)} for {len(batch)} "
+                "images"
+            )
+        predictions = []
+        for (source, _), names, probabilities in zip(batch, classes, scores, strict=True):
+            told = tuple(name.decode() for name in names)
+            best = int(probabilities.argmax())
+            predictions.append(
+                Prediction(source, best, told[best], tuple(probabilities.tolist()), told)
+            )
+        return predictions
+
+    async def _serve_images(self, batch: _Batch, terms: Terms) -> list[Prediction]:
+        inputs = {features.IMAGES_INPUT: np.array([image for _, image in batch], object)}
+        names = (
+            features.PROBABILITIES,
+            features.PREDICTED_CLASS_ID,
+            features.PREDICTED_CLASS_NAME,
+        )
+        outputs = await self._run(features.SERVE_IMAGES, inputs, names, batch, terms)
+        return [
+            Prediction(source, int(class_id), name.decode(), tuple(probabilities.tolist()))
+            for (source, _), probabilities, class_id, name in zip(
+                batch, *(outputs[name] for name in names), strict=True
+            )
+        ]
+
+    async def _run(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        names: Sequence[str],
+        batch: _Batch,
+        terms: Terms,
+    ) -> dict[str, np.ndarray]:
+        """The outputs of a signature, with a row for each image."""
+        outputs = await self._call(
+            lambda timeout_s, headers: self._transport.predict(
+                signature, inputs, names, timeout_s, headers
+            ),
+            terms,
+        )
+        for name, array in outputs.items():
+            if array.shape[:1] != (len(batch),):
+                raise self._unexpected(
+                    f'output "{name}" {list(array.shape)} for {len(batch)} images'
+                )
+        return outputs
+
+    async def _call(
+        self, ask: Callable[[float, Headers], Awaitable[_Answer]], terms: Terms
+    ) -> _Answer:
+        """Sends a request, again while the server is UNAVAILABLE and there is time.
+
+        Nothing else is tried again: a model that failed once fails again, and a request that took
+        too long would take too long again.
+        """
+        deadline = time.monotonic() + terms.timeout_s
+        attempts = terms.attempts
+        pause = _FIRST_PAUSE_S
+        refusal = None
+        while True:
+            attempts -= 1
+            try:
+                return await ask(max(0.0, deadline - time.monotonic()), terms.headers)
+            except UnexpectedAnswerError as error:
+                raise self._unexpected(str(error)) from error
+            except TransportError as error:
+                if refusal and error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    # The time ran out on one more attempt: why it was needed says more.
+                    raise self._explained(refusal, terms) from error
+                refusal = error
+                # Half of the pause is left to chance, so that many clients do not come back at
+                # once.
+                wait = pause * random.uniform(0.5, 1.0)
+                unavailable = error.code is grpc.StatusCode.UNAVAILABLE
+                if not unavailable or attempts <= 0 or time.monotonic() + wait >= deadline:
+                    raise self._explained(error, terms) from error
+            await self._waiting.pause(wait)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _unexpected(self, what: str) -> ClientError:
+        return ClientError(f"{self._address} answered what no model of signs answers: {what}")
+
+    def _explained(self, error: TransportError, terms: Terms) -> ClientError:
+        address, code, details = self._address, error.code, error.details
+        if code is grpc.StatusCode.UNAVAILABLE and re.search("(?i)DNS|resolving", details):
+            text = f"The host of {address} is unknown: check the address."
+        elif code is grpc.StatusCode.UNAVAILABLE and re.search("(?i)ssl|certificate", details):
+            text = (
+                f"{address}: no encrypted connection: {details}: check the certificates, and that "
+                "the server has TLS."
+            )
+        elif code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in details.lower():
+            text = (
+                f"Nobody answers at {address}: start a server with `signs serve`, or name the "
+                "address of one that runs."
+            )
+        elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            text = (
+                f"{address} did not answer within {terms.timeout_s:g} s: the server is busy, or "
+                "`timeout_s` too short."
+            )
+        else:
+            text = f"{address} refused: {code.name}: {details}"
+        return ClientError(text, code)
+
+
+def _example(image: bytes) -> bytes:
+    example = protos.Example()
+    example.features.feature[features.IMAGE].bytes_list.value.append(image)
+    return example.SerializeToString()
+
+
+def _tensor_infos(infos: Mapping[str, protos.TensorInfo]) -> dict[str, TensorInfo]:
+    return {
+        name: TensorInfo(
+            tensors.dtype_name(info.dtype),
+            None
+            if info.tensor_shape.unknown_rank
+            else tuple(dim.size for dim in info.tensor_shape.dim),
+        )
+        for name, info in sorted(infos.items())
+    }

@@ -1,0 +1,1 @@
+"""Makes the files of `signs.protos` from the locked packages; it is not installed with them."""
