@@ -26,10 +26,10 @@ def fill_examples(
     Raises:
         InvalidArgumentError: with TF Serving's text.
     """
-    target = request.input.example_list
+    target: protos.ExampleList | protos.ExampleListWithContext = request.input.example_list
     if "context" in document:
-        target = request.input.example_list_with_context
-        _fill_example(document["context"], target.context)
+        target = with_context = request.input.example_list_with_context
+        _fill_example(document["context"], with_context.context)
     for value in _examples(document):
         _fill_example(value, target.examples.add())
 
@@ -58,10 +58,10 @@ def _fill_example(value: Json, example: protos.Example) -> None:
 
 def _add_value(name: str, value: Json, feature: protos.Feature) -> None:
     kind, kept = _kept(name, value)
-    if feature.WhichOneof("kind") not in (None, kind):
-        expected = _KINDS[feature.WhichOneof("kind")]
+    first = feature.WhichOneof("kind")
+    if first is not None and first != kind:
         raise InvalidArgumentError(
-            f"Unexpected element type in feature: {name} expecting type: {expected}"
+            f"Unexpected element type in feature: {name} expecting type: {_KINDS[first]}"
         )
     if isinstance(kept, int) and kept >= 2**63:
         raise InvalidArgumentError(

@@ -184,7 +184,7 @@ def write(
     for size in shape:
         proto.tensor_shape.dim.add().size = size
     if dtype == _T.DT_STRING:
-        proto.string_val.extend(values)
+        proto.string_val.extend(cast(Sequence[bytes], values))
     elif dtype in _FLOATS:
         with np.errstate(over="ignore"):
             doubles = np.array(values, np.float64)
