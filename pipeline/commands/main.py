@@ -279,7 +279,7 @@ def serve(
     )
     for line in announce(host, rest_port, page):
         print(line, file=sys.stderr, flush=True)
-    from model_server.main import main as serve_model
+    from model_server import main as serve_model
 
     return serve_model([*flags, *context.args])
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.sample import read_samples
-from model_server.process import ServerProcess
+from model_server import ServerProcess
 from signs.client import Client
 
 

@@ -26,7 +26,7 @@ from PIL import Image
 
 from components.serving_check.executor import ServingCheckError, check
 from data.sample import Sample, read_samples
-from model_server.process import ServerProcess
+from model_server import ServerProcess
 from modules.trainer import TRAINED_MODEL
 from pipeline.config import Data, default_config
 from pipeline.environment import Workspace

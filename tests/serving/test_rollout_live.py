@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from model_server.process import ServerProcess, free_port
+from model_server import ServerProcess
+from model_server.process import free_port
 from pipeline.commands import main as cli
 from pipeline.commands.rollout import Place, rollback
 from serving.request_log import read_log
