@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from modules.training.progress import TrainingProgress
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
 from pipeline.running.events import (
@@ -169,16 +170,15 @@ def phase(events: EventWriter, name: str) -> Iterator[None]:
 
 
 class _TrainingEvents(logging.Handler):
-    """Turns the Trainer's progress records into events."""
+    """Turns what a training logs of its progress into events."""
 
     def __init__(self, events: EventWriter) -> None:
         super().__init__()
         self._events = events
 
     def emit(self, record: logging.LogRecord) -> None:
-        progress = getattr(record, "progress", None)
-        if progress is not None:
-            self._events.write(Training(**progress))
+        if progress := TrainingProgress.parse(record.getMessage()):
+            self._events.write(Training.of(progress))
 
 
 def _in_words(error: BaseException) -> str:

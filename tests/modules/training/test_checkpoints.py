@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from modules.network.resnet50 import build_resnet
+from modules.network import build_resnet
 from modules.training.checkpoints import Checkpoints
 
 
