@@ -20,7 +20,7 @@ from pipeline.running.child import Job, phase, work
 from pipeline.running.events import ComponentState, EventWriter, RunStarted, State, Training
 
 if TYPE_CHECKING:
-    from pipeline.running.local_runner import Outcome
+    from pipeline.running.local_runner import NodeResult
 
 PIPELINE = "pipeline.yaml"
 _NOTICE = (
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     return work(argv, run_steps)
 
 
-def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "Outcome"]:
+def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "NodeResult"]:
     """Compiles the pipeline, and runs what was compiled.
 
     Raises:

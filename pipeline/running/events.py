@@ -16,6 +16,7 @@ from pydantic import Discriminator, PlainSerializer, TypeAdapter, ValidationErro
 
 from modules.training.progress import TrainingProgress
 
+EVENTS = "events.jsonl"  # in the run's folder
 State = Literal["waiting", "running", "reused", "done", "failed"]
 
 # Text for people. A file's name in it may not be UTF-8, which JSON must be.

@@ -31,9 +31,8 @@ from modules.trainer import TRAINED_MODEL
 from pipeline.config import Data, default_config
 from pipeline.environment import Workspace
 from pipeline.running.child import Job
-from pipeline.running.events import EventReader
-from pipeline.running.history import EVENTS
-from pipeline.running.steps import Progress
+from pipeline.running.events import EVENTS, EventReader
+from pipeline.running.run_state import RunState
 from signs.client import Client
 
 SIGNS = Path(sys.executable).with_name("signs")
@@ -333,7 +332,7 @@ def test_an_anomaly_stops_the_run_in_words(tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 1
-    progress = Progress()
+    progress = RunState()
     progress.apply(EventReader(tmp_path / EVENTS).read())
     states = {step.name: step.state for step in progress.components}
     assert states["StatisticsGen"] == "done"
