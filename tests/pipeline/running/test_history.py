@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.running.events import ComponentState, EventWriter, RunStarted
+from pipeline.running.events import (
+    ComponentState,
+    EventReader,
+    EventWriter,
+    RunStarted,
+    Training,
+)
 from pipeline.running.history import load_run, load_runs, mark_running, new_run_id
 from pipeline.running.summary import ComponentSummary, RunSummary
 from tests.pipeline.summaries import FULL, STARTED
@@ -179,3 +186,29 @@ def test_a_workspace_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
     assert load_runs(tmp_path / "missing") == []
     (tmp_path / "file").touch()
     assert load_runs(tmp_path / "file") == []
+
+
+# --- Runs of the code before this one (its files, in old_run/) ------------------------------------
+
+OLD_RUN = Path(__file__).with_name("old_run")
+
+
+def test_a_summary_of_older_code_is_read_and_written_with_the_same_keys(tmp_path: Path) -> None:
+    directory = tmp_path / "runs" / "signs" / "20261126-154129-9bee"
+    shutil.copytree(OLD_RUN, directory)
+    [run] = load_runs(tmp_path)
+    assert (run.status, run.blessed, run.pushed_version) == ("finished", True, 1795707805)
+    assert run.query is not None
+    assert run.query.images == 120
+    assert json.loads(run.to_json()) == json.loads((OLD_RUN / "summary.json").read_text())
+
+
+def test_the_events_of_older_code_tell_of_a_run_that_was_killed(run_directory: Path) -> None:
+    shutil.copy(OLD_RUN / "events.jsonl", run_directory)
+    run = load_run(run_directory)
+    assert run.status == "interrupted"
+    assert run.components["Transform"].state == "done"
+    assert run.components["Trainer"].state == "failed"
+    [*_, training] = EventReader(run_directory / "events.jsonl").read()
+    assert isinstance(training, Training)
+    assert (training.epoch, training.steps) == (1, 33)
