@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras_tuner
 import tensorflow as tf
@@ -37,6 +37,7 @@ from modules.training.recipe import Recipe
 from signs import features
 
 if TYPE_CHECKING:
+    from keras_tuner.engine.trial import Trial
     from tfx.components.trainer.fn_args_utils import FnArgs
 
 LOGGER = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ class RecipeTuner(base_tuner.BaseTuner):
         self._kept = kept
         self._failure = ""
 
-    def run_trial(self, trial: Any) -> dict[str, float]:
+    def run_trial(self, trial: "Trial") -> dict[str, float]:
         """Trains by the trial's values.
 
         Returns:
@@ -251,7 +252,7 @@ class RecipeTuner(base_tuner.BaseTuner):
 class _FromTheRecipeOn(keras_tuner.oracles.RandomSearchOracle):
     """Random search whose first trial has the defaults."""
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
+    def populate_space(self, trial_id: str) -> dict[str, object]:
         if not self.trials:
             defaults = {value.name: value.default for value in self.hyperparameters.space}
             return {"status": "RUNNING", "values": defaults}

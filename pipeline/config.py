@@ -127,7 +127,7 @@ class PipelineConfig:
         return TypeAdapter(PipelineConfig).dump_python(self, mode="json")
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "PipelineConfig":
+    def from_dict(cls, values: Mapping[str, object]) -> "PipelineConfig":
         """The configuration that `to_dict` wrote.
 
         Raises:

@@ -9,7 +9,7 @@ On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from tfx.components import ImportExampleGen, SchemaGen, StatisticsGen, Transform, Tuner
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
@@ -43,6 +43,8 @@ from pipeline.code import code_digest
 from pipeline.config import Data, PipelineConfig
 from pipeline.environment import Environment
 from signs import features
+
+T = TypeVar("T", int, float, str)
 
 
 def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipeline:
@@ -164,7 +166,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
     )
 
 
-def _parameter(environment: Environment, name: str, value: Any) -> Any:
+def _parameter(environment: Environment, name: str, value: T) -> T | RuntimeParameter:
     """A value that each run may replace, where the environment has a way to give it."""
     if not environment.runtime_parameters:
         return value

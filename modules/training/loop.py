@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -193,7 +192,7 @@ class _Record(keras.callbacks.Callback):
         self._by_epoch = by_epoch
         self._kept = kept
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs if logs is not None else {}
         logs[LEARNING_RATE] = float(self.model.optimizer.learning_rate)
         for name, value in logs.items():

@@ -99,11 +99,11 @@ class Recipe:
         return TypeAdapter(Recipe).dump_python(self, mode="json")
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+    def from_dict(cls, values: Mapping[str, object]) -> "Recipe":
         """The recipe that `to_dict` wrote."""
         return TypeAdapter(cls).validate_python(values)
 
-    def with_hyperparameters(self, values: Mapping[str, Any]) -> "Recipe":
+    def with_hyperparameters(self, values: Mapping[str, object]) -> "Recipe":
         """The recipe with some of its values replaced, as a tuner found them.
 
         Args:

@@ -4,7 +4,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -34,7 +33,7 @@ class TellProgress(keras.callbacks.Callback):
         self._work = [size**2 for size in recipe.size_of_epochs(image_size)]
         self._work_before = [0, *itertools.accumulate(self._work)]  # the start of each epoch
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts anew."""
         self._step = -1  # steps done, with those before a training went on
         self._epoch = 0
@@ -44,13 +43,13 @@ class TellProgress(keras.callbacks.Callback):
         self._begun_at = 0  # the step after which that was
         self._told = (0.0, 0)  # when, at which step
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the epoch."""
         self._epoch = epoch
         if self._step < 0:
             self._step = epoch * self._steps_per_epoch
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Looks at the loss; tells, if the last time is long enough ago."""
         logs = logs or {}
         self._step += 1
@@ -65,13 +64,13 @@ class TellProgress(keras.callbacks.Callback):
         elif time.monotonic() - self._told[0] >= _INTERVAL_S:
             self._tell(logs)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Tells."""
         logs = logs or {}
         self._eval_accuracy = logs.get("val_accuracy", self._eval_accuracy)
         self._tell(logs)
 
-    def _tell(self, logs: dict[str, Any]) -> None:
+    def _tell(self, logs: dict[str, float]) -> None:
         now = time.monotonic()
         seconds, steps = now - self._told[0], self._step - self._told[1]
         self._told = (now, self._step)

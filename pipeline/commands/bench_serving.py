@@ -6,7 +6,7 @@ folder, zip, synthetic -> images -> serving.load -> Measured -> table, JSON, PNG
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -37,7 +37,7 @@ SYNTHETIC = "synthetic"
 _SYNTHETIC_IMAGES = 32
 # Enough that no cache answers for the model, few enough to be read at once.
 _MOST_IMAGES = 256
-_PERCENTILES = (50, 90, 99, 100)
+_PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
 _BLUE, _RED = "#2563a8", "#c0392b"
 
 CLOSED_LOOP_NOTE = (
@@ -176,7 +176,7 @@ def measure(
     return measured
 
 
-def as_dict(measured: "Measured") -> dict[str, Any]:
+def as_dict(measured: "Measured") -> dict[str, object]:
     """The figures; latencies in milliseconds, throughput in images a second."""
     load = measured.load
     return {
@@ -187,12 +187,7 @@ def as_dict(measured: "Measured") -> dict[str, Any]:
         "duration_s": load.duration_s,
         "requests": len(measured.codes),
         "throughput": measured.throughput,
-        "latency_ms": {
-            "p50": measured.percentile_ms(50),
-            "p90": measured.percentile_ms(90),
-            "p99": measured.percentile_ms(99),
-            "max": measured.percentile_ms(100),
-        },
+        "latency_ms": _latencies_ms(measured),
         "errors": dict(measured.errors),
         "unsent": measured.unsent,
     }
@@ -200,23 +195,26 @@ def as_dict(measured: "Measured") -> dict[str, Any]:
 
 def render(console: Console, measured: "Measured") -> None:
     """Prints the figures."""
-    found = as_dict(measured)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="right")
-    table.add_row("requests", f"{found['requests']:,}")
-    table.add_row("throughput", f"{found['throughput']:,.1f} images/s")
-    for name, latency_ms in found["latency_ms"].items():
+    table.add_row("requests", f"{len(measured.codes):,}")
+    table.add_row("throughput", f"{measured.throughput:,.1f} images/s")
+    for name, latency_ms in _latencies_ms(measured).items():
         table.add_row(f"latency {name}", f"{latency_ms:,.2f} ms")
-    for code, count in found["errors"].items():
+    for code, count in measured.errors.items():
         table.add_row(code, f"{count:,}")
-    if found["unsent"]:
-        table.add_row("due, not sent", f"{found['unsent']:,}")
+    if measured.unsent:
+        table.add_row("due, not sent", f"{measured.unsent:,}")
     console.print(table)
     if measured.load.rate is None:
         say(console, CLOSED_LOOP_NOTE)
-    elif found["unsent"]:
+    elif measured.unsent:
         say(console, "The server, or so few clients, cannot keep up with that rate.")
+
+
+def _latencies_ms(measured: "Measured") -> dict[str, float]:
+    return {name: measured.percentile_ms(percent) for name, percent in _PERCENTILES.items()}
 
 
 def draw_picture(measured: "Measured", path: Path, title: str) -> None:
@@ -259,14 +257,14 @@ def _draw_latencies(axes: "Axes", measured: "Measured") -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
-    marks = [measured.percentile_ms(percent) for percent in _PERCENTILES]
-    axes.plot(marks, [percent / 100 for percent in _PERCENTILES], "o", color=_BLUE, markersize=4)
-    names = ("p50", "p90", "p99", "max")
+    marks = _latencies_ms(measured)
+    shares = [percent / 100 for percent in _PERCENTILES.values()]
+    axes.plot(list(marks.values()), shares, "o", color=_BLUE, markersize=4)
     # Few answers are quick, so the upper left corner is free.
     axes.text(
         0.04,
         0.95,
-        "\n".join(f"{name}  {mark:,.1f} ms" for name, mark in zip(names, marks, strict=True)),
+        "\n".join(f"{name}  {mark:,.1f} ms" for name, mark in marks.items()),
         transform=axes.transAxes,
         va="top",
         fontsize=10,

@@ -1,6 +1,6 @@
 """`signs ingest`: from images to a span, and what it has in common with `signs run`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -95,7 +95,7 @@ def beam_args(
     return arguments
 
 
-def as_dict(ingested: "Ingested") -> dict[str, Any]:
+def as_dict(ingested: "Ingested") -> dict[str, object]:
     """The span that was made or found, and what of its source could not be used."""
     manifest = ingested.manifest
     return {

@@ -5,7 +5,6 @@ workspace/serving/<model>/ -> serving.rollout -> <model>.config -> the server th
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -168,7 +167,17 @@ def _target(model_name: str, name: str) -> Target:
     return Target(model_name, version, label, features.REPLAYING_CLIENT)
 
 
-def versions(place: Place) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class ServedVersion:
+    """One version of a model."""
+
+    version: int
+    labels: list[str]
+    on_disk: bool
+    state: str | None  # the server's; None where it does not have it, or does not answer
+
+
+def versions(place: Place) -> list[ServedVersion]:
     """Every version on disk or on the server, newest first, with its labels and its state."""
     rollout = Rollout(place.base_path)
     state, pushed = rollout.state(), rollout.pushed()
@@ -179,11 +188,11 @@ def versions(place: Place) -> list[dict[str, Any]]:
         except RolloutError:
             states = None  # nobody answers: what lies on disk can be told all the same
     return [
-        {
-            "version": version,
-            "labels": sorted(name for name, number in state.labels.items() if number == version),
-            "on_disk": version in pushed,
-            "state": None if states is None else states.get(version),
-        }
+        ServedVersion(
+            version,
+            labels=sorted(name for name, number in state.labels.items() if number == version),
+            on_disk=version in pushed,
+            state=None if states is None else states.get(version),
+        )
         for version in sorted({*pushed, *(states or ())}, reverse=True)
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -60,7 +60,7 @@ def predict(
     return 0
 
 
-def as_dict(prediction: "Prediction") -> dict[str, Any]:
+def as_dict(prediction: "Prediction") -> dict[str, object]:
     """One answer of a model server."""
     return {
         "source": prediction.source,

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from pipeline.commands.options import (
 from pipeline.running.wording import percent, say
 
 if TYPE_CHECKING:
+    from pipeline.commands.place import ServedVersion
     from serving.rollout import State
     from serving.shadow import Comparison
 
@@ -112,7 +113,7 @@ def versions(
     at = place.Place.of(connection, workspace)
     found = place.versions(at)
     if as_json:
-        print_json(found)
+        print_json([vars(each) for each in found])
     else:
         render_versions(console(), found)
     return 0
@@ -146,7 +147,7 @@ def shadow(
     return 0
 
 
-def comparison_as_dict(comparison: "Comparison") -> dict[str, Any]:
+def comparison_as_dict(comparison: "Comparison") -> dict[str, object]:
     """What a replay found, with every difference."""
     found = dataclasses.asdict(comparison) | {"changed": comparison.changed}
     for difference in found["differences"]:
@@ -186,19 +187,19 @@ def render_comparison(console: Console, comparison: "Comparison", before: str, a
         say(console, f"and {len(comparison.differences) - _SHOWN_DIFFERENCES:,} more: --json")
 
 
-def render_versions(console: Console, found: list[dict[str, Any]]) -> None:
+def render_versions(console: Console, found: list["ServedVersion"]) -> None:
     """Prints one line for each version."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("version", justify="right")
     table.add_column("labels")
     table.add_column("server")
     table.add_column("")
-    for entry in found:
+    for each in found:
         table.add_row(
-            str(entry["version"]),
-            ", ".join(entry["labels"]),
-            entry["state"] or "-",
-            "" if entry["on_disk"] else "no longer on disk",
+            str(each.version),
+            ", ".join(each.labels),
+            each.state or "-",
+            "" if each.on_disk else "no longer on disk",
         )
     console.print(table)
 
