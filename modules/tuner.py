@@ -187,8 +187,6 @@ class RecipeTuner(base_tuner.BaseTuner):
             raise keras_tuner.errors.FailedTrialError(str(err)) from err
         except Exception as err:
             raise keras_tuner.errors.FatalError(str(err)) from err
-        finally:
-            gc.collect()  # a network and its functions refer to each other
         LOGGER.info("trial %d of %d: accuracy %.4f on eval", number, self._trials, accuracy)
         return {ACCURACY: accuracy}
 
@@ -225,6 +223,7 @@ class RecipeTuner(base_tuner.BaseTuner):
     def _accuracy(
         self, number: int, recipe: Recipe, directory: Path, checkpoints: str | None = None
     ) -> float:
+        gc.collect()  # what the trial before has left: a network and its functions hold each other
         # The same first weights and the same order in every trial: what differs are the values.
         with self._devices.building() if self._devices else contextlib.nullcontext():
             network = build_network(recipe, self._image_size, self._classes)
