@@ -150,7 +150,7 @@ def _picture() -> bytes:
 
 
 def _save_resnet50(path: Path) -> None:
-    from modules.network.resnet50 import ResNet50
+    from modules.network import ResNet50
 
     network = ResNet50()
 

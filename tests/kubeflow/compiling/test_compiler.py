@@ -22,6 +22,7 @@ from kubeflow.compiling.checks import CompileError
 from kubeflow.compiling.compiler import compile_pipeline, compile_tfx
 from kubeflow.compiling.options import ClusterOptions, StepOptions, TrainingOptions
 from kubeflow.compiling.platform import read_platform
+from modules.training.job import TrainingJob
 from pipeline.config import Data, PipelineConfig, default_config, override
 
 IMAGE = f"ghcr.io/me/signs@sha256:{'a' * 64}"
@@ -113,7 +114,8 @@ def test_defaults_follow_the_settings() -> None:
     push = tasks(pipeline)["Pusher"]["inputs"]["parameters"]["push_destination"]
     assert '"base_directory": "/data/serving/signs"' in push["runtimeValue"]["constant"]
     custom = tasks(pipeline)["Trainer"]["inputs"]["parameters"]["custom_config"]
-    assert '"checkpoints": "/data/checkpoints/signs"' in custom["runtimeValue"]["constant"]
+    job = TrainingJob.from_custom_config(json.loads(custom["runtimeValue"]["constant"]))
+    assert job.checkpoints == "/data/checkpoints/signs"
 
 
 def test_parameters_reach_their_steps(spec: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The file appears whole or not at all, and mistakes are told before an image is looked at."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.package import PackageError, compile_source, write_package
+from modules.training.job import TrainingJob
 from pipeline.commands.main import main
 from pipeline.environment import Workspace
 from signs import durable
@@ -42,7 +44,7 @@ def test_data_set_is_compiled(
     assert {"WarmStart", "Tuner"} <= set(tasks)
     assert "range_config" not in tasks["ImportExampleGen"]["inputs"]["parameters"]
     trainer = tasks["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
-    assert '"epochs": 7' in trainer
+    assert TrainingJob.from_custom_config(json.loads(trainer)).recipe.epochs == 7
     accelerator = {"resourceType": "nvidia.com/gpu", "resourceCount": "2"}
     executors = pipeline["deploymentSpec"]["executors"]
     assert executors["Tuner_executor"]["container"]["resources"]["accelerator"] == accelerator

@@ -20,7 +20,7 @@ from pipeline.commands import doctor
 from pipeline.commands import main as cli
 from pipeline.commands.doctor import Finding
 from pipeline.running import run
-from pipeline.running.history import RunSummary
+from pipeline.running.summary import RunSummary
 from signs import features
 from signs.client import Client
 from tests import ROOT
