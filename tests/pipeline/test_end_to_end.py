@@ -132,6 +132,7 @@ def test_the_model_answers_with_the_users_class_names(
     assert {answer.class_name for answer in answers} <= set(CLASSES)
     assert right >= 2
     assert all(sum(answer.probabilities) == pytest.approx(1, abs=1e-5) for answer in answers)
+    assert all(set(answer.by_class) == set(CLASSES) for answer in answers)
 
 
 def test_a_second_run_reuses_everything_and_pushes_nothing(
