@@ -28,7 +28,7 @@ setup(
     entry_points={
         "console_scripts": [
             "signs = pipeline.commands.main:main",
-            "signs-model-server = model_server.main:main",
+            "signs-model-server = model_server:main",
         ]
     },
 )

@@ -28,7 +28,8 @@ import grpc
 import numpy as np
 import psutil
 
-from model_server.process import ServerProcess, free_port
+from model_server import ServerProcess
+from model_server.process import free_port
 from signs import protos, tensors
 
 MODEL = "soaked"

@@ -30,8 +30,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from model_server import ServerProcess
 from model_server.loading.saved_model import SavedModel, SessionOptions
-from model_server.process import ServerProcess
 from signs import features, protos, tensors
 from signs.versions import complete_versions
 
@@ -150,7 +150,7 @@ def _picture() -> bytes:
 
 
 def _save_resnet50(path: Path) -> None:
-    from modules.network.resnet50 import ResNet50
+    from modules.network import ResNet50
 
     network = ResNet50()
 

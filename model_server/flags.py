@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from model_server.options import FLAGS, Flag, ServerOptions
+from model_server.options import FLAGS, Flag, FlagValue, ServerOptions
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _effect(flag: Flag) -> str:
     return f" (not supported: {flag.refused})" if flag.refused else ""
 
 
-def _value(flag: Flag, text: str) -> Any:
+def _value(flag: Flag, text: str) -> FlagValue:
     if flag.kind == "string":
         return text
     if flag.kind == "float":

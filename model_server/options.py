@@ -7,12 +7,17 @@ refused unless it keeps its default (`refused` says why).
 
 import os
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TypeAlias, TypeVar, cast
+
+from signs import features
 
 _CPUS = len(os.sched_getaffinity(0))
 # TF Serving's default is four for each CPU. On two cores its ninth caller would be refused; here a
 # thread that waits is cheap.
 _MIN_GRPC_THREADS = 64
+
+
+FlagValue: TypeAlias = bool | int | float | str
 
 
 class StartError(Exception):
@@ -35,14 +40,17 @@ class Flag:
 
     name: str
     kind: str
-    default: Any
+    default: FlagValue
     usage: str
     ignored: str = ""
     refused: str = ""
     extension: bool = False
 
 
-def _flag(kind: str, default: Any, usage: str, **more: Any) -> Any:
+Default = TypeVar("Default", bool, int, float, str)
+
+
+def _flag(kind: str, default: Default, usage: str, **more: str | bool) -> Default:
     return field(default=default, metadata={"kind": kind, "usage": usage, **more})
 
 
@@ -50,7 +58,7 @@ def _flag(kind: str, default: Any, usage: str, **more: Any) -> Any:
 class ServerOptions:
     """What the flags say; `check` tells whether a server can start with them."""
 
-    port: int = _flag("int32", 8500, "TCP port of the gRPC API; 0 listens on none.")
+    port: int = _flag("int32", features.GRPC_PORT, "TCP port of the gRPC API; 0 listens on none.")
     grpc_socket_path: str = _flag("string", "", "UNIX socket to listen on for the gRPC API.")
     rest_api_port: int = _flag(
         "int32", 0, "Port of the REST API, another than --port; 0 listens on none."
@@ -297,6 +305,6 @@ def _invalid(text: str) -> StartError:
 
 
 FLAGS = tuple(
-    Flag(name=option.name, default=option.default, **option.metadata)
+    Flag(name=option.name, default=cast(FlagValue, option.default), **option.metadata)
     for option in fields(ServerOptions)
 )

@@ -3,9 +3,7 @@
     with ServerProcess("workspace/serving/signs") as server:
         Client(server.address).predict("photos/")
 
-The child's standard input is a pipe from this process: when this process ends, however it ends, the
-pipe closes and the server stops. (PR_SET_PDEATHSIG would stop it as soon as the *thread* that
-started it ends.)
+When this process ends, however it ends, the server stops: see `signs.process`.
 """
 
 import os
@@ -94,7 +92,7 @@ class ServerProcess:
             [
                 sys.executable,
                 "-m",
-                "model_server.main",
+                "model_server",
                 f"--port={self._port}",
                 f"--model_name={self._model_name}",
                 f"--model_base_path={self._base_path}",

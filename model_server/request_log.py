@@ -19,7 +19,8 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from google.protobuf.message import Message
 
 from signs import features, protos
 from signs.errors import UserError
@@ -40,8 +41,8 @@ _LOGS = {
 class _Answered:
     """One request and its answer; neither changes any more."""
 
-    request: Any
-    response: Any
+    request: Message
+    response: Message
     time_s: int
     size: int
 
@@ -98,7 +99,7 @@ class RequestLog:
         self._files.make_folder()
         self._thread.start()
 
-    def record(self, request: Any, response: Any) -> None:
+    def record(self, request: Message, response: Message) -> None:
         """Takes an answered request, if it is in the sample; returns at once, raises nothing.
 
         Args:
@@ -152,7 +153,7 @@ class RequestLog:
             self._queued_bytes -= answered.size
             return answered
 
-    def _message(self, answered: _Answered) -> Any:
+    def _message(self, answered: _Answered) -> protos.PredictionLog:
         message = protos.PredictionLog()
         message.log_metadata.timestamp_secs = answered.time_s
         message.log_metadata.sampling_config.sampling_rate = self._sampling_rate
@@ -181,7 +182,7 @@ class RequestLog:
         self._tell_at = time.monotonic() + _TELL_EVERY_S
 
 
-def _spec(response: Any) -> Any:
+def _spec(response: Message) -> protos.ModelSpec:
     """The model, version and signature that answered; of several, the first."""
     if isinstance(response, protos.MultiInferenceResponse):
         return response.results[0].model_spec if response.results else protos.ModelSpec()

@@ -9,7 +9,7 @@ import logging
 import threading
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from model_server.configs import config_file
 from model_server.configs.protos import MonitoringConfig
@@ -17,10 +17,21 @@ from model_server.configs.read import ConfigError, read
 from model_server.errors import RequestError
 from model_server.grpc_api.grpc_server import GrpcServer
 from model_server.grpc_api.rpc import Rpcs
+from model_server.inference.options import InferenceOptions
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions, StartError
 from model_server.request_log import RequestLog
+from model_server.services.model_service import ModelService
+from model_server.services.prediction_service import PredictionService
+from model_server.services.rpcs import rpcs
+from model_server.versions.model_store import LoadPolicy
+from model_server.versions.models import Models
+from model_server.versions.version_folders import GRACE_S
 from signs import protos
+
+if TYPE_CHECKING:
+    from model_server.loading.loader import Loader
+    from model_server.rest.server import RestServer
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +53,9 @@ class ModelServer:
         self._stopping = stopping
         self._metrics = Metrics()
         self._rpcs = Rpcs(options.grpc_max_threads, self._metrics)
-        self._listening: list[Any] = []  # the servers, to be stopped
-        self._models: Any = None
-        self._loader: Any = None
+        self._listening: list[GrpcServer | RestServer] = []  # the servers, to be stopped
+        self._models: Models | None = None
+        self._loader: Loader | None = None
         self._request_log: RequestLog | None = None
 
     def start(self) -> None:
@@ -70,13 +81,7 @@ class ModelServer:
         grpc_server.check_port()
         self._request_log = self._start_request_log()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
-        from model_server.inference.options import InferenceOptions
         from model_server.loading.loader import Loader
-        from model_server.services.model_service import ModelService
-        from model_server.services.prediction_service import PredictionService
-        from model_server.versions.model_store import LoadPolicy
-        from model_server.versions.models import Models
-        from model_server.versions.version_folders import GRACE_S
 
         # What is imported by now stays: not looking at it again keeps a collection under 10 ms.
         gc.collect()
@@ -101,30 +106,10 @@ class ModelServer:
         self._models.start()
         self._models.reconfigure(config)
         if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
-            self._start_config_poll()
+            self._start_config_poll(self._models)
         prediction = PredictionService(self._models, inference, self._request_log)
         model = ModelService(self._models, self._metrics)
-        grpc_server.start(
-            {
-                "tensorflow.serving.PredictionService": {
-                    "Predict": (prediction.predict, protos.PredictRequest),
-                    "Classify": (prediction.classify, protos.ClassificationRequest),
-                    "Regress": (prediction.regress, protos.RegressionRequest),
-                    "MultiInference": (prediction.multi_inference, protos.MultiInferenceRequest),
-                    "GetModelMetadata": (
-                        prediction.get_model_metadata,
-                        protos.GetModelMetadataRequest,
-                    ),
-                },
-                "tensorflow.serving.ModelService": {
-                    "GetModelStatus": (model.get_model_status, protos.GetModelStatusRequest),
-                    "HandleReloadConfigRequest": (
-                        model.handle_reload_config,
-                        protos.ReloadConfigRequest,
-                    ),
-                },
-            }
-        )
+        grpc_server.start(rpcs(prediction, model))
         self._listening.append(grpc_server)
         if options.rest_api_port:
             self._start_rest(prediction, model, config)
@@ -155,20 +140,25 @@ class ModelServer:
             raise StartError(f"FAILED_PRECONDITION: --request_log_path: {error}") from error
         return request_log
 
-    def _start_config_poll(self) -> None:
+    def _start_config_poll(self, models: Models) -> None:
         threading.Thread(
             target=config_file.poll,
             args=[
                 self._options.model_config_file,
                 self._options.model_config_file_poll_wait_seconds,
-                self._models.reconfigure,
+                models.reconfigure,
                 self._stopping,
             ],
             name="config",
             daemon=True,
         ).start()
 
-    def _start_rest(self, prediction: Any, model: Any, config: Any) -> None:
+    def _start_rest(
+        self,
+        prediction: PredictionService,
+        model: ModelService,
+        config: protos.ModelServerConfig,
+    ) -> None:
         """Listens for REST; what hinders it is only told, as TF Serving does: gRPC serves on."""
         from model_server.page.app import make_page
         from model_server.rest.app import RestOptions, make_app

@@ -1,7 +1,8 @@
-"""What the exported model answers to: three signatures over one Transform graph and one network.
+"""What the exported model answers to: four signatures over one Transform graph and one network.
 
 serving_default     serialized tf.train.Examples -> probabilities, class_id, class_name
 serve_images        encoded image bytes          -> probabilities, class_id, class_name
+classify            serialized tf.train.Examples -> classes, scores (TF Serving's Classify)
 transform_features  serialized tf.train.Examples -> pixels, label (for TFMA)
 """
 
@@ -38,7 +39,7 @@ class ServedModel(tf.Module):
         self.weights = [weight.value for weight in network.weights]
         self.transform = transform_output.transform_features_layer()
         self._raw_spec = transform_output.raw_feature_spec()
-        names = tf.constant(list(class_names), tf.string)
+        self._names = names = tf.constant(list(class_names), tf.string)
 
         @tf.function  # traced once, called by both serving signatures
         def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -63,6 +64,13 @@ class ServedModel(tf.Module):
         """Answers encoded images, string [batch]."""
         return self._answer_images(image_bytes)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.CLASSIFY_INPUT)])
+    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The names and probabilities of all classes for serialized tf.train.Examples [batch]."""
+        scores = self.serving_default(inputs)[features.PROBABILITIES]
+        classes = tf.tile(self._names[tf.newaxis], [tf.shape(scores)[0], 1])
+        return {features.CLASSES: classes, features.SCORES: scores}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Transform's output for serialized tf.train.Examples, string [batch]."""
@@ -77,13 +85,19 @@ class ServedModel(tf.Module):
 
 
 def export(model: ServedModel, directory: str | Path) -> None:
-    """Writes the SavedModel with its three signatures."""
+    """Writes the SavedModel with its four signatures; nobody may look at it meanwhile."""
     tf.saved_model.save(
         model,
         str(directory),
         signatures={
             features.SERVING_DEFAULT: model.serving_default,
             features.SERVE_IMAGES: model.serve_images,
+            features.CLASSIFY: model.classify,
             features.TRANSFORM_FEATURES: model.transform_features,
         },
     )
+    # TensorFlow 2 writes every signature as one for Predict. A server that checks method names, or
+    # a MultiInference request, wants this one to be for Classify.
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
+    updater.replace_method_name(features.CLASSIFY, tf.saved_model.CLASSIFY_METHOD_NAME)
+    updater.save()

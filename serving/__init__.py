@@ -1,1 +1,1 @@
-"""TF Serving's gRPC API: a typed client and an embedded model server."""
+"""What an operator does to a served model: roll it out, replay requests, load it, read its log."""

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -22,7 +21,7 @@ class RequestLogError(UserError):
     """A log that cannot be read; the text says why."""
 
 
-def read_log(path: str | os.PathLike[str]) -> Iterator[Any]:
+def read_log(path: str | os.PathLike[str]) -> Iterator[protos.PredictionLog]:
     """Yields the PredictionLog records of a log, oldest first.
 
     A file that ends within a record gives those before it; so does a damaged one, with a warning.

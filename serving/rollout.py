@@ -17,23 +17,21 @@ Whoever is killed in between leaves a file that works; the next promotion goes o
 Sources: tensorflow_serving/config/model_server_config.proto, model_servers/server_core.cc.
 """
 
-import fcntl
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from google.protobuf import text_format
 
-from signs import protos
+from signs import durable, protos
 from signs.errors import UserError
+from signs.versions import complete_versions
 
 STABLE, CANARY = "stable", "canary"
 LABELS = (STABLE, CANARY)
-_MODEL_FILE = "saved_model.pb"
 _HEADER = """\
 # Written by `signs promote` and `signs rollback`; a model server polls it.
 # Earlier stable versions, oldest first:"""
@@ -111,13 +109,7 @@ class Rollout:
 
     def pushed(self) -> list[int]:
         """The versions on disk that are whole, ascending."""
-        if not self.base_path.is_dir():
-            return []
-        return sorted(
-            int(folder.name)
-            for folder in self.base_path.iterdir()
-            if re.fullmatch("0|[1-9][0-9]*", folder.name) and (folder / _MODEL_FILE).is_file()
-        )
+        return list(complete_versions(self.base_path))
 
     def state(self) -> State:
         """What the file says; without a file the newest version is served.
@@ -236,7 +228,7 @@ class Rollout:
             incomplete = (self.base_path / str(version)).is_dir()
             raise RolloutError(
                 f"Version {version} of {self.model_name} "
-                + (f"has no {_MODEL_FILE}" if incomplete else "does not exist")
+                + ("has no saved_model.pb" if incomplete else "does not exist")
                 + f"; there are {', '.join(map(str, pushed))}."
             )
         return version
@@ -267,7 +259,7 @@ class Rollout:
             raise
         self._write(after)
 
-    def _read(self) -> tuple[str, Any]:
+    def _read(self) -> tuple[str, protos.ModelServerConfig]:
         try:
             text = self.path.read_text()
             return text, text_format.Parse(text, protos.ModelServerConfig())
@@ -291,32 +283,18 @@ class Rollout:
         entry.version_labels.update(state.labels)
         earlier = "".join(f" {version}" for version in state.earlier)
         text = f"{_HEADER}{earlier}\n{text_format.MessageToString(config)}"
-        if text == old:
-            return
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            with aside.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self.path)
-        finally:
-            aside.unlink(missing_ok=True)
+        if text != old:
+            durable.write_text(self.path, text)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One move at a time: who holds the model's folder."""
+        if not self.base_path.is_dir():
+            raise RolloutError(f"{self.base_path}: no model was pushed there.")
         try:
-            folder = os.open(self.base_path, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise RolloutError(f"{self.base_path}: no model was pushed there.") from error
-        try:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BusyError(
-                    f"Another promotion or rollback of {self.model_name} is under way."
-                ) from error
-            yield
-        finally:
-            os.close(folder)
+            with durable.lock(self.base_path, timeout_s=0):
+                yield
+        except durable.LockedError as error:
+            raise BusyError(
+                f"Another promotion or rollback of {self.model_name} is under way."
+            ) from error

@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import grpc
 import numpy as np
 
-from signs import features, tensors
+from signs import features, protos, tensors
 from signs.transports.transport import ClientError, Transport, TransportError, UnexpectedAnswerError
 
 _OUTPUTS = (features.PREDICTED_CLASS_NAME, features.PROBABILITIES)
@@ -71,7 +70,7 @@ class Comparison:
 
 
 def replay(
-    log: Iterable[Any],
+    log: Iterable[protos.PredictionLog],
     model_name: str,
     before: Transport,
     after: Transport,
@@ -95,7 +94,7 @@ def replay(
         ClientError: a version does not answer, or has too much to do to answer.
     """
     comparison = Comparison()
-    chosen: deque[tuple[int, Any]] = deque(maxlen=newest)
+    chosen: deque[tuple[int, protos.PredictionLog]] = deque(maxlen=newest)
     for position, entry in enumerate(log):
         is_ours = entry.predict_log.request.model_spec.name == model_name
         if entry.WhichOneof("log_type") == "predict_log" and is_ours:
@@ -120,7 +119,7 @@ class _Answer:
     probabilities: list[np.ndarray]
 
 
-def _answers(transport: Transport, request: Any, timeout_s: float) -> _Answer:
+def _answers(transport: Transport, request: protos.PredictRequest, timeout_s: float) -> _Answer:
     try:
         inputs = {name: tensors.decode(tensor) for name, tensor in request.inputs.items()}
         signature = request.model_spec.signature_name or features.SERVING_DEFAULT

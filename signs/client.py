@@ -7,6 +7,7 @@
 They need no TensorFlow and are there in a fraction of a second.
 """
 
+from signs import features
 from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
 from signs.conversation import Conversation, Terms
 from signs.images import Images
@@ -36,7 +37,7 @@ __all__ = [
     "connect",
 ]
 
-DEFAULT_ADDRESS = "127.0.0.1:8500"
+DEFAULT_ADDRESS = f"127.0.0.1:{features.GRPC_PORT}"
 _MAX_MESSAGE_BYTES = 64 * 2**20
 
 

@@ -38,9 +38,12 @@ PROBABILITIES = "probabilities"  # float32 [batch, classes], rows sum to 1
 PREDICTED_CLASS_ID = "class_id"  # int64 [batch]
 PREDICTED_CLASS_NAME = "class_name"  # string [batch]
 
+GRPC_PORT, REST_PORT = 8500, 8501  # where TensorFlow Serving's documentation has its APIs
+
 # --- Spans on disk -------------------------------------------------------------------------------
 SPAN_PATTERN = "span-{SPAN}/v-{VERSION}"  # as ImportExampleGen spells it
 MANIFEST = "manifest.json"
+SYNTHETIC_DATASET = "signs-synthetic"  # the name that drawn hands have, and no photographs
 REJECTED = "rejected.jsonl"
 
 # --- The request log of a model server ------------------------------------------------------------

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_server.process import ServerProcess, free_port
+from model_server import ServerProcess
+from model_server.process import free_port
 from signs import features
 
 CLASSES = ("red", "green", "blue")

@@ -607,6 +607,7 @@ def test_the_names_of_the_served_models_signatures() -> None:
     found = {
         features.SERVING_DEFAULT: ({features.EXAMPLES_INPUT}, answers),
         features.SERVE_IMAGES: ({features.IMAGES_INPUT}, answers),
+        features.CLASSIFY: ({features.CLASSIFY_INPUT}, {features.CLASSES, features.SCORES}),
         features.TRANSFORM_FEATURES: ({features.EXAMPLES_INPUT}, {features.PIXELS, features.LABEL}),
     }
     frozen = {"probabilities", "class_id", "class_name"}
@@ -616,6 +617,7 @@ def test_the_names_of_the_served_models_signatures() -> None:
         {
             "serving_default": ({"examples"}, frozen),
             "serve_images": ({"image_bytes"}, frozen),
+            "classify": ({"inputs"}, {"classes", "scores"}),
             "transform_features": ({"examples"}, {"pixels", "label"}),
         },
     )

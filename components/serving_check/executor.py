@@ -155,7 +155,7 @@ def expected_probabilities(
 
 
 def _served_probabilities(base: Path, images: list[bytes]) -> np.ndarray:
-    from model_server.process import ServerProcess
+    from model_server import ServerProcess
     from signs.client import Client
 
     with (

@@ -10,15 +10,15 @@ they come from. The checks, their order and their words are those of TF Serving'
 import functools
 import logging
 import math
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from google.protobuf.message import Message
 
 from model_server.batching import batch_rows
 from model_server.batching.queues import BatchingPool, QueueOptions
+from model_server.batching.tasks import Request, Task
 from model_server.errors import (
     FailedPreconditionError,
     InternalError,
@@ -28,13 +28,12 @@ from model_server.errors import (
     ResourceExhaustedError,
 )
 from model_server.metrics import Metrics
+from model_server.servable import Servable
 
 log = logging.getLogger(__name__)
 
 _DEFAULT_MAX_BATCH_SIZE = 1000
 _DEFAULT_MAX_ENQUEUED_BATCHES = 10
-
-Arrays = dict[str, np.ndarray]
 
 
 class BatchedModel:
@@ -51,7 +50,11 @@ class BatchedModel:
     """
 
     def __init__(
-        self, model: Any, parameters: Any, pool: BatchingPool, metrics: Metrics | None = None
+        self,
+        model: Servable,
+        parameters: Message,
+        pool: BatchingPool,
+        metrics: Metrics | None = None,
     ) -> None:
         self._model = model
         self._pool = pool
@@ -63,7 +66,7 @@ class BatchedModel:
             raise
         self._allowed_sizes = tuple(parameters.allowed_batch_sizes)
         self._pads = parameters.pad_variable_length_inputs
-        self.signature_defs: dict[str, Any] = model.signature_defs
+        self.signature_defs = model.signature_defs
 
     def run(
         self,
@@ -95,7 +98,7 @@ class BatchedModel:
         fetched = tuple(sorted(set(fetches)))
         # Types are part of it so that a wrong one fails nobody else's request.
         fed = frozenset((name, array.dtype) for name, array in feeds.items())
-        request = _Request(feeds, rows, deadline)
+        request = Request(feeds, rows, deadline)
         self._pool.submit(
             (self, fed, fetched),
             self._queue_options,
@@ -109,7 +112,7 @@ class BatchedModel:
         """Frees the model. No `run` may be in progress."""
         self._model.close()
 
-    def _run_batch(self, fetches: tuple[str, ...], tasks: list["_Task"]) -> None:
+    def _run_batch(self, fetches: tuple[str, ...], tasks: list[Task]) -> None:
         """Runs the model once for all tasks, and hands each its rows, or the error."""
         now = time.monotonic()
         for task in tasks:
@@ -133,9 +136,7 @@ class BatchedModel:
             for task in tasks:
                 task.done.set()
 
-    def _answer(
-        self, tasks: list["_Task"], fetches: tuple[str, ...], deadline: float | None
-    ) -> None:
+    def _answer(self, tasks: list[Task], fetches: tuple[str, ...], deadline: float | None) -> None:
         rows = sum(task.rows for task in tasks)
         padding = self._padding(rows)
         self._metrics.batch_made(rows + padding, padding)
@@ -170,55 +171,7 @@ class BatchedModel:
         return next((size for size in self._allowed_sizes if size >= rows), rows) - rows
 
 
-class _Task:
-    """Rows of a request that are in the same batch: all of them, unless it was split."""
-
-    def __init__(self, feeds: Mapping[str, np.ndarray], rows: int, deadline: float | None) -> None:
-        self.feeds = feeds
-        self.rows = rows
-        self.deadline = deadline
-        self.queued_at = time.monotonic()
-        self.done = threading.Event()
-        self.outputs: Arrays = {}
-        self.error: RequestError | None = None
-
-
-class _Request:
-    """The caller's end of its tasks."""
-
-    def __init__(self, feeds: Mapping[str, np.ndarray], rows: int, deadline: float | None) -> None:
-        self.rows = rows
-        self._feeds = feeds
-        self._deadline = deadline
-        self._tasks: list[_Task] = []
-
-    def cut(self, sizes: Sequence[int]) -> Sequence[_Task]:
-        start = 0
-        for size in sizes:
-            feeds = {name: array[start : start + size] for name, array in self._feeds.items()}
-            self._tasks.append(_Task(feeds, size, self._deadline))
-            start += size
-        return self._tasks
-
-    def wait(self) -> Arrays:
-        """The outputs of all its tasks, in their order; the first error if there was one."""
-        for task in self._tasks:
-            task.done.wait()
-        for task in self._tasks:
-            if task.error is not None:
-                raise task.error
-        if len(self._tasks) == 1:
-            return self._tasks[0].outputs
-        try:
-            return {
-                name: np.concatenate([task.outputs[name] for task in self._tasks])
-                for name in self._tasks[0].outputs
-            }
-        except ValueError as error:  # padded to another width in each batch
-            raise InternalError(f"Tensor concat operation failed: {error}") from error
-
-
-def _limits(parameters: Any) -> tuple[int, QueueOptions]:
+def _limits(parameters: Message) -> tuple[int, QueueOptions]:
     """The most rows of a request, and how batches are cut."""
 
     def size(field: str, default: int) -> int:

@@ -12,26 +12,11 @@ for microseconds; threads sleep until a batch is due.
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
+from model_server.batching.tasks import Request, Task
 from model_server.errors import InvalidArgumentError, UnavailableError
-
-
-class Task(Protocol):
-    """What batches consist of."""
-
-    rows: int
-
-
-class Request(Protocol):
-    """What is submitted: it becomes one task, or several where the queue splits."""
-
-    rows: int
-
-    def cut(self, sizes: Sequence[int]) -> Sequence[Task]:
-        """Makes a task of each of `sizes` rows, which are all its rows in their order."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +45,7 @@ class _Batch:
 
 
 class _Queue:
-    def __init__(self, options: QueueOptions, run: Callable[[list[Any]], None]) -> None:
+    def __init__(self, options: QueueOptions, run: Callable[[list[Task]], None]) -> None:
         self.run = run
         self._options = options
         self._closed: deque[_Batch] = deque()
@@ -140,7 +125,7 @@ class BatchingPool:
         self,
         key: Hashable,
         options: QueueOptions,
-        run: Callable[[list[Any]], None],
+        run: Callable[[list[Task]], None],
         request: Request,
     ) -> None:
         """Puts a request into the queue of `key`.
@@ -177,7 +162,7 @@ class BatchingPool:
             run, tasks = taken
             run(tasks)
 
-    def _next_batch(self) -> tuple[Callable[[list[Any]], None], list[Task]] | None:
+    def _next_batch(self) -> tuple[Callable[[list[Task]], None], list[Task]] | None:
         """Waits for a batch; None when the pool is closed and nothing is left to do."""
         with self._changed:
             while self._queues or not self._closed:
@@ -189,7 +174,7 @@ class BatchingPool:
                 self._changed.wait(min(due.values()) - now if due else None)
             return None
 
-    def _taken(self, key: Hashable) -> tuple[Callable[[list[Any]], None], list[Task]]:
+    def _taken(self, key: Hashable) -> tuple[Callable[[list[Task]], None], list[Task]]:
         queue = self._queues.pop(key)
         tasks = queue.take()
         if queue.due() < float("inf"):

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from model_server.configs.read import ConfigError, read
 from model_server.errors import RequestError
@@ -18,7 +17,7 @@ from signs import protos
 log = logging.getLogger(__name__)
 
 
-def first_config(options: ServerOptions) -> Any:
+def first_config(options: ServerOptions) -> protos.ModelServerConfig:
     """The ModelServerConfig to start with: the file's, or that of the one model that flags name.
 
     Raises:
@@ -38,7 +37,7 @@ def first_config(options: ServerOptions) -> Any:
 def poll(
     path: str,
     wait_s: float,
-    reconfigure: Callable[[Any, float], None],
+    reconfigure: Callable[[protos.ModelServerConfig, float], None],
     stopping: threading.Event,
 ) -> None:
     """Reads the file now and every `wait_s` seconds, and applies it, changed or not.

@@ -5,9 +5,8 @@ Their fields, by number, are those of `servables/tensorflow/session_bundle_confi
 their own, so that a package that does ship them does not clash.
 """
 
-from typing import Any
-
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+from google.protobuf.message import Message
 
 _PACKAGE = "tensorflow.serving"
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -62,7 +61,7 @@ def _make_pool() -> descriptor_pool.DescriptorPool:
 _POOL = _make_pool()
 
 
-def _message_class(name: str) -> Any:
+def _message_class(name: str) -> type[Message]:
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 

@@ -9,14 +9,17 @@ import logging
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import grpc
 from google.protobuf import text_format
+from google.protobuf.message import Message
 
 from model_server.errors import ModelError
 
 log = logging.getLogger(__name__)
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 _CODES = {
     errno.EACCES: grpc.StatusCode.PERMISSION_DENIED,
@@ -32,7 +35,7 @@ class ConfigError(ModelError):
     """A configuration file cannot be read; the text names it."""
 
 
-def read(path: str | os.PathLike[str], message: Any) -> Any:
+def read(path: str | os.PathLike[str], message: MessageT) -> MessageT:
     """Fills `message` with what the file says; fields that it does not name keep their defaults.
 
     Raises:

@@ -1,1 +1,1 @@
-"""model_server/grpc_api"""
+"""TF Serving's gRPC API: the server and its port, and the services that every gRPC server has."""

@@ -6,7 +6,6 @@ one hangs up, can stop its whole server for ever. Here nothing is held.
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -32,13 +31,17 @@ class Health(health_pb2_grpc.HealthServicer):
             for watcher in self._watchers:
                 watcher.set()
 
-    def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def Check(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
         """HealthCheckRequest -> HealthCheckResponse."""
         if request.service not in _SERVICES:
             context.abort(grpc.StatusCode.NOT_FOUND, "service name unknown")
         return _Status(status=self._status)
 
-    def Watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
+    def Watch(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> Iterator[health_pb2.HealthCheckResponse]:
         """HealthCheckRequest -> HealthCheckResponse now, and when it changes."""
         changed = threading.Event()
         with self._lock:

@@ -15,10 +15,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from model_server.errors import RequestError
 from model_server.metrics import Metrics
@@ -27,9 +27,11 @@ log = logging.getLogger(__name__)
 
 # Takes a request and the deadline (seconds of `time.monotonic`; None if the caller waits for ever),
 # returns the response, raises RequestError.
-Method = Callable[[Any, float | None], Any]
-# By a service's full name, and in it by an RPC's name: the method, and the class of its requests.
-Services = Mapping[str, Mapping[str, tuple[Method, Any]]]
+Method: TypeAlias = Callable[[Message, float | None], Message]
+# By the RPC's name: the method, and the class of its requests.
+Methods: TypeAlias = Mapping[str, tuple[Method, type[Message]]]
+# By the full name of a service.
+Services: TypeAlias = Mapping[str, Methods]
 
 # Of these TF Serving counts the requests that come over gRPC (prediction_service_impl.cc).
 _COUNTED = ("Predict", "Classify", "Regress")
@@ -56,9 +58,7 @@ class Rpcs:
         """How many calls are being answered now."""
         return self._in_flight
 
-    def service(
-        self, name: str, methods: Mapping[str, tuple[Method, Any]]
-    ) -> grpc.GenericRpcHandler:
+    def service(self, name: str, methods: Methods) -> grpc.GenericRpcHandler:
         """The handler of a service.
 
         Args:
@@ -69,7 +69,9 @@ class Rpcs:
             name, {rpc: self._handler(rpc, *bound) for rpc, bound in methods.items()}
         )
 
-    def _handler(self, rpc: str, method: Method, request_type: Any) -> grpc.RpcMethodHandler:
+    def _handler(
+        self, rpc: str, method: Method, request_type: type[Message]
+    ) -> grpc.RpcMethodHandler:
         def answer(serialized: bytes, context: grpc.ServicerContext) -> bytes:
             if not self._enter():
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
@@ -86,7 +88,12 @@ class Rpcs:
         return grpc.unary_unary_rpc_method_handler(answer)
 
     def _answer(
-        self, rpc: str, method: Method, request_type: Any, serialized: bytes, deadline: float | None
+        self,
+        rpc: str,
+        method: Method,
+        request_type: type[Message],
+        serialized: bytes,
+        deadline: float | None,
     ) -> tuple[grpc.StatusCode, bytes, str]:
         """The status, the response where it is OK, and the text where it is not."""
         started = time.monotonic()

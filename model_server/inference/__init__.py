@@ -2,5 +2,6 @@
 
     (request, lease of a loaded version) -> answer() -> response
 
-One module for each RPC. The checks, their order and their words are TF Serving's.
+One module for each RPC; those on tf.Examples have a room of their own. The checks, their order and
+their words are TF Serving's.
 """

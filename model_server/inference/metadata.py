@@ -3,16 +3,14 @@
 The checks, their order and their words are those of TF Serving's `get_model_metadata_impl.cc`.
 """
 
-from typing import Any
-
 from model_server.errors import InvalidArgumentError
-from model_server.versions.model_store import Lease
+from model_server.servable import Lease
 from signs import protos
 
 _SIGNATURE_DEF = "signature_def"
 
 
-def check(request: Any) -> None:
+def check(request: protos.GetModelMetadataRequest) -> None:
     """What is wrong with a GetModelMetadataRequest is told before its model is looked up.
 
     Raises:
@@ -29,7 +27,9 @@ def check(request: Any) -> None:
             raise InvalidArgumentError(f"Metadata field {field} is not supported")
 
 
-def answer(request: Any, lease: Lease[Any]) -> Any:
+def answer(
+    request: protos.GetModelMetadataRequest, lease: Lease
+) -> protos.GetModelMetadataResponse:
     """Tells the signatures of a version.
 
     Args:

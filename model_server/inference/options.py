@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from model_server.metrics import Metrics
 
-DEFAULT_SIGNATURE = "serving_default"  # where a request names none
-
 
 @dataclass(frozen=True)
 class InferenceOptions:

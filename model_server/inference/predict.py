@@ -5,28 +5,25 @@ The checks, their order and their words are those of TF Serving's `predict_util.
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
 from model_server.errors import FailedPreconditionError, InternalError, InvalidArgumentError
-from model_server.inference import specs
-from model_server.inference.on_examples import classify, regress
+from model_server.inference import method_names, specs
 from model_server.inference.options import InferenceOptions
-from model_server.versions.model_store import Lease
+from model_server.servable import Lease
 from signs import protos, tensors
 
-METHOD_NAME = "tensorflow/serving/predict"
 # With the check of method names on; the other RPCs' signatures can be run as they are, too.
-_METHOD_NAMES = (METHOD_NAME, classify.METHOD_NAME, regress.METHOD_NAME)
+_METHOD_NAMES = (method_names.PREDICT, method_names.CLASSIFY, method_names.REGRESS)
 
 
 def answer(
-    request: Any,
-    lease: Lease[Any],
+    request: protos.PredictRequest,
+    lease: Lease,
     options: InferenceOptions | None = None,
     deadline: float | None = None,
-) -> Any:
+) -> protos.PredictResponse:
     """Runs a signature on the request's tensors.
 
     Args:
@@ -70,7 +67,9 @@ def answer(
     return response
 
 
-def _read_inputs(sent: Mapping[str, Any], signature: Any) -> dict[str, np.ndarray]:
+def _read_inputs(
+    sent: Mapping[str, protos.TensorProto], signature: protos.SignatureDef
+) -> dict[str, np.ndarray]:
     wanted = signature.inputs
     # An input that is left out may have a default in the signature.
     if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
@@ -105,7 +104,7 @@ def _read_inputs(sent: Mapping[str, Any], signature: Any) -> dict[str, np.ndarra
     return arrays
 
 
-def _chosen_outputs(output_filter: Iterable[str], signature: Any) -> list[str]:
+def _chosen_outputs(output_filter: Iterable[str], signature: protos.SignatureDef) -> list[str]:
     chosen: list[str] = []
     for name in output_filter:
         if name not in signature.outputs:

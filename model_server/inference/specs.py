@@ -3,17 +3,15 @@
 The source is TF Serving's `util.cc` (`MakeModelSpec`).
 """
 
-from typing import Any
-
-from model_server.inference.options import DEFAULT_SIGNATURE
+from signs import features, protos
 
 
-def signature_key(spec: Any) -> str:
+def signature_key(spec: protos.ModelSpec) -> str:
     """The signature that a ModelSpec names; an empty name means "serving_default"."""
-    return spec.signature_name or DEFAULT_SIGNATURE
+    return spec.signature_name or features.SERVING_DEFAULT
 
 
-def fill(answered: Any, asked: Any, version: int) -> None:
+def fill(answered: protos.ModelSpec, asked: protos.ModelSpec, version: int) -> None:
     """Writes into the ModelSpec `answered` the model, signature and version that answered.
 
     A label that was asked for is not told again.

@@ -7,8 +7,8 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any
 
+from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
 from model_server.batching.batched_model import BatchedModel
@@ -20,6 +20,7 @@ from model_server.loading.saved_model import SavedModel, SessionOptions
 from model_server.loading.warm_up import warm_up
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions
+from model_server.servable import Servable
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Loader:
         self._options = options
         self._inference = inference
         self._metrics = metrics
-        self._batching: Any = None
+        self._batching: Message | None = None
         self._pool: BatchingPool | None = None
         if options.enable_batching:
             self._batching = BatchingParameters()
@@ -56,14 +57,14 @@ class Loader:
             self._pool = BatchingPool(threads)
         self._session = _session_options(options)
 
-    def __call__(self, model_name: str, path: Path) -> Any:
+    def __call__(self, model_name: str, path: Path) -> Servable:
         """Loads the version in the folder `path`; the servable's `close` frees it.
 
         Raises:
             RequestError: it cannot be loaded or batched, or a warm-up request failed.
         """
         parameters = self._batching_parameters(path)
-        model: Any = self._load(path)
+        model: Servable = self._load(path)
         if parameters is not None and self._pool is not None:
             model = BatchedModel(model, parameters, self._pool, self._metrics)
         if self._options.enable_model_warmup:
@@ -94,7 +95,7 @@ class Loader:
             self._metrics.model_loaded(str(path), loaded, time.monotonic() - started)
         return model
 
-    def _batching_parameters(self, path: Path) -> Any:
+    def _batching_parameters(self, path: Path) -> Message | None:
         """The BatchingParameters of a version; None if it is not batched."""
         if self._batching is None or not self._options.enable_per_model_batching_parameters:
             return self._batching

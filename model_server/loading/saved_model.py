@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
@@ -56,9 +55,9 @@ class SessionOptions:
     intra_op_threads: int = 0
     inter_op_threads: int = 0
     gpu_memory_fraction: float = 0.0
-    base: Any = None
+    base: config_pb2.ConfigProto | None = None
 
-    def config(self) -> Any:
+    def config(self) -> config_pb2.ConfigProto:
         """The `tf.compat.v1.ConfigProto` of these options."""
         config = config_pb2.ConfigProto(allow_soft_placement=True)
         if self.base is not None:
@@ -161,7 +160,7 @@ class SavedModel:
 
     def _run_session(
         self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], deadline: float | None
-    ) -> list[Any]:
+    ) -> list[np.ndarray | np.generic | bytes]:
         """`Session.run` itself looks up every name again and casts what it is fed; this does not.
 
         It is not public, but what `Session.run` comes to. Names go sorted, because TensorFlow
@@ -177,7 +176,7 @@ class SavedModel:
         finally:
             pywrap_tf_session.TF_DeleteBuffer(options)
 
-    def _find_tensor(self, name: str) -> Any:
+    def _find_tensor(self, name: str) -> pywrap_tf_session.TF_Output:
         operation_name, _, index = name.partition(":")
         try:
             operation = self._graph.get_operation_by_name(operation_name)
@@ -243,7 +242,7 @@ def _run_options(deadline: float | None) -> bytes:
     return config_pb2.RunOptions(timeout_in_ms=remaining_ms).SerializeToString()
 
 
-def _as_array(value: Any) -> np.ndarray:
+def _as_array(value: np.ndarray | np.generic | bytes) -> np.ndarray:
     """A session returns scalars as Python or numpy scalars, one string as `bytes`."""
     if isinstance(value, bytes):
         array = np.empty((), object)

@@ -10,17 +10,16 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from model_server.errors import InvalidArgumentError, ModelError, UnimplementedError
 from model_server.inference import predict
 from model_server.inference.on_examples import classify, multi_inference, regress
 from model_server.inference.options import InferenceOptions
 from model_server.metrics import Metrics
-from model_server.versions.model_store import Lease
+from model_server.servable import Lease, Servable
 from signs import protos
 from signs.records import RecordError, read_records
 
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 REQUESTS_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 MAX_RECORDS = 1000
 
-_ANSWERS: dict[str, Callable[..., Any]] = {
+_ANSWERS: dict[str, Callable[..., Message]] = {
     "classify_log": classify.answer,
     "multi_inference_log": multi_inference.answer,
     "predict_log": predict.answer,
@@ -38,7 +37,7 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
 
 
 def warm_up(
-    servable: Any,
+    servable: Servable,
     version_dir: Path,
     *,
     options: InferenceOptions,
@@ -93,7 +92,7 @@ def warm_up(
     )
 
 
-def _parse(record: bytes, path: Path) -> Any:
+def _parse(record: bytes, path: Path) -> protos.PredictionLog:
     try:
         return protos.PredictionLog.FromString(record)
     except DecodeError as error:
@@ -101,7 +100,7 @@ def _parse(record: bytes, path: Path) -> Any:
         raise InvalidArgumentError(f"Failed to parse warmup record: {text} from {path}") from error
 
 
-def _run(entry: Any, lease: Lease[Any], options: InferenceOptions) -> None:
+def _run(entry: protos.PredictionLog, lease: Lease, options: InferenceOptions) -> None:
     kind = entry.WhichOneof("log_type")
     if kind in _ANSWERS:
         _ANSWERS[kind](getattr(entry, kind).request, lease, options)

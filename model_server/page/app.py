@@ -11,18 +11,14 @@ work beside TF Serving too. Its security policy keeps it from asking any other s
 import hashlib
 import html
 import mimetypes
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+from model_server.asgi import App, Message, Receive, Send
 
 # By suffix, because the types that the system knows differ from machine to machine.
 _TYPES = {

@@ -9,48 +9,24 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import grpc
 
 from model_server.errors import InvalidArgumentError, RequestError
+from model_server.inference import specs
 from model_server.rest.bodies import json_reader, json_writer, proto_json
 from model_server.rest.bodies.example_json import fill_examples
-from model_server.rest.bodies.json_debug import debug_text
+from model_server.rest.bodies.json_reader import JsonObject, shown
 from model_server.rest.bodies.predict_json import fill_inputs
-from model_server.rest.bodies.rapid_json import JsonObject
 from model_server.rest.paths import Route
+from model_server.services.model_service import ModelService
+from model_server.services.prediction_service import PredictionService
 from signs import protos
 
 log = logging.getLogger(__name__)
 
-_DEFAULT_SIGNATURE = "serving_default"
-_MAX_INT64 = 2**63 - 1
 # A gzip body may grow to this (`gzip_zlib.h`): a small one could fill the memory otherwise.
 _MAX_INFLATED_BYTES = 100 * 2**20
-
-
-class Predictions(Protocol):
-    """PredictionService, as far as REST needs it."""
-
-    def predict(self, request: Any, deadline: float | None = None) -> Any:
-        """PredictRequest -> PredictResponse."""
-
-    def classify(self, request: Any, deadline: float | None = None) -> Any:
-        """ClassificationRequest -> ClassificationResponse."""
-
-    def regress(self, request: Any, deadline: float | None = None) -> Any:
-        """RegressionRequest -> RegressionResponse."""
-
-    def get_model_metadata(self, request: Any, deadline: float | None = None) -> Any:
-        """GetModelMetadataRequest -> GetModelMetadataResponse."""
-
-
-class Statuses(Protocol):
-    """ModelService, as far as REST needs it."""
-
-    def get_model_status(self, request: Any, deadline: float | None = None) -> Any:
-        """GetModelStatusRequest -> GetModelStatusResponse."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +56,9 @@ class RunDeadline:
 
 
 class RestApi:
-    """Answers requests by the two services.
+    """Answers requests by the two services."""
 
-    Args:
-        predictions: the PredictionService.
-        statuses: the ModelService.
-    """
-
-    def __init__(self, predictions: Predictions, statuses: Statuses) -> None:
+    def __init__(self, predictions: PredictionService, statuses: ModelService) -> None:
         self._predictions = predictions
         self._statuses = statuses
         self._posts = {
@@ -148,7 +119,7 @@ class RestApi:
         )
         return proto_json.metadata_body(self._predictions.get_model_metadata(request))
 
-    def _inputs(self, spec: Any) -> Mapping[str, Any]:
+    def _inputs(self, spec: protos.ModelSpec) -> Mapping[str, protos.TensorInfo]:
         """The TensorInfo of each input of a signature.
 
         Raises:
@@ -159,7 +130,7 @@ class RestApi:
         response = self._predictions.get_model_metadata(request)
         signatures = protos.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
-        key = spec.signature_name or _DEFAULT_SIGNATURE
+        key = specs.signature_key(spec)
         if key not in signatures.signature_def:
             raise InvalidArgumentError(
                 f'Serving signature name: "{key}" not found in signature def'
@@ -183,7 +154,7 @@ def _reply(answer: Callable[[], bytes]) -> Reply:
         return Reply(grpc.StatusCode.INTERNAL, json_writer.error_body(text))
 
 
-def _model_spec(route: Route, document: JsonObject | None = None) -> Any:
+def _model_spec(route: Route, document: JsonObject | None = None) -> protos.ModelSpec:
     """The ModelSpec of a request.
 
     Raises:
@@ -196,14 +167,13 @@ def _model_spec(route: Route, document: JsonObject | None = None) -> Any:
         spec.version.value = route.version
     if route.label:
         spec.version_label = route.label
-    signature = document.find("signature_name", "") if document is not None else ""
+    signature = document.get("signature_name", "") if document else ""
     if not isinstance(signature, str):
         raise InvalidArgumentError(
-            f"JSON Value: {debug_text(document)} not formatted correctly. 'signature_name' key "
+            f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key "
             "must be a string value."
         )
-    # A protobuf string, unlike TF Serving's, must be text.
-    spec.signature_name = signature.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    spec.signature_name = signature
     return spec
 
 

@@ -16,22 +16,19 @@ Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libe
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 import grpc
 
+from model_server.asgi import App, Message, Receive, Send
 from model_server.metrics import Metrics
 from model_server.rest import paths
-from model_server.rest.api import Predictions, Reply, RestApi, RunDeadline, Statuses
+from model_server.rest.api import Reply, RestApi, RunDeadline
 from model_server.rest.bodies import json_writer
+from model_server.services.model_service import ModelService
+from model_server.services.prediction_service import PredictionService
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 _HTTP_STATUSES = {
@@ -84,8 +81,8 @@ class RestOptions:
 
 
 def make_app(
-    predictions: Predictions,
-    statuses: Statuses,
+    predictions: PredictionService,
+    statuses: ModelService,
     options: RestOptions,
     metrics: Metrics,
     page: App | None = None,
@@ -111,7 +108,7 @@ class _RestApp:
         self._metrics = metrics
         self._page = page
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
         method, path = scope["method"], scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")

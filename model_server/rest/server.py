@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from model_server.rest.app import App, error_page
+from model_server.asgi import App
+from model_server.rest.app import error_page
 
 # libevent lets idle connections be; uvicorn's five seconds would race with clients' pools.
 _KEEP_ALIVE_S = 3600

@@ -1,1 +1,4 @@
-"""model_server/services"""
+"""TF Serving's two services as plain methods: a request message in, a response message out.
+
+gRPC and REST both come through here.
+"""

@@ -4,7 +4,6 @@ The words are those of TF Serving's `get_model_status_impl.cc` and `model_servic
 """
 
 import logging
-from typing import Any
 
 from model_server.errors import InvalidArgumentError, NotFoundError, RequestError
 from model_server.metrics import Metrics
@@ -26,11 +25,13 @@ class ModelService:
         metrics: what a reload may ask the increase of.
     """
 
-    def __init__(self, models: Models[Any], metrics: Metrics) -> None:
+    def __init__(self, models: Models, metrics: Metrics) -> None:
         self._models = models
         self._metrics = metrics
 
-    def get_model_status(self, request: Any, deadline: float | None = None) -> Any:
+    def get_model_status(
+        self, request: protos.GetModelStatusRequest, deadline: float | None = None
+    ) -> protos.GetModelStatusResponse:
         """Tells the states of a model's versions, newest first.
 
         Args:
@@ -64,7 +65,9 @@ class ModelService:
             told.status.error_message = str(status.error) if status.error else ""
         return response
 
-    def handle_reload_config(self, request: Any, deadline: float | None = None) -> Any:
+    def handle_reload_config(
+        self, request: protos.ReloadConfigRequest, deadline: float | None = None
+    ) -> protos.ReloadConfigResponse:
         """Serves another list of models, once those that are new are available.
 
         Args:

@@ -6,14 +6,21 @@ gRPC and REST both come through here.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from model_server.errors import InvalidArgumentError
 from model_server.inference import metadata, predict
 from model_server.inference.on_examples import classify, multi_inference, regress
 from model_server.inference.options import InferenceOptions
 from model_server.request_log import RequestLog
+from model_server.servable import Lease
 from model_server.versions.models import Models
+from signs import protos
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
 
 
 class PredictionService:
@@ -31,7 +38,7 @@ class PredictionService:
 
     def __init__(
         self,
-        models: Models[Any],
+        models: Models,
         options: InferenceOptions | None = None,
         request_log: RequestLog | None = None,
     ) -> None:
@@ -39,35 +46,49 @@ class PredictionService:
         self._options = options or InferenceOptions()
         self._request_log = request_log
 
-    def predict(self, request: Any, deadline: float | None = None) -> Any:
-        """PredictRequest -> PredictResponse."""
+    def predict(
+        self, request: protos.PredictRequest, deadline: float | None = None
+    ) -> protos.PredictResponse:
+        """Answers with the version that the request's spec asks for."""
         _check_spec(request)
         return self._run(predict.answer, request, request.model_spec, deadline)
 
-    def classify(self, request: Any, deadline: float | None = None) -> Any:
-        """ClassificationRequest -> ClassificationResponse."""
+    def classify(
+        self, request: protos.ClassificationRequest, deadline: float | None = None
+    ) -> protos.ClassificationResponse:
+        """Answers with the version that the request's spec asks for."""
         _check_spec(request)
         return self._run(classify.answer, request, request.model_spec, deadline)
 
-    def regress(self, request: Any, deadline: float | None = None) -> Any:
-        """RegressionRequest -> RegressionResponse."""
+    def regress(
+        self, request: protos.RegressionRequest, deadline: float | None = None
+    ) -> protos.RegressionResponse:
+        """Answers with the version that the request's spec asks for."""
         _check_spec(request)
         return self._run(regress.answer, request, request.model_spec, deadline)
 
-    def multi_inference(self, request: Any, deadline: float | None = None) -> Any:
-        """MultiInferenceRequest -> MultiInferenceResponse."""
+    def multi_inference(
+        self, request: protos.MultiInferenceRequest, deadline: float | None = None
+    ) -> protos.MultiInferenceResponse:
+        """Answers with the version that the request's spec asks for."""
         spec = multi_inference.spec_of(request)
         return self._run(multi_inference.answer, request, spec, deadline)
 
-    def get_model_metadata(self, request: Any, deadline: float | None = None) -> Any:
-        """GetModelMetadataRequest -> GetModelMetadataResponse."""
+    def get_model_metadata(
+        self, request: protos.GetModelMetadataRequest, deadline: float | None = None
+    ) -> protos.GetModelMetadataResponse:
+        """Tells the signatures of the version that the request's spec asks for."""
         metadata.check(request)
         with self._models.lease(request.model_spec) as lease:
             return metadata.answer(request, lease)
 
     def _run(
-        self, answer: Callable[..., Any], request: Any, spec: Any, deadline: float | None
-    ) -> Any:
+        self,
+        answer: Callable[[Request, Lease, InferenceOptions, float | None], Response],
+        request: Request,
+        spec: protos.ModelSpec,
+        deadline: float | None,
+    ) -> Response:
         with self._models.lease(spec) as lease:
             response = answer(request, lease, self._options, deadline)
         if self._request_log is not None:
@@ -75,6 +96,6 @@ class PredictionService:
         return response
 
 
-def _check_spec(request: Any) -> None:
+def _check_spec(request: Message) -> None:
     if not request.HasField("model_spec"):
         raise InvalidArgumentError("Missing ModelSpec")

@@ -1,1 +1,1 @@
-"""model_server/versions"""
+"""Which models and versions are served: looked for, loaded, leased to requests, unloaded."""

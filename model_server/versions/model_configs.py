@@ -6,7 +6,6 @@ The checks, their order and their words are those of TF Serving's `server_core.c
 import logging
 import re
 from collections.abc import Container, Iterable
-from typing import Any
 
 from model_server.errors import FailedPreconditionError, InvalidArgumentError
 from signs import protos
@@ -17,7 +16,7 @@ _PLATFORM = "tensorflow"
 _ABSOLUTE = re.compile(r"/|[a-zA-Z][0-9a-zA-Z.]*://")
 
 
-def check_kind(config: Any, *, is_first: bool) -> None:
+def check_kind(config: protos.ModelServerConfig, *, is_first: bool) -> None:
     """A ModelServerConfig is a list of models, or nothing yet.
 
     Raises:
@@ -35,7 +34,7 @@ def check_kind(config: Any, *, is_first: bool) -> None:
         raise InvalidArgumentError("ModelServer does not yet support custom model config.")
 
 
-def check_list(models: Iterable[Any]) -> None:
+def check_list(models: Iterable[protos.ModelConfig]) -> None:
     """Every ModelConfig has a name of its own and an absolute path.
 
     Raises:
@@ -56,7 +55,7 @@ def check_list(models: Iterable[Any]) -> None:
             )
 
 
-def check_same_platforms(models: Iterable[Any], served: Container[str]) -> None:
+def check_same_platforms(models: Iterable[protos.ModelConfig], served: Container[str]) -> None:
     """Models that are served already keep their platform, which was `tensorflow`.
 
     Raises:
@@ -70,7 +69,7 @@ def check_same_platforms(models: Iterable[Any], served: Container[str]) -> None:
             )
 
 
-def check_platforms(models: Iterable[Any]) -> None:
+def check_platforms(models: Iterable[protos.ModelConfig]) -> None:
     """All models are TensorFlow's.
 
     Raises:
@@ -83,7 +82,7 @@ def check_platforms(models: Iterable[Any]) -> None:
             )
 
 
-def check_logging(models: Iterable[Any]) -> None:
+def check_logging(models: Iterable[protos.ModelConfig]) -> None:
     """Request logs are configured by flags, not for each model.
 
     Raises:
@@ -93,7 +92,7 @@ def check_logging(models: Iterable[Any]) -> None:
         raise InvalidArgumentError("No request-logger-creator provided.")
 
 
-def _platform(model: Any) -> str:
+def _platform(model: protos.ModelConfig) -> str:
     platform: str = model.model_platform
     if model.model_type != protos.ModelType.MODEL_TYPE_UNSPECIFIED:
         log.warning(

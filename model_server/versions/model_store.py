@@ -22,23 +22,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
 
 import grpc
 
 from model_server.errors import ModelError, NotFoundError, RequestError
+from model_server.servable import Lease, Servable
 from model_server.versions.version_folders import is_changing
 
 log = logging.getLogger(__name__)
 
 _COPYING_WAIT_S = 0.5  # between two tries of what is still being copied
-
-
-class Servable(Protocol):
-    """A loaded model, as far as the store is concerned."""
-
-    def close(self) -> None:
-        """Frees the model."""
 
 
 class State(enum.IntEnum):
@@ -79,18 +72,15 @@ class LoadPolicy:
     grace_s: float = 0.0
 
 
-T = TypeVar("T", bound=Servable)
-
-
 @dataclass(eq=False)
-class _Version(Generic[T]):
+class _Version:
     number: int
     path: Path
     wanted: bool = True
     waits_to_load: bool = True
     state: State = State.START
     error: RequestError | None = None
-    servable: T | None = None
+    servable: Servable | None = None
     leases: int = 0
 
     def status(self) -> VersionStatus:
@@ -98,15 +88,7 @@ class _Version(Generic[T]):
         return VersionStatus(self.number, self.state, self.error if ended else None)
 
 
-@dataclass(frozen=True)
-class Lease(Generic[T]):
-    """A loaded version that stays loaded while the lease is held."""
-
-    version: int
-    servable: T
-
-
-class ModelStore(Generic[T]):
+class ModelStore:
     """Keeps the wanted versions of one model loaded.
 
     Args:
@@ -120,7 +102,7 @@ class ModelStore(Generic[T]):
     def __init__(
         self,
         name: str,
-        load: Callable[[Path], T],
+        load: Callable[[Path], Servable],
         policy: LoadPolicy | None = None,
         changed: threading.Condition | None = None,
     ) -> None:
@@ -128,10 +110,10 @@ class ModelStore(Generic[T]):
         self._load = load
         self._policy = policy or LoadPolicy()
         self._changed = changed or threading.Condition()
-        self._versions: dict[int, _Version[T]] = {}
+        self._versions: dict[int, _Version] = {}
         self._folders: Mapping[int, Path] = {}  # of the versions that are wanted
-        self._loading: _Version[T] | None = None
-        self._newest: _Version[T] | None = None  # of those that are AVAILABLE
+        self._loading: _Version | None = None
+        self._newest: _Version | None = None  # of those that are AVAILABLE
 
     def want(self, folders: Mapping[int, Path]) -> None:
         """Serves these versions, and no others once one of these is available.
@@ -153,7 +135,7 @@ class ModelStore(Generic[T]):
             self._changed.notify_all()
 
     @contextmanager
-    def lease(self, version: int | None = None) -> Iterator[Lease[T]]:
+    def lease(self, version: int | None = None) -> Iterator[Lease]:
         """Holds a loaded version: `version`, or the newest one where it is None.
 
         Raises:
@@ -203,12 +185,12 @@ class ModelStore(Generic[T]):
         """Begins a life where there is none; the lock is held."""
         last = self._versions.get(number)
         if last is None or (last.state is State.END and not last.wanted):
-            version = _Version[T](number, self._folders[number])
+            version = _Version(number, self._folders[number])
             self._versions[number] = version
             name = f"{self.name}-{number}"
             threading.Thread(target=self._live, args=[version], name=name, daemon=True).start()
 
-    def _live(self, version: _Version[T]) -> None:
+    def _live(self, version: _Version) -> None:
         version.servable = self._load_with_retries(version)
         if version.servable is not None:
             with self._changed:
@@ -229,7 +211,7 @@ class ModelStore(Generic[T]):
             if version.number in self._folders:
                 self._begin(version.number)
 
-    def _load_with_retries(self, version: _Version[T]) -> T | None:
+    def _load_with_retries(self, version: _Version) -> Servable | None:
         """The servable, or None where it failed (`version.error` says why) or is not wanted."""
         retries_left = max(self._policy.max_retries, 0)
         while self._take_turn(version):
@@ -278,7 +260,7 @@ class ModelStore(Generic[T]):
                 version.waits_to_load = True
         return None
 
-    def _take_turn(self, version: _Version[T]) -> bool:
+    def _take_turn(self, version: _Version) -> bool:
         """Waits until no other version of this model loads; False if it is wanted no more."""
 
         def is_next() -> bool:
@@ -292,7 +274,7 @@ class ModelStore(Generic[T]):
                 self._loading = version
             return version.wanted
 
-    def _check_folder(self, version: _Version[T]) -> None:
+    def _check_folder(self, version: _Version) -> None:
         """Fails where TF Serving cannot tell how large the version is."""
         try:
             next(version.path.iterdir(), None)
@@ -310,7 +292,7 @@ class ModelStore(Generic[T]):
                 f"{self._describe(version)}: {text}",
             ) from error
 
-    def _may_go(self, version: _Version[T]) -> bool:
+    def _may_go(self, version: _Version) -> bool:
         """Whether an available version is to be unloaded now; the lock is held."""
         available = [v for v in self._versions.values() if v.state is State.AVAILABLE]
         unwanted = [v for v in available if not v.wanted]
@@ -320,14 +302,14 @@ class ModelStore(Generic[T]):
             and (not self._folders or len(unwanted) < len(available) or len(unwanted) > 1)
         )
 
-    def _move(self, version: _Version[T], state: State) -> None:
+    def _move(self, version: _Version, state: State) -> None:
         with self._changed:
             version.state = state
             available = [v for v in self._versions.values() if v.state is State.AVAILABLE]
             self._newest = max(available, key=lambda v: v.number, default=None)
             self._changed.notify_all()
 
-    def _describe(self, version: _Version[T]) -> str:
+    def _describe(self, version: _Version) -> str:
         return f"{{name: {self.name} version: {version.number}}}"
 
 

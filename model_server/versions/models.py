@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic
 
 import grpc
 
@@ -26,17 +25,17 @@ from model_server.errors import (
     ModelError,
     UnavailableError,
 )
+from model_server.servable import Lease, Servable
 from model_server.versions import model_configs
 from model_server.versions.model_store import (
-    Lease,
     LoadPolicy,
     ModelStore,
     State,
-    T,
     VersionStatus,
     not_found,
 )
 from model_server.versions.version_folders import BasePathError, wanted_versions
+from signs import protos
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ log = logging.getLogger(__name__)
 _WAIT_STEP_S = 0.2
 
 
-class Models(Generic[T]):
+class Models:
     """The models of a server, by name.
 
     Args:
@@ -56,7 +55,7 @@ class Models(Generic[T]):
 
     def __init__(
         self,
-        load: Callable[[str, Path], T],
+        load: Callable[[str, Path], Servable],
         policy: LoadPolicy | None = None,
         *,
         allow_labels_for_unavailable: bool = False,
@@ -68,8 +67,8 @@ class Models(Generic[T]):
         self._stopping = stopping or threading.Event()
         # Guards everything below and all stores' versions.
         self._changed = threading.Condition()
-        self._stores: dict[str, ModelStore[T]] = {}  # also those that are served no more
-        self._configs: Mapping[str, Any] | None = None  # ModelConfig by name; None before the first
+        self._stores: dict[str, ModelStore] = {}  # also those that are served no more
+        self._configs: Mapping[str, protos.ModelConfig] | None = None  # None before the first
         self._labels: Mapping[str, Mapping[str, int]] | None = None
         self._awaited: set[str] = set()  # added, and without an outcome yet
         self._look_now = threading.Event()
@@ -93,11 +92,11 @@ class Models(Generic[T]):
                 lambda: all(store.is_unloaded() for store in self._stores.values()), timeout_s
             )
 
-    def get(self, name: str) -> ModelStore[T] | None:
+    def get(self, name: str) -> ModelStore | None:
         """The store of a model that is served or once was; None if there never was one."""
         return self._stores.get(name)
 
-    def lease(self, spec: Any) -> AbstractContextManager[Lease[T]]:
+    def lease(self, spec: protos.ModelSpec) -> AbstractContextManager[Lease]:
         """Holds the version that a ModelSpec asks for.
 
         Raises:
@@ -128,7 +127,7 @@ class Models(Generic[T]):
 
     # --- Configuration ---------------------------------------------------------------------------
 
-    def reconfigure(self, config: Any, deadline: float | None = None) -> None:
+    def reconfigure(self, config: protos.ModelServerConfig, deadline: float | None = None) -> None:
         """Serves the models of a list, with their labels, and no others.
 
         Waits until every model that is new has a version that is available or has failed. Nothing
@@ -158,7 +157,9 @@ class Models(Generic[T]):
         self._wait_for_outcomes(awaited, deadline, noun)
         model_configs.check_logging(models)
 
-    def _configure(self, config: Any, models: Iterable[Any]) -> None:
+    def _configure(
+        self, config: protos.ModelServerConfig, models: Iterable[protos.ModelConfig]
+    ) -> None:
         """Everything that takes no time; the lock is held."""
         served = self._configs or {}
         model_configs.check_kind(config, is_first=self._configs is None)
@@ -175,7 +176,7 @@ class Models(Generic[T]):
             load = partial(self._load, name)
             self._stores[name] = ModelStore(name, load, self._policy, self._changed)
 
-    def _checked_labels(self, models: Iterable[Any]) -> dict[str, dict[str, int]]:
+    def _checked_labels(self, models: Iterable[protos.ModelConfig]) -> dict[str, dict[str, int]]:
         labels: dict[str, dict[str, int]] = {}
         for model in models:
             old = (self._labels or {}).get(model.name, {})

@@ -10,19 +10,17 @@ it is tried, and fails with TF Serving's error. (One that is copied in another o
 early; `model_store` does not hold that against it.)
 """
 
-import re
 import time
 from collections.abc import Callable, Container, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+
+from signs import protos
+from signs.versions import is_complete, version_folders
 
 # How long an incomplete folder must be quiet to be taken for broken: longer than any pause of a
 # copy that goes on, and no longer than one who waits for the error would mind.
 GRACE_S = 3.0
-_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
-_NUMBER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*")
-_INT64 = range(-(2**63), 2**63)
 
 
 class BasePathError(Exception):
@@ -30,7 +28,7 @@ class BasePathError(Exception):
 
 
 def wanted_versions(
-    model: Any,
+    model: protos.ModelConfig,
     known: Container[int],
     warn: Callable[[str], None],
     grace_s: float = GRACE_S,
@@ -82,12 +80,12 @@ def wanted_versions(
 
 
 def _numbered_folders(
-    model: Any, *, keep_first: bool, warn: Callable[[str], None]
+    model: protos.ModelConfig, *, keep_first: bool, warn: Callable[[str], None]
 ) -> dict[int, Path]:
-    """Every entry whose name is an int64; of two spellings of a number (7, 007) only one."""
+    """The folder of each version; of two spellings of a number (7, 007) only one."""
     base_path = Path(model.base_path.removeprefix("file://"))
     try:
-        names = sorted(path.name for path in base_path.iterdir())
+        found = version_folders(base_path)
     except (FileNotFoundError, ValueError) as error:  # ValueError: a null character in the path
         raise BasePathError(
             f"Could not find base path {model.base_path} for servable {model.name} with error "
@@ -96,16 +94,14 @@ def _numbered_folders(
     except OSError as error:
         raise BasePathError(f"{model.base_path}; {error.strerror}") from error
     folders: dict[int, Path] = {}
-    for name in names:
-        if not _NUMBER.fullmatch(name) or (version := int(name)) not in _INT64:
-            continue
+    for version, folder in found:
         if version in folders and not keep_first:
             warn(
                 f"Duplicate version directories detected. Version {version} will be loaded from "
-                f"{name}, {folders[version].name} will be ignored."
+                f"{folder.name}, {folders[version].name} will be ignored."
             )
         if version not in folders or not keep_first:
-            folders[version] = base_path / name
+            folders[version] = folder
     return folders
 
 
@@ -125,7 +121,6 @@ def is_changing(folder: Path, grace_s: float) -> bool:
 def _being_copied(folder: Path, grace_s: float) -> bool:
     """Without its `saved_model.pb`, and still changing."""
     try:
-        complete = any((folder / name).exists() for name in _SAVED_MODEL_FILES)
+        return not is_complete(folder) and is_changing(folder, grace_s)
     except OSError:  # may not be read: loading it says why
         return False
-    return not complete and is_changing(folder, grace_s)

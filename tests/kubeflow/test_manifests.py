@@ -424,7 +424,7 @@ def test_a_server_as_deployed_is_ready_serves_what_was_promoted_and_is_measured(
     arguments += [f"--port={free_port()}", f"--rest_api_port={port}"]  # the last one counts
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "model_server.main", *arguments], stdout=log, stderr=log
+            [sys.executable, "-m", "model_server", *arguments], stdout=log, stderr=log
         )
     try:
         ready = json.loads(_get(port, server["readinessProbe"]["httpGet"]["path"], process))

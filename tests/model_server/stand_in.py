@@ -15,6 +15,8 @@ WAIT_S = 10.0
 class Loaded:
     """The text of a version's saved_model.pb, which may ask for trouble."""
 
+    signature_defs: dict = {}  # noqa: RUF012
+
     def __init__(self, path: Path) -> None:
         self.text = (path / "saved_model.pb").read_text()
         self.closed = threading.Event()

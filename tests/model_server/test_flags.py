@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from model_server import main
 from model_server.flags import UsageError, parse, usage
-from model_server.main import main
-from model_server.options import FLAGS, ServerOptions, StartError
+from model_server.options import FLAGS, ServerOptions
 from tests import ROOT
 
 BASE = "--model_base_path=/models/m"
@@ -16,12 +16,6 @@ def option(name: str, *flags: str) -> object:
     options, unknown = parse(flags)
     assert unknown == []
     return getattr(options, name)
-
-
-def start_error(*flags: str) -> str:
-    with pytest.raises(StartError) as caught:
-        parse(flags)[0].check()
-    return str(caught.value)
 
 
 def test_every_flag_of_tf_serving_is_known_with_its_default():
@@ -238,76 +232,6 @@ def test_the_version_needs_nothing_else(capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("TensorFlow ModelServer: ")
     assert second.startswith("TensorFlow Library: 2.")
-
-
-def test_refusals_in_their_order():
-    nothing = [
-        "--port=0",
-        "--use_alts_credentials",
-        "--ssl_config_file=x",
-        "--batching_parameters_file=x",
-        "--tensorflow_intra_op_parallelism=1",
-        "--tensorflow_inter_op_parallelism=1",
-        "--tensorflow_session_parallelism=1",
-        "--thread_pool_factory_config_file=x",
-        "--grpc_max_threads=0",
-    ]
-    assert start_error(*nothing) == (
-        "INVALID_ARGUMENT: At least one of server_options.grpc_port or "
-        "server_options.grpc_socket_path must be set."
-    )
-    nothing[0] = "--grpc_socket_path=s"
-    assert start_error(*nothing) == (
-        "INVALID_ARGUMENT: Either use_alts_credentials must be false or ssl_config_file must be "
-        "empty."
-    )
-    nothing[1] = "--port=0"
-    assert start_error(*nothing) == (
-        "INVALID_ARGUMENT: Both server_options.model_base_path and "
-        "server_options.model_config_file are empty!"
-    )
-    nothing.append(BASE)
-    assert start_error(*nothing) == (
-        "INVALID_ARGUMENT: server_options.batching_parameters_file is set without setting "
-        "server_options.enable_batching to true."
-    )
-    nothing.append("--enable_batching")
-    assert start_error(*nothing) == (
-        "INVALID_ARGUMENT: Either configure server_options.tensorflow_session_parallelism or "
-        "(server_options.tensorflow_intra_op_parallelism, "
-        "server_options.tensorflow_inter_op_parallelism) separately. You cannot configure all."
-    )
-    nothing.append("--tensorflow_session_parallelism=0")
-    assert start_error(*nothing) == (
-        "UNIMPLEMENTED: --thread_pool_factory_config_file is not supported: it names C++ classes "
-        "to be linked in"
-    )
-    nothing.append("--thread_pool_factory_config_file=")
-    assert start_error(*nothing) == (
-        "INVALID_ARGUMENT: --grpc_max_threads must be positive. Received: 0"
-    )
-
-
-@pytest.mark.parametrize(
-    ("flag", "text"),
-    [
-        ("--rest_api_num_threads=0", "--rest_api_num_threads must be positive. Received: 0"),
-        ("--drain_seconds=-1", "--drain_seconds must be 0 or more. Received: -1.0"),
-        ("--drain_seconds=nan", "--drain_seconds must be 0 or more. Received: nan"),
-        ("--drain_seconds=inf", "--drain_seconds must be 0 or more. Received: inf"),
-        (
-            "--request_log_sampling_rate=1.5",
-            "--request_log_sampling_rate must be between 0 and 1. Received: 1.5",
-        ),
-        ("--log_format=xml", "--log_format must be text or json. Received: xml"),
-    ],
-)
-def test_refusals_of_our_own(flag, text):
-    assert start_error(BASE, flag) == f"INVALID_ARGUMENT: {text}"
-
-
-def test_a_configuration_file_instead_of_a_base_path():
-    parse(["--model_config_file=x"])[0].check()
 
 
 def test_ignored_flags_are_told(caplog, capsys):

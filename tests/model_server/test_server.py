@@ -204,48 +204,6 @@ def test_method_names_are_checked_where_asked_for(base_path):
             assert reply.json() == {"error": text}
 
 
-def test_warm_up(base_path):
-    requests = base_path / "1" / "assets.extra" / "tf_serving_warmup_requests"
-    requests.parent.mkdir()
-    requests.write_bytes(b"this is no TFRecord file")
-    base = f"--model_base_path={base_path}"
-    assert start_error(base) == (
-        "UNKNOWN: 1 servable(s) did not become available: {{{name: default version: 1} due to "
-        "error: DATA_LOSS: corrupted record at 0 (Is this even a TFRecord file?). Please verify "
-        "your warmup data is in TFRecord format.}, }"
-    )
-    with running(base, "--enable_model_warmup=false") as server:
-        assert states(server, "default") == {1: "AVAILABLE"}
-
-
-def test_batching_parameters_of_a_version(base_path):
-    flags = [
-        f"--model_base_path={base_path}",
-        "--enable_batching",
-        "--enable_per_model_batching_parameters",
-    ]
-    with running(*flags) as server:  # there are none: it is not batched
-        server.predict(addition("default", rows=1001), timeout=WAIT_S)
-    parameters = base_path / "1" / "batching_params.pbtxt"
-    parameters.write_text("max_batch_size { value: 2 }")
-    with running(*flags) as server:
-        assert refusal(lambda: server.predict(addition("default", rows=3), timeout=WAIT_S)) == (
-            "INVALID_ARGUMENT",
-            "Task size 3 is larger than maximum input batch size 2",
-        )
-    parameters.write_text("max_batch_size: 2")
-    assert start_error(*flags) == (
-        "UNKNOWN: 1 servable(s) did not become available: {{{name: default version: 1} due to "
-        f"error: INVALID_ARGUMENT: Invalid protobuf file: '{parameters}'}}, }}"
-    )
-    parameters.write_text("max_batch_size { value: 8 } allowed_batch_sizes: 4")
-    assert start_error(*flags) == (
-        "UNKNOWN: 1 servable(s) did not become available: {{{name: default version: 1} due to "
-        "error: INVALID_ARGUMENT: Last entry in allowed_batch_sizes must match max_batch_size; "
-        "last entry was 4; expected 8}, }"
-    )
-
-
 def test_why_it_does_not_start(base_path, tmp_path):
     base = f"--model_base_path={base_path}"
     missing = tmp_path / "missing"

@@ -1,14 +1,25 @@
-"""The export is loaded twice: as TensorFlow 2 does it, and in a session, as TF Serving does it."""
+"""The export is loaded three times: by TensorFlow 2, in a session, and by a real model server."""
 
-from collections.abc import Callable
+import base64
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
 
+import grpc
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow_serving.apis import (
+    classification_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
-from modules.network.resnet50 import build_resnet
+from model_server import ServerProcess
+from model_server.process import free_port
+from modules.network import build_resnet
 from modules.signatures import ServedModel, export
 from tests.modules.examples import example, noise, png
 
@@ -95,6 +106,14 @@ def test_examples_are_answered(ask, network, pictures):
     assert_answers(answer, network, pictures)
 
 
+def test_examples_are_classified(ask, network, pictures):
+    answer = ask("classify", inputs=[example(png(picture)) for picture in pictures])
+    images = ask("serve_images", image_bytes=[png(picture) for picture in pictures])
+    np.testing.assert_array_equal(answer["scores"], images["probabilities"])
+    names = [[name.decode() for name in row] for row in answer["classes"]]
+    assert names == [CLASSES] * len(pictures)
+
+
 def test_an_example_needs_its_image_alone(ask, network, pictures):
     bare = tf.train.Example()
     bare.features.feature["image"].bytes_list.value.append(png(pictures[0]))
@@ -157,6 +176,10 @@ def test_signatures_as_clients_see_them(exported):
         "class_name": (tf.string.as_datatype_enum, [-1]),
     }
     strings = (tf.string.as_datatype_enum, [-1])
+    per_class = {
+        "classes": (tf.string.as_datatype_enum, [-1, 3]),
+        "scores": (tf.float32.as_datatype_enum, [-1, 3]),
+    }
     found = {
         name: (declared(signature.inputs), declared(signature.outputs))
         for name, signature in meta.signature_def.items()
@@ -165,6 +188,7 @@ def test_signatures_as_clients_see_them(exported):
     assert found == {
         "serving_default": ({"examples": strings}, answer),
         "serve_images": ({"image_bytes": strings}, answer),
+        "classify": ({"inputs": strings}, per_class),
         "transform_features": (
             {"examples": strings},
             {
@@ -173,3 +197,72 @@ def test_signatures_as_clients_see_them(exported):
             },
         ),
     }
+    methods = {name: signature.method_name for name, signature in meta.signature_def.items()}
+    assert methods.pop("classify") == "tensorflow/serving/classify"
+    assert "tensorflow/serving/classify" not in methods.values()
+
+
+# --- Served ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rest_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def stub(
+    exported: str, rest_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[prediction_service_pb2_grpc.PredictionServiceStub]:
+    """TensorFlow's own stub, on a server that checks for which RPC a signature is made."""
+    base_path = tmp_path_factory.mktemp("signs")
+    (base_path / "1").symlink_to(exported)
+    flags = [f"--rest_api_port={rest_port}", "--enable_signature_method_name_check"]
+    with (
+        ServerProcess(base_path, flags=flags) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def probabilities(stub, pictures) -> np.ndarray:
+    """What serve_images answers, which the scores of every way to classify must equal."""
+    images = tf.make_tensor_proto([png(picture) for picture in pictures])
+    request = predict_pb2.PredictRequest(inputs={"image_bytes": images})
+    request.model_spec.name, request.model_spec.signature_name = "signs", "serve_images"
+    return tf.make_ndarray(stub.Predict(request, timeout=60).outputs["probabilities"])
+
+
+def test_the_classify_rpc_names_every_class(stub, pictures, probabilities):
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name, request.model_spec.signature_name = "signs", "classify"
+    for picture in pictures:
+        request.input.example_list.examples.append(
+            tf.train.Example.FromString(example(png(picture)))
+        )
+    rows = stub.Classify(request, timeout=60).result.classifications
+    assert [[told.label for told in row.classes] for row in rows] == [CLASSES] * len(pictures)
+    scores = np.array([[told.score for told in row.classes] for row in rows], np.float32)
+    np.testing.assert_array_equal(scores, probabilities)
+
+
+def test_predict_runs_the_classify_signature_too(stub, pictures, probabilities):
+    examples = tf.make_tensor_proto([example(png(picture)) for picture in pictures])
+    request = predict_pb2.PredictRequest(inputs={"inputs": examples})
+    request.model_spec.name, request.model_spec.signature_name = "signs", "classify"
+    outputs = stub.Predict(request, timeout=60).outputs
+    np.testing.assert_array_equal(tf.make_ndarray(outputs["scores"]), probabilities)
+    names = [[name.decode() for name in row] for row in tf.make_ndarray(outputs["classes"])]
+    assert names == [CLASSES] * len(pictures)
+
+
+def test_classify_over_rest(stub, rest_port, pictures, probabilities):
+    images = [{"image": {"b64": base64.b64encode(png(p)).decode()}} for p in pictures]
+    body = json.dumps({"signature_name": "classify", "examples": images}).encode()
+    url = f"http://127.0.0.1:{rest_port}/v1/models/signs:classify"
+    with urllib.request.urlopen(url, body, timeout=60) as response:
+        rows = json.load(response)["results"]
+    assert [[name for name, _ in row] for row in rows] == [CLASSES] * len(pictures)
+    scores = np.array([[score for _, score in row] for row in rows], np.float32)
+    np.testing.assert_array_equal(scores, probabilities)

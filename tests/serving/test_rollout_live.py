@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from model_server.process import ServerProcess, free_port
+from model_server import ServerProcess
+from model_server.process import free_port
 from pipeline.commands import main as cli
-from pipeline.commands.rollout import Place, rollback
+from pipeline.commands.place import Place, rollback
 from serving.request_log import read_log
 from serving.rollout import Rollout, RolloutError
 from serving.running_server import RunningServer
@@ -101,7 +102,8 @@ def logged_until_of(images: int, log: Path) -> list[object]:
     deadline = time.monotonic() + 10
     while True:
         entries = list(read_log(log))
-        if len(entries[-1].predict_log.request.inputs["image_bytes"].string_val) == images:
+        (sent,) = entries[-1].predict_log.request.inputs.values()
+        if len(sent.string_val) == images:
             return entries
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -4,27 +4,25 @@ The checks, their order and their words are those of TF Serving's `classifier.cc
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from model_server.errors import InvalidArgumentError
-from model_server.inference import specs
+from model_server.inference import method_names, specs
 from model_server.inference.on_examples import examples
 from model_server.inference.options import InferenceOptions
-from model_server.versions.model_store import Lease
+from model_server.servable import Lease
 from signs import protos
 
-METHOD_NAME = "tensorflow/serving/classify"
 _INPUTS, _CLASSES, _SCORES = "inputs", "classes", "scores"
 
 
 def answer(
-    request: Any,
-    lease: Lease[Any],
+    request: protos.ClassificationRequest,
+    lease: Lease,
     options: InferenceOptions | None = None,
     deadline: float | None = None,
-) -> Any:
+) -> protos.ClassificationResponse:
     """Classifies the request's examples.
 
     Args:
@@ -54,7 +52,7 @@ def answer(
     return response
 
 
-def plan(signature: Any, options: InferenceOptions) -> tuple[str, list[str]]:
+def plan(signature: protos.SignatureDef, options: InferenceOptions) -> tuple[str, list[str]]:
     """What to feed and to fetch.
 
     Returns:
@@ -63,9 +61,9 @@ def plan(signature: Any, options: InferenceOptions) -> tuple[str, list[str]]:
     Raises:
         InvalidArgumentError: the signature is not one that classifies.
     """
-    if options.check_method_names and signature.method_name != METHOD_NAME:
+    if options.check_method_names and signature.method_name != method_names.CLASSIFY:
         raise InvalidArgumentError(
-            f"Expected classification signature method_name to be {METHOD_NAME}. "
+            f"Expected classification signature method_name to be {method_names.CLASSIFY}. "
             f"Was: {signature.method_name}"
         )
     if len(signature.inputs) != 1:
@@ -85,7 +83,9 @@ def plan(signature: Any, options: InferenceOptions) -> tuple[str, list[str]]:
     return signature.inputs[_INPUTS].name, fetches
 
 
-def fill(result: Any, signature: Any, outputs: examples.Outputs) -> None:
+def fill(
+    result: protos.ClassificationResult, signature: protos.SignatureDef, outputs: examples.Outputs
+) -> None:
     """Checks what was fetched and writes it into the ClassificationResult `result`.
 
     Raises:
@@ -103,7 +103,7 @@ def fill(result: Any, signature: Any, outputs: examples.Outputs) -> None:
         _fill_row(result.classifications.add(), {name: a[row] for name, a in columns.items()})
 
 
-def _outputs(signature: Any) -> list[str]:
+def _outputs(signature: protos.SignatureDef) -> list[str]:
     return [name for name in (_CLASSES, _SCORES) if name in signature.outputs]
 
 
@@ -123,7 +123,7 @@ def _check(name: str, array: np.ndarray, number: int) -> None:
         )
 
 
-def _fill_row(classifications: Any, columns: Mapping[str, np.ndarray]) -> None:
+def _fill_row(classifications: protos.Classifications, columns: Mapping[str, np.ndarray]) -> None:
     for values in zip(*columns.values(), strict=True):
         told = classifications.classes.add()
         for name, value in zip(columns, values, strict=True):

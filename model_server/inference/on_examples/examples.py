@@ -7,11 +7,11 @@ The checks, their order and their words are those of TF Serving's `util.cc`
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from model_server.errors import InvalidArgumentError
+from model_server.servable import Servable
 from signs import protos, tensors
 
 
@@ -31,8 +31,8 @@ class Outputs:
 
 
 def run(
-    sent: Any,
-    servable: Any,
+    sent: protos.Input,
+    servable: Servable,
     feeds: Iterable[str],
     fetches: Iterable[str],
     deadline: float | None = None,
@@ -59,7 +59,7 @@ def run(
     return Outputs(len(examples), dict(zip(names, arrays, strict=True)), seconds)
 
 
-def serialized(sent: Any) -> np.ndarray:
+def serialized(sent: protos.Input) -> np.ndarray:
     """The examples of an Input as serialized tf.Examples, an object array [number].
 
     A context's bytes come before those of each example. Read together the two are one message, in

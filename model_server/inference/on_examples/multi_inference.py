@@ -3,27 +3,27 @@
 The checks, their order and their words are those of TF Serving's `multi_inference.cc`.
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from model_server.errors import InvalidArgumentError, UnimplementedError
-from model_server.inference import specs
+from model_server.inference import method_names, specs
 from model_server.inference.on_examples import classify, examples, regress
 from model_server.inference.options import InferenceOptions
-from model_server.versions.model_store import Lease
+from model_server.servable import Lease
 from signs import protos
 
 
-def spec_of(request: Any) -> Any:
+def spec_of(request: protos.MultiInferenceRequest) -> protos.ModelSpec:
     """The ModelSpec that decides which version answers: the first task's, empty without tasks."""
     return request.tasks[0].model_spec if request.tasks else protos.ModelSpec()
 
 
 def answer(
-    request: Any,
-    lease: Lease[Any],
+    request: protos.MultiInferenceRequest,
+    lease: Lease,
     options: InferenceOptions | None = None,
     deadline: float | None = None,
-) -> Any:
+) -> protos.MultiInferenceResponse:
     """Runs all tasks of the request on its examples.
 
     Args:
@@ -48,7 +48,7 @@ def answer(
     for task in request.tasks:
         result = response.results.add()
         signature = signatures[specs.signature_key(task.model_spec)]
-        if task.method_name == classify.METHOD_NAME:
+        if task.method_name == method_names.CLASSIFY:
             classify.fill(result.classification_result, signature, outputs)
         else:
             regress.fill(result.regression_result, signature, outputs)
@@ -56,7 +56,11 @@ def answer(
     return response
 
 
-def _plan(tasks: Any, signatures: Any, options: InferenceOptions) -> tuple[set[str], set[str]]:
+def _plan(
+    tasks: Sequence[protos.InferenceTask],
+    signatures: Mapping[str, protos.SignatureDef],
+    options: InferenceOptions,
+) -> tuple[set[str], set[str]]:
     """The tensors to feed and to fetch for all tasks together."""
     feeds: set[str] = set()
     fetches: set[str] = set()
@@ -74,9 +78,9 @@ def _plan(tasks: Any, signatures: Any, options: InferenceOptions) -> tuple[set[s
         seen.add(key)
         if key not in signatures:
             raise InvalidArgumentError(f"Requested signature not found in model graph: {key}")
-        if task.method_name == classify.METHOD_NAME:
+        if task.method_name == method_names.CLASSIFY:
             feed, fetched = classify.plan(signatures[key], options)
-        elif task.method_name == regress.METHOD_NAME:
+        elif task.method_name == method_names.REGRESS:
             feed, fetched = regress.plan(signatures[key], options)
         else:
             raise UnimplementedError(f"Unsupported signature method_name: {task.method_name}")

@@ -3,25 +3,22 @@
 The checks, their order and their words are those of TF Serving's `regressor.cc`.
 """
 
-from typing import Any
-
 from model_server.errors import InvalidArgumentError
-from model_server.inference import specs
+from model_server.inference import method_names, specs
 from model_server.inference.on_examples import examples
 from model_server.inference.options import InferenceOptions
-from model_server.versions.model_store import Lease
+from model_server.servable import Lease
 from signs import protos
 
-METHOD_NAME = "tensorflow/serving/regress"
 _INPUTS, _OUTPUTS = "inputs", "outputs"
 
 
 def answer(
-    request: Any,
-    lease: Lease[Any],
+    request: protos.RegressionRequest,
+    lease: Lease,
     options: InferenceOptions | None = None,
     deadline: float | None = None,
-) -> Any:
+) -> protos.RegressionResponse:
     """Computes a value for each of the request's examples.
 
     Args:
@@ -51,7 +48,7 @@ def answer(
     return response
 
 
-def plan(signature: Any, options: InferenceOptions) -> tuple[str, list[str]]:
+def plan(signature: protos.SignatureDef, options: InferenceOptions) -> tuple[str, list[str]]:
     """What to feed and to fetch.
 
     Returns:
@@ -60,9 +57,9 @@ def plan(signature: Any, options: InferenceOptions) -> tuple[str, list[str]]:
     Raises:
         InvalidArgumentError: the signature is not one that regresses.
     """
-    if options.check_method_names and signature.method_name != METHOD_NAME:
+    if options.check_method_names and signature.method_name != method_names.REGRESS:
         raise InvalidArgumentError(
-            f"Expected regression signature method_name to be {METHOD_NAME}. "
+            f"Expected regression signature method_name to be {method_names.REGRESS}. "
             f"Was: {signature.method_name}"
         )
     if len(signature.inputs) != 1:
@@ -76,7 +73,9 @@ def plan(signature: Any, options: InferenceOptions) -> tuple[str, list[str]]:
     return signature.inputs[_INPUTS].name, [signature.outputs[_OUTPUTS].name]
 
 
-def fill(result: Any, signature: Any, outputs: examples.Outputs) -> None:
+def fill(
+    result: protos.RegressionResult, signature: protos.SignatureDef, outputs: examples.Outputs
+) -> None:
     """Checks what was fetched and writes it into the RegressionResult `result`.
 
     Raises:

@@ -9,14 +9,15 @@ import math
 import string
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import TypeAlias, TypeGuard, cast
 
 import numpy as np
 
 from model_server.errors import InvalidArgumentError, UnimplementedError
-from model_server.rest.bodies.json_debug import debug_text, type_name, type_name_of_tensor
-from model_server.rest.bodies.rapid_json import JsonObject
-from signs import protos
+from model_server.rest.bodies.json_reader import Json, JsonObject, shown, type_name
+from signs import protos, tensors
+
+Value: TypeAlias = bool | int | float | bytes  # what a tensor is made of
 
 _T = protos.DataType
 # The smallest and largest number that is taken, and the type that is kept: TF Serving checks narrow
@@ -34,17 +35,11 @@ _INTEGERS = {
 _FLOATS = {_T.DT_FLOAT: np.float32, _T.DT_DOUBLE: np.float64}
 _NUMBERS = {int, float}
 _SPACES = string.whitespace.encode()
-_MISSING = object()
 
 
-def is_base64(value: Any) -> bool:
+def is_base64(value: Json) -> TypeGuard[JsonObject]:
     """Whether a value is bytes in JSON: an object of one member "b64", a string."""
-    return (
-        type(value) is JsonObject
-        and len(value) == 1
-        and value[0][0] == "b64"
-        and isinstance(value[0][1], str)
-    )
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def decode_base64(value: JsonObject) -> bytes:
@@ -53,7 +48,7 @@ def decode_base64(value: JsonObject) -> bytes:
     Raises:
         InvalidArgumentError: it is not base64.
     """
-    text = value[0][1].encode("utf-8", "surrogateescape").translate(None, _SPACES)
+    text = str(value["b64"]).encode().translate(None, _SPACES)
     digits = text.rstrip(b"=.")
     padding = -len(digits) % 4
     try:
@@ -64,10 +59,10 @@ def decode_base64(value: JsonObject) -> bytes:
         raise InvalidArgumentError("Unable to base64 decode") from None
 
 
-def shape_of(value: Any) -> list[int]:
+def shape_of(value: Json) -> list[int]:
     """The shape of an array, if it is regular: the lengths of its first elements."""
     shape = []
-    while type(value) is list:
+    while isinstance(value, list):
         shape.append(len(value))
         if not value:
             break
@@ -75,7 +70,7 @@ def shape_of(value: Any) -> list[int]:
     return shape
 
 
-def read(value: Any, shape: Sequence[int], dtype: int) -> list[Any]:
+def read(value: Json, shape: Sequence[int], dtype: int) -> list[Value]:
     """The values of an array; strings as bytes.
 
     Raises:
@@ -87,37 +82,41 @@ def read(value: Any, shape: Sequence[int], dtype: int) -> list[Any]:
     return values
 
 
-def read_regular(value: Any, shape: Sequence[int], dtype: int) -> list[Any] | None:
+def read_regular(value: Json, shape: Sequence[int], dtype: int) -> list[Value] | None:
     """The values of an array of numbers; None if something is wrong with it, or it has strings."""
-    values = [value]
+    level = [value]
     for size in shape:
-        if any(type(item) is not list or len(item) != size for item in values):
+        if any(type(item) is not list or len(item) != size for item in level):
             return None
-        values = list(chain.from_iterable(values))
-    types = set(map(type, values))
+        level = list(chain.from_iterable(cast(list[list[Json]], level)))
+    types = set(map(type, level))
+    values = cast(list[Value], level)
     if dtype in _FLOATS:
         return values if types <= _NUMBERS else None
     if dtype == _T.DT_BOOL:
         return values if types <= {bool} else None
     if dtype in _INTEGERS and types == {int}:
         low, high, _ = _INTEGERS[dtype]
-        return values if low <= min(values) and max(values) <= high else None
+        numbers = cast(list[int], level)
+        return values if low <= min(numbers) and max(numbers) <= high else None
     return None
 
 
-def _leaves(value: Any, shape: Sequence[int]) -> Iterator[Any]:
+def _leaves(value: Json, shape: Sequence[int]) -> Iterator[Json]:
     """The values of an array in order, up to where it is not regular."""
     rank = len(shape)
     levels = [iter([value])]
     while levels:
-        item = next(levels[-1], _MISSING)
         level = len(levels) - 1
-        if item is _MISSING:
+        try:
+            item = next(levels[-1])
+        except StopIteration:
             levels.pop()
-        elif type(item) is not list:
+            continue
+        if not isinstance(item, list):
             if level != rank:
                 raise InvalidArgumentError(
-                    f"JSON Value: {debug_text(item)} found at incorrect level: {level + 1} in the "
+                    f"JSON Value: {shown(item)} found at incorrect level: {level + 1} in the "
                     f"JSON DOM. Expected at level: {rank}"
                 )
             yield item
@@ -134,51 +133,58 @@ def _leaves(value: Any, shape: Sequence[int]) -> Iterator[Any]:
             levels.append(iter(item))
 
 
-def _convert(value: Any, dtype: int) -> Any:
-    kind = type(value)
-    if kind is JsonObject:
+def _convert(value: Json, dtype: int) -> Value:
+    if isinstance(value, dict):
         if dtype != _T.DT_STRING:
             raise _type_error(value, dtype)
         if not is_base64(value):
             raise InvalidArgumentError(
-                f"JSON Value: {debug_text(value)} not formatted correctly for base64 data"
+                f"JSON Value: {shown(value)} not formatted correctly for base64 data"
             )
         return decode_base64(value)
     if dtype == _T.DT_STRING:
-        if kind is str:
-            return value.encode("utf-8", "surrogateescape")
+        if isinstance(value, str):
+            return value.encode()
     elif dtype == _T.DT_BOOL:
-        if kind is bool:
+        if isinstance(value, bool):
             return value
     elif dtype in _FLOATS:
-        if kind in _NUMBERS:
+        if isinstance(value, int | float) and not isinstance(value, bool):
             return value
     elif dtype in _INTEGERS:
         low, high, _ = _INTEGERS[dtype]
-        if kind is int and low <= value <= high:
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
     else:
         raise UnimplementedError(
-            f"Conversion of JSON Value: {debug_text(value)} to type: {type_name_of_tensor(dtype)}"
+            f"Conversion of JSON Value: {shown(value)} to type: {_dtype_name(dtype)}"
         )
     raise _type_error(value, dtype)
 
 
-def _type_error(value: Any, dtype: int) -> InvalidArgumentError:
+def _type_error(value: Json, dtype: int) -> InvalidArgumentError:
     return InvalidArgumentError(
-        f"JSON Value: {debug_text(value)} Type: {type_name(value)} is not of expected type: "
-        f"{type_name_of_tensor(dtype)}"
+        f"JSON Value: {shown(value)} Type: {type_name(value)} is not of expected type: "
+        f"{_dtype_name(dtype)}"
     )
 
 
-def write(proto: Any, dtype: int, shape: Sequence[int], values: list[Any]) -> None:
+def _dtype_name(dtype: int) -> str:
+    """The name of a DataType in messages: "float", "int32"; for unknown numbers the number."""
+    known = dtype in protos.DataType.DESCRIPTOR.values_by_number
+    return tensors.dtype_name(dtype) if known else f"unknown dtype enum ({dtype})"
+
+
+def write(
+    proto: protos.TensorProto, dtype: int, shape: Sequence[int], values: Sequence[Value]
+) -> None:
     """Fills a TensorProto; more values than the shape has are left out."""
     values = values[: math.prod(shape)]
     proto.dtype = dtype
     for size in shape:
         proto.tensor_shape.dim.add().size = size
     if dtype == _T.DT_STRING:
-        proto.string_val.extend(values)
+        proto.string_val.extend(cast(Sequence[bytes], values))
     elif dtype in _FLOATS:
         with np.errstate(over="ignore"):
             doubles = np.array(values, np.float64)

@@ -7,13 +7,12 @@ Source of the formats: `json_tensor.cc`, RapidJSON's `prettywriter.h` and `dtoa.
 import base64
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from model_server.errors import InvalidArgumentError
-from signs import tensors
+from signs import protos, tensors
 
 INDENT = "    "
 _SPECIAL = re.compile(r'["\\\x00-\x1f]')
@@ -53,7 +52,7 @@ def error_body(message: str) -> bytes:
     return to_bytes(f'{{\n{INDENT}"error": {quote(message)}\n}}')
 
 
-def predictions(outputs: Mapping[str, Any]) -> bytes:
+def predictions(outputs: Mapping[str, protos.TensorProto]) -> bytes:
     """The answer to a request in row format ("instances"): one element for each row.
 
     Args:
@@ -94,7 +93,7 @@ def predictions(outputs: Mapping[str, Any]) -> bytes:
     return to_bytes(_object({"predictions": text}, 0))
 
 
-def outputs(outputs: Mapping[str, Any]) -> bytes:
+def outputs(outputs: Mapping[str, protos.TensorProto]) -> bytes:
     """The answer to a request in column format ("inputs"): each output as a whole.
 
     Args:
@@ -117,7 +116,7 @@ def outputs(outputs: Mapping[str, Any]) -> bytes:
     return to_bytes(_object({"outputs": text}, 0))
 
 
-def classifications(result: Any) -> bytes:
+def classifications(result: protos.ClassificationResult) -> bytes:
     """The answer to :classify, from a ClassificationResult.
 
     Raises:
@@ -134,7 +133,7 @@ def classifications(result: Any) -> bytes:
     return to_bytes(_object({"results": f"[{', '.join(rows)}\n{INDENT}]"}, 0))
 
 
-def regressions(result: Any) -> bytes:
+def regressions(result: protos.RegressionResult) -> bytes:
     """The answer to :regress, from a RegressionResult.
 
     Raises:
@@ -146,7 +145,7 @@ def regressions(result: Any) -> bytes:
     return to_bytes(_object({"results": f"[{', '.join(_decimals(values))}]"}, 0))
 
 
-def _decode(outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _decode(outputs: Mapping[str, protos.TensorProto]) -> dict[str, np.ndarray]:
     if not outputs:
         raise InvalidArgumentError("Cannot convert empty tensor map to JSON")
     return {name: tensors.decode(outputs[name]) for name in sorted(outputs)}
@@ -158,7 +157,7 @@ def _parts(tokens: Sequence[str], shape: Sequence[int], axis: int) -> list[Seque
     return [tokens[i * size : (i + 1) * size] for i in range(math.prod(shape[:axis]))]
 
 
-def _lines(opening: str, items: Any, closing: str, depth: int) -> str:
+def _lines(opening: str, items: Iterable[str], closing: str, depth: int) -> str:
     """An array or object over several lines, which stands `depth` levels deep."""
     text = f",\n{INDENT * (depth + 1)}".join(items)
     if not text:

@@ -5,18 +5,17 @@ The checks, their order and their words are those of TF Serving's `json_tensor.c
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from model_server.errors import InvalidArgumentError, RequestError
 from model_server.rest.bodies import json_values
-from model_server.rest.bodies.json_debug import debug_text
-from model_server.rest.bodies.json_values import is_base64
-from model_server.rest.bodies.rapid_json import JsonObject
-
-_MISSING = object()
+from model_server.rest.bodies.json_reader import Json, JsonObject, shown
+from model_server.rest.bodies.json_values import Value, is_base64
+from signs import protos
 
 
-def fill_inputs(document: JsonObject, wanted: Mapping[str, Any], request: Any) -> bool:
+def fill_inputs(
+    document: JsonObject, wanted: Mapping[str, protos.TensorInfo], request: protos.PredictRequest
+) -> bool:
     """Fills a PredictRequest's inputs.
 
     Args:
@@ -30,52 +29,58 @@ def fill_inputs(document: JsonObject, wanted: Mapping[str, Any], request: Any) -
     Raises:
         RequestError: with TF Serving's status and text.
     """
-    instances = document.find("instances", _MISSING)
-    inputs = document.find("inputs", _MISSING)
-    if instances is _MISSING and inputs is _MISSING:
+    if "instances" in document:
+        _fill_rows(_instances(document), wanted, request)
+        return True
+    if "inputs" not in document:
         raise InvalidArgumentError("Missing 'inputs' or 'instances' key")
-    if instances is _MISSING:
-        _fill_columns(inputs, wanted, request)
-        return False
-    problem = ""
-    if inputs is not _MISSING:
+    _fill_columns(document["inputs"], wanted, request)
+    return False
+
+
+def _instances(document: JsonObject) -> list[Json]:
+    instances = document["instances"]
+    if "inputs" in document:
         problem = (
             "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
         )
-    elif type(instances) is not list:
+    elif not isinstance(instances, list):
         problem = "Expecting 'instances' to be an list/array"
     elif not instances:
         problem = "No values in 'instances' array"
-    if problem:
-        raise InvalidArgumentError(f"JSON Value: {debug_text(document)} {problem}")
-    _fill_rows(instances, wanted, request)
-    return True
+    else:
+        return instances
+    raise InvalidArgumentError(f"JSON Value: {shown(document)} {problem}")
 
 
-def _fill_columns(inputs: Any, wanted: Mapping[str, Any], request: Any) -> None:
-    if type(inputs) is not JsonObject or is_base64(inputs):
+def _fill_columns(
+    inputs: Json, wanted: Mapping[str, protos.TensorInfo], request: protos.PredictRequest
+) -> None:
+    if not isinstance(inputs, dict) or is_base64(inputs):
         if len(wanted) > 1:
             raise InvalidArgumentError(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors "
                 "required as per tensorinfo_map"
             )
-        inputs = JsonObject([(next(iter(wanted)), inputs)])
+        inputs = {next(iter(wanted)): inputs}
     for name in sorted(wanted):
-        value = inputs.find(name, _MISSING)
-        if value is _MISSING:
+        if name not in inputs:
             raise InvalidArgumentError(f"Missing named input: {name} in 'inputs' object.")
+        value = inputs[name]
         dtype, shape = wanted[name].dtype, json_values.shape_of(value)
         json_values.write(request.inputs[name], dtype, shape, json_values.read(value, shape, dtype))
 
 
-def _fill_rows(instances: list[Any], wanted: Mapping[str, Any], request: Any) -> None:
+def _fill_rows(
+    instances: list[Json], wanted: Mapping[str, protos.TensorInfo], request: protos.PredictRequest
+) -> None:
     first = instances[0]
-    if type(first) is not JsonObject and len(wanted) > 1:
+    if not isinstance(first, dict) and len(wanted) > 1:
         raise InvalidArgumentError(
             "instances is a plain list, but expecting list of objects as multiple input tensors "
             "required as per tensorinfo_map"
         )
-    if type(first) is JsonObject and not is_base64(first):
+    if isinstance(first, dict) and not is_base64(first):
         columns = _columns_of_objects(instances, wanted)
     else:
         columns = _columns_of_values(instances, wanted)
@@ -90,9 +95,9 @@ class _Column:
 
     size: int = -1
     shape: list[int] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
 
-    def add(self, item: Any, dtype: int) -> None:
+    def add(self, item: Json, dtype: int) -> None:
         shape = json_values.shape_of(item)
         values = json_values.read(item, shape, dtype)
         if self.size < 0:
@@ -106,7 +111,9 @@ class _Column:
         self.values += values
 
 
-def _columns_of_values(instances: list[Any], wanted: Mapping[str, Any]) -> dict[str, _Column]:
+def _columns_of_values(
+    instances: list[Json], wanted: Mapping[str, protos.TensorInfo]
+) -> dict[str, _Column]:
     name = min(wanted)
     dtype = wanted[name].dtype
     shape = json_values.shape_of(instances)
@@ -115,7 +122,7 @@ def _columns_of_values(instances: list[Any], wanted: Mapping[str, Any]) -> dict[
         return {name: _Column(len(values), shape[1:], values)}
     column = _Column()
     for position, item in enumerate(instances):
-        if type(item) is JsonObject and not is_base64(item):
+        if isinstance(item, dict) and not is_base64(item):
             raise InvalidArgumentError(
                 f"Expecting value/list but got object at item {position} of input list"
             )
@@ -129,14 +136,16 @@ def _columns_of_values(instances: list[Any], wanted: Mapping[str, Any]) -> dict[
     return {name: column}
 
 
-def _columns_of_objects(instances: list[Any], wanted: Mapping[str, Any]) -> dict[str, _Column]:
+def _columns_of_objects(
+    instances: list[Json], wanted: Mapping[str, protos.TensorInfo]
+) -> dict[str, _Column]:
     columns = {name: _Column() for name in sorted(wanted)}
     for position, item in enumerate(instances):
-        if type(item) is not JsonObject or is_base64(item):
+        if not isinstance(item, dict) or is_base64(item):
             raise InvalidArgumentError(
                 f"Expecting object but got list at item {position} of input list"
             )
-        for name, value in item:
+        for name, value in item.items():
             try:
                 if name not in columns:
                     raise InvalidArgumentError(f"JSON object: does not have named input: {name}")
@@ -146,10 +155,10 @@ def _columns_of_objects(instances: list[Any], wanted: Mapping[str, Any]) -> dict
                     f"Failed to process element: {position} key: {name} of 'instances' list. "
                     f"Error: {error.code.name}: {error}"
                 ) from error
-        if {name for name, _ in item} != columns.keys():
+        if item.keys() != columns.keys():
             raise InvalidArgumentError(
                 f"Failed to process element: {position} of 'instances' list. JSON object: "
-                f"{debug_text(item)} keys must be equal to: {','.join(columns)}"
+                f"{shown(item)} keys must be equal to: {','.join(columns)}"
             )
     return columns
 

@@ -1,190 +1,24 @@
-"""The gRPC server around methods that are made up here: limits, errors, TLS, sockets, the end."""
+"""The gRPC server around methods that are made up here: TLS, sockets, sizes, the end."""
 
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from google.protobuf import descriptor_database, descriptor_pb2, descriptor_pool
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2
 
-from model_server.errors import NotFoundError
 from model_server.grpc_api.grpc_server import GrpcServer
-from model_server.grpc_api.rpc import Method, Rpcs
+from model_server.grpc_api.rpc import Rpcs
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions, StartError
 from model_server.process import free_port
 from signs import protos
-
-SERVICE = "testing.Echo"
-WAIT_S = 20
-
-
-def echo(request, deadline=None):
-    return protos.PredictResponse(model_spec=request.model_spec)
-
-
-def request(name: str = "m") -> protos.PredictRequest:
-    return protos.PredictRequest(model_spec={"name": name})
-
-
-@contextmanager
-def serving(method: Method = echo, **options) -> Iterator[SimpleNamespace]:
-    """A server whose one RPC, Predict, is `method`."""
-    metrics = Metrics()
-    options = {"port": free_port(), **options}
-    rpcs = Rpcs(options.get("grpc_max_threads", 4), metrics)
-    server = GrpcServer(ServerOptions(**options), rpcs)
-    server.check_port()
-    server.start({SERVICE: {"Predict": (method, protos.PredictRequest)}})
-    try:
-        yield SimpleNamespace(server=server, address=server.address, metrics=metrics, rpcs=rpcs)
-    finally:
-        server.stop(0)
-
-
-@contextmanager
-def calling(
-    address: str, credentials: grpc.ChannelCredentials | None = None, **channel_options
-) -> Iterator[Callable[..., object]]:
-    """The stub of the one RPC."""
-    options = [(f"grpc.{name}", value) for name, value in channel_options.items()]
-    with (
-        grpc.secure_channel(address, credentials, options)
-        if credentials
-        else grpc.insecure_channel(address, options)
-    ) as channel:
-        yield channel.unary_unary(
-            f"/{SERVICE}/Predict",
-            request_serializer=lambda message: (
-                message if isinstance(message, bytes) else message.SerializeToString()
-            ),
-            response_deserializer=protos.PredictResponse.FromString,
-        )
-
-
-def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return caught.value.code(), caught.value.details()
-
-
-def counted(metrics: Metrics) -> list[str]:
-    """The lines of the metrics page on requests over gRPC."""
-    names = (b":tensorflow:serving:request_count{", b":tensorflow:serving:request_latency_count{")
-    return [line.decode() for line in metrics.render().splitlines() if line.startswith(names)]
-
-
-def test_an_answer_is_counted():
-    with serving() as running, calling(running.address) as predict:
-        assert predict(request(), timeout=WAIT_S).model_spec.name == "m"
-        assert counted(running.metrics) == [
-            ':tensorflow:serving:request_count{model_name="m",status="OK"} 1',
-            ':tensorflow:serving:request_latency_count{model_name="m",API="Predict",'
-            'entrypoint="GRPC"} 1',
-        ]
-
-
-def test_errors():
-    def fail(request, deadline=None):
-        if request.model_spec.name == "bug":
-            raise ValueError("secret")
-        raise NotFoundError("é" * 600)
-
-    with serving(fail) as running, calling(running.address) as predict:
-        assert refusal(lambda: predict(request(), timeout=WAIT_S)) == (
-            grpc.StatusCode.NOT_FOUND,
-            "é" * 512 + "...TRUNCATED",
-        )
-        assert refusal(lambda: predict(request("bug"), timeout=WAIT_S)) == (
-            grpc.StatusCode.INTERNAL,
-            "Internal error; the server's log says more",
-        )
-        # These bytes are no message: what gRPC's C++ server answers.
-        assert refusal(lambda: predict(b"\xff\xff", timeout=WAIT_S)) == (
-            grpc.StatusCode.INTERNAL,
-            "",
-        )
-        assert counted(running.metrics) == [
-            ':tensorflow:serving:request_count{model_name="bug",status="INTERNAL"} 1',
-            ':tensorflow:serving:request_count{model_name="m",status="NOT_FOUND"} 1',
-        ]
-
-
-def test_a_bug_leaves_its_traceback_in_the_log(caplog):
-    def fail(request, deadline=None):
-        raise ValueError("why")
-
-    with serving(fail) as running, calling(running.address) as predict:
-        refusal(lambda: predict(request(), timeout=WAIT_S))
-    (record,) = [record for record in caplog.records if record.exc_info]
-    assert record.getMessage() == "Predict failed for a reason that is not the caller's"
-    assert str(record.exc_info[1]) == "why"
-
-
-def test_deadlines_reach_the_method():
-    deadlines = []
-
-    def note(request, deadline=None):
-        deadlines.append(deadline)
-        return echo(request)
-
-    with serving(note) as running, calling(running.address) as predict:
-        predict(request(), timeout=100)
-        predict(request())
-    # On the wire, times are rounded up.
-    assert 90 < deadlines[0] - time.monotonic() < 110
-    assert deadlines[1] is None
-
-
-def test_more_than_the_limit_is_refused_at_once():
-    release = threading.Event()
-
-    def wait(request, deadline=None):
-        assert release.wait(WAIT_S)
-        return echo(request)
-
-    with serving(wait, grpc_max_threads=2) as running, calling(running.address) as predict:
-        taken = [predict.future(request(), timeout=WAIT_S) for _ in range(2)]
-        while running.rpcs.in_flight < 2:
-            time.sleep(0.01)
-        refused = [predict.future(request(), timeout=WAIT_S) for _ in range(30)]
-        assert {(call.code(), call.details()) for call in refused} == {
-            (grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
-        }
-        release.set()
-        assert [call.result().model_spec.name for call in taken] == ["m", "m"]
-        assert predict(request(), timeout=WAIT_S).model_spec.name == "m"
-        assert counted(running.metrics)[0].endswith('status="OK"} 3')
-
-
-def test_callers_that_send_nothing_do_not_take_the_place_of_others():
-    with (
-        serving(grpc_max_threads=1) as running,
-        calling(running.address) as predict,
-        grpc.insecure_channel(running.address) as channel,
-    ):
-        release = threading.Event()
-
-        def nothing() -> Iterator[bytes]:
-            release.wait(WAIT_S)
-            yield from ()
-
-        silent = channel.stream_unary(f"/{SERVICE}/Predict")
-        calls = [silent.future(nothing(), timeout=WAIT_S) for _ in range(5)]
-        assert predict(request(), timeout=WAIT_S).model_spec.name == "m"
-        release.set()
-        assert [call.code() for call in calls] == [grpc.StatusCode.UNIMPLEMENTED] * 5
+from tests.model_server.grpc_api.echo import WAIT_S, calling, echo, refusal, request, serving
 
 
 def test_messages_may_be_large():
@@ -406,123 +240,6 @@ def test_tls_that_cannot_be_used(tmp_path, authority):
         with pytest.raises(StartError) as caught, serving(ssl_config_file=str(path)):
             pass
         assert str(caught.value) == error
-
-
-# --- What every gRPC server has ------------------------------------------------------------------
-
-
-def test_health():
-    with (
-        serving(enable_grpc_healthcheck_service=True) as running,
-        grpc.insecure_channel(running.address) as channel,
-    ):
-        health = health_pb2_grpc.HealthStub(channel)
-
-        def check(service: str) -> int:
-            question = health_pb2.HealthCheckRequest(service=service)
-            return health.Check(question, timeout=WAIT_S).status
-
-        assert [check(name) for name in ("", "ModelService", "PredictionService")] == [1, 1, 1]
-        assert refusal(lambda: check("tensorflow.serving.PredictionService")) == (
-            grpc.StatusCode.NOT_FOUND,
-            "service name unknown",
-        )
-        watched = health.Watch(health_pb2.HealthCheckRequest(service="x"), timeout=WAIT_S)
-        assert next(watched).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-        watched = health.Watch(health_pb2.HealthCheckRequest(service=""), timeout=WAIT_S)
-        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
-        # Who watches hears of the end, and does not hold it up.
-        started = time.monotonic()
-        assert running.server.stop(30)
-        assert time.monotonic() - started < 5
-        assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-def test_watchers_that_come_and_go_do_not_stop_the_server():
-    with (
-        serving(enable_grpc_healthcheck_service=True) as running,
-        grpc.insecure_channel(running.address) as channel,
-    ):
-        health = health_pb2_grpc.HealthStub(channel)
-        for _ in range(100):
-            calls = [health.Watch(health_pb2.HealthCheckRequest(), timeout=WAIT_S) for _ in "ab"]
-            assert next(calls[0]).status == health_pb2.HealthCheckResponse.SERVING
-            for call in calls:
-                call.cancel()
-        check = health.Check(health_pb2.HealthCheckRequest(), timeout=WAIT_S)
-        assert check.status == health_pb2.HealthCheckResponse.SERVING
-        eventually_free = time.monotonic() + WAIT_S
-        while running.server._health._watchers:
-            assert time.monotonic() < eventually_free
-            time.sleep(0.01)
-
-
-def test_no_health_unless_asked_for():
-    with serving() as running, grpc.insecure_channel(running.address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
-        code, _ = refusal(lambda: health.Check(health_pb2.HealthCheckRequest(), timeout=WAIT_S))
-        assert code is grpc.StatusCode.UNIMPLEMENTED
-
-
-@pytest.mark.parametrize("version", ["v1", "v1alpha"])
-def test_reflection(version):
-    described = "tensorflow.serving.PredictionService"
-    with serving() as running, grpc.insecure_channel(running.address) as channel:
-        ask = channel.stream_stream(
-            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
-            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )
-        services, file = ask(
-            iter(
-                [
-                    reflection_pb2.ServerReflectionRequest(list_services=""),
-                    reflection_pb2.ServerReflectionRequest(file_containing_symbol=described),
-                ]
-            ),
-            timeout=WAIT_S,
-        )
-        assert [service.name for service in services.list_services_response.service] == [
-            "grpc.reflection.v1.ServerReflection",
-            "grpc.reflection.v1alpha.ServerReflection",
-            "tensorflow.ProfilerService",
-            SERVICE,
-        ]
-        # All that is needed to call it, in a pool that knows nothing.
-        files = file.file_descriptor_response.file_descriptor_proto
-        known = descriptor_database.DescriptorDatabase()
-        for serialized in files:
-            known.Add(descriptor_pb2.FileDescriptorProto.FromString(serialized))
-        pool = descriptor_pool.DescriptorPool(known)
-        method = pool.FindServiceByName(described).methods_by_name["Predict"]
-        assert method.input_type.full_name == "tensorflow.serving.PredictRequest"
-        assert method.output_type.full_name == "tensorflow.serving.PredictResponse"
-
-
-def test_profiler_and_unknown_methods():
-    with serving() as running, grpc.insecure_channel(running.address) as channel:
-
-        def call(method: str) -> object:
-            return channel.unary_unary(method)(b"", timeout=WAIT_S)
-
-        assert refusal(lambda: call("/tensorflow.ProfilerService/Monitor")) == (
-            grpc.StatusCode.UNIMPLEMENTED,
-            "unimplemented.",
-        )
-        assert call("/tensorflow.ProfilerService/Terminate") == b""
-        assert refusal(lambda: call("/tensorflow.ProfilerService/Profile")) == (
-            grpc.StatusCode.UNIMPLEMENTED,
-            "Profiling is not supported.",
-        )
-        for method in (f"/{SERVICE}/Classify", "/tensorflow.serving.SessionService/SessionRun"):
-            assert refusal(lambda name=method: call(name))[0] is grpc.StatusCode.UNIMPLEMENTED
-    with (
-        serving(enable_profiler=False) as running,
-        grpc.insecure_channel(running.address) as channel,
-    ):
-        terminate = channel.unary_unary("/tensorflow.ProfilerService/Terminate")
-        code, _ = refusal(lambda: terminate(b"", timeout=WAIT_S))
-        assert code is grpc.StatusCode.UNIMPLEMENTED
 
 
 # --- The end -------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import pytest
 
 from model_server.errors import InvalidArgumentError, NotFoundError, RequestError
 from model_server.inference.options import InferenceOptions
+from model_server.servable import Lease
 from model_server.services.prediction_service import PredictionService
-from model_server.versions.model_store import Lease
 
 NAME, VERSION = "m", 123
 

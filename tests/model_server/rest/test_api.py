@@ -84,7 +84,7 @@ def test_examples_that_are_none(client, verb, examples, text):
 @pytest.mark.parametrize(
     ("target", "body", "status", "text"),
     [
-        ("m:regress", "", 400, "JSON Parse error: The document is empty"),
+        ("m:regress", "", 400, "JSON Parse error: Parse error at offset 0: The document is empty."),
         (
             "m:regress", "{}", 400,
             "JSON Value: {} When method is classify, key 'examples' is expected and was not found",

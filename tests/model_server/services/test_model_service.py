@@ -23,7 +23,7 @@ class Served:
         self.base = folder / "m"
         self.metrics = Metrics()
         policy = LoadPolicy(poll_wait_s=0.02, max_retries=0)
-        self.models: Models[Loaded] = Models(lambda name, path: Loaded(path), policy)
+        self.models = Models(lambda name, path: Loaded(path), policy)
         self.models.start()
         self.service = ModelService(self.models, self.metrics)
 
@@ -95,7 +95,7 @@ def test_status_messages_are_not_cut(served):
     def fail(name: str, path: Path) -> Loaded:
         raise RuntimeError("x" * 2000)
 
-    models: Models[Loaded] = Models(fail, LoadPolicy(max_retries=0))
+    models = Models(fail, LoadPolicy(max_retries=0))
     models.start()
     served.service = ModelService(models, served.metrics)
     put(served.base, 1)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from model_server.errors import NotFoundError
+from model_server.servable import Lease
 from model_server.services.prediction_service import PredictionService
-from model_server.versions.model_store import Lease
 from signs import protos, tensors
 
 

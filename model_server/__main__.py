@@ -18,6 +18,7 @@ from types import FrameType
 from model_server.flags import UsageError, parse, usage
 from model_server.logs import start_logging
 from model_server.options import FLAGS, ServerOptions, StartError
+from signs.process import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def _serve(options: ServerOptions) -> int:
     stop = threading.Event()
     _stop_on_signals(stop)
     if options.exit_with_parent:
-        threading.Thread(target=_stop_on_eof, args=[stop], daemon=True).start()
+        end_with_parent(stop.set)
     server = ModelServer(options, stop)
     code = 0
     try:
@@ -100,12 +101,6 @@ def _stop_on_signals(stop: threading.Event) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
-
-
-def _stop_on_eof(stop: threading.Event) -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    stop.set()
 
 
 if __name__ == "__main__":
