@@ -77,7 +77,7 @@ def publish(model: Path, base: Path) -> Path:
         try:
             return _publish_alone(model, base)
         finally:
-            (base / _LOCK).unlink()  # between pushes, nothing but versions lies there
+            (base / _LOCK).unlink(missing_ok=True)  # only versions lie there between pushes
 
 
 def _publish_alone(model: Path, base: Path) -> Path:

@@ -6,7 +6,6 @@ Nothing is changed, and no check takes the others down: one that fails itself is
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -39,6 +38,7 @@ from pipeline.commands.options import (
     examples,
     print_json,
 )
+from signs import durable
 from signs.features import GRPC_PORT
 
 Level = Literal["ok", "warn", "fail"]
@@ -325,16 +325,13 @@ def _workspace(workspace: Path) -> Finding:
         workspace.mkdir(parents=True, exist_ok=True)
         trial = Path(tempfile.mkdtemp(prefix=".doctor-", dir=workspace))
         doing = "written to"
-        with (trial / "file").open("wb") as file:
-            file.write(b"x" * 4096)
-            os.fsync(file.fileno())
-            doing = "locked"
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        durable.write_bytes(trial / "file", b"x" * 4096)
+        doing = "locked"
+        with durable.lock(trial / "lock", timeout_s=0):
+            pass
         doing = "renamed within"
-        (trial / "other").touch()
-        (trial / "file").replace(trial / "other")
         (trial / "folder").mkdir()
-        (trial / "folder").rename(trial / "renamed")
+        durable.publish_folder(trial / "folder", trial / "renamed")
         doing = "used by SQLite"
         database = sqlite3.connect(trial / "db.sqlite")
         database.execute("CREATE TABLE t (x)")

@@ -66,6 +66,8 @@ def render_ingested(console: Console, ingested: "Ingested") -> None:
         say(console, f"  each of them: {ingested.directory / REJECTED}")
     if manifest.ignored:
         say(console, f"Ignored:  {sum(manifest.ignored.values()):,}{_reasons(manifest.ignored)}")
+    if ingested.repaired:
+        say(console, f"Repaired: {', '.join(ingested.repaired)} (damaged since it was written)")
     for warning in manifest.warnings:
         say(console, f"Note:     {warning}")
     say(console, f"Stored:   {ingested.directory}")

@@ -1,5 +1,6 @@
 """Each check is broken at its real seam, and says so in words with a remedy."""
 
+import fcntl
 import io
 import json
 import os
@@ -513,7 +514,7 @@ def test_a_workspace_where_nobody_may_write() -> None:
     ("target", "name", "words"),
     [
         (os, "fsync", "written to"),
-        (doctor.fcntl, "flock", "locked"),
+        (fcntl, "flock", "locked"),
         (Path, "rename", "renamed within"),
         (shutil, "rmtree", "deleted from"),
     ],

@@ -342,6 +342,13 @@ def test_ingest(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> N
     assert sum(told["rejected"].values()) == 1
     assert Path(told["rejected_list"]).exists()
 
+    (damaged,) = (stored / "train").iterdir()
+    damaged.write_bytes(b"")
+    code, out, err = signs("ingest", "pets", "--max-rejected", "0.1")
+    assert (code, err) == (0, "")
+    assert f"Repaired: train/{damaged.name} (damaged since it was written)" in out
+    assert damaged.stat().st_size > 0
+
 
 # --- serve and predict ----------------------------------------------------------------------------
 
