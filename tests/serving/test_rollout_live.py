@@ -102,7 +102,8 @@ def logged_until_of(images: int, log: Path) -> list[object]:
     deadline = time.monotonic() + 10
     while True:
         entries = list(read_log(log))
-        if len(entries[-1].predict_log.request.inputs["image_bytes"].string_val) == images:
+        (sent,) = entries[-1].predict_log.request.inputs.values()
+        if len(sent.string_val) == images:
             return entries
         assert time.monotonic() < deadline
         time.sleep(0.05)
