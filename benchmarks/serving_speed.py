@@ -33,6 +33,7 @@ from PIL import Image
 from model_server import ServerProcess
 from model_server.loading.saved_model import SavedModel, SessionOptions
 from signs import features, protos, tensors
+from signs.versions import complete_versions
 
 CLIENTS = 32
 BATCH_SIZES = (8, 16, 32, 64)
@@ -138,11 +139,7 @@ def _in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]
 
 
 def _newest(base_path: Path) -> Path:
-    return max((path for path in base_path.iterdir() if path.name.isdigit()), key=_number)
-
-
-def _number(path: Path) -> int:
-    return int(path.name)
+    return [*complete_versions(base_path).values()][-1]
 
 
 def _picture() -> bytes:
@@ -153,7 +150,7 @@ def _picture() -> bytes:
 
 
 def _save_resnet50(path: Path) -> None:
-    from modules.network.resnet50 import ResNet50
+    from modules.network import ResNet50
 
     network = ResNet50()
 

@@ -27,13 +27,13 @@ from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.shard import records_path, result_path
 from data.sources import open_source
 from data.sources.source import Ignored, Item, Rejection, Surveyed
-from signs.features import REJECTED, SPLITS, TRAIN
+from signs.features import REJECTED, SPLITS, SYNTHETIC_DATASET, TRAIN
 from signs.image_bytes import MAX_PIXELS
 
 # Raise it when the same source and settings give other files: reuse ends there.
 TOOL_VERSION = "1"
 
-_REAL, _SYNTHETIC = "signs", "signs-synthetic"
+_REAL = "signs"
 # At most 63 characters: the name becomes the pipeline's, and TFX takes no longer one.
 _MAX_NAME = 63
 _NAME = re.compile(rf"[a-z]([a-z0-9-]{{0,{_MAX_NAME - 2}}}[a-z0-9])?")
@@ -189,7 +189,7 @@ def _dataset_name(name: str | None, surveyed: Surveyed) -> str:
                 f"`name` of drawn images must end in -synthetic, so that nobody takes them for "
                 f"photographs. Received: {name!r}"
             )
-        return name or _SYNTHETIC
+        return name or SYNTHETIC_DATASET
     if name is None:
         if surveyed.is_signs:
             return _REAL

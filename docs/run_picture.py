@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from pipeline.running.events import EventReader
-from pipeline.running.history import EVENTS, load_run, render_summary
-from pipeline.running.steps import Progress
+from pipeline.commands.run import render_summary
+from pipeline.running.events import EVENTS, EventReader
+from pipeline.running.history import load_run
+from pipeline.running.run_state import RunState
 from pipeline.running.view import LiveView
 
 PICTURE = Path(__file__).parent / "images" / "run.svg"
@@ -28,11 +29,11 @@ def main(folder: Path, command: str) -> None:
     workspace = str(folder.resolve().parents[2])
     console = Console(record=True, force_terminal=True, width=94, height=60, file=io.StringIO())
     console.print(f"$ {command}\n", highlight=False, markup=False, soft_wrap=True)
-    progress = Progress(started=events[0].time)
-    progress.apply(events)
+    state = RunState(started=events[0].time)
+    state.apply(events)
     title = f"{run.pipeline}: {sum(run.counts.values()):,} images, run {run.run_id}"
     with mock.patch("time.time", return_value=events[-1].time):
-        console.print(LiveView(console, progress, title=title).render())
+        console.print(LiveView(console, state, title=title).render())
     with console.capture() as summary:
         render_summary(console, run)
     words = summary.get().replace(f" --workspace {workspace}", "").replace(workspace, "workspace")

@@ -4,8 +4,6 @@ encoded image bytes -> decode -> resize -> scale to [0, 1], inside Transform's g
 with the model. Augmentation is not preparation: it lives in `modules.training.augmentation`.
 """
 
-from typing import Any
-
 import tensorflow as tf
 
 from signs import features
@@ -14,7 +12,7 @@ CHANNELS = 3
 
 
 def preprocessing_fn(
-    inputs: dict[str, tf.Tensor], custom_config: dict[str, Any] | None = None
+    inputs: dict[str, tf.Tensor], custom_config: dict[str, int | str] | None = None
 ) -> dict[str, tf.Tensor]:
     """What TFX's Transform calls.
 

@@ -6,22 +6,23 @@ FnArgs -> training input, network (on the chosen devices) -> training.loop -> mo
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from modules.machines.devices import DeviceOptions, choose, float32_copy
+from modules.machines.devices import choose, float32_copy
 from modules.machines.multi_worker import check_agreement
 from modules.machines.workers import Workers
 from modules.signatures import ServedModel, export
 from modules.training.checkpoints import training_name
 from modules.training.errors import TrainingError
 from modules.training.input import read_prepared, share_of_batch, steps_per_epoch, training_batches
+from modules.training.job import TrainingJob
 from modules.training.log import log_confusion
 from modules.training.loop import build_network, train
-from modules.training.recipe import Recipe
 from modules.training.warm_start import start_from
 from signs import features
 
@@ -48,10 +49,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         fn_args: TFX's. Read are `train_files`, `eval_files`, `num_examples`,
             `transform_graph_path`, `serving_model_dir`, `model_run_dir`, `base_model` (None: the
             weights are random), `hyperparameters` (KerasTuner's configuration; None: the recipe's
-            own) and `custom_config`: `recipe` (see training.recipe), `class_names`, `image_size`,
-            `devices` (see machines.devices; optional), `max_steps` (optional: see `Recipe.within`)
-            and `checkpoints`, a folder or address under which unfinished trainings are kept
-            (optional).
+            own) and `custom_config`, a TrainingJob.
 
     Raises:
         TrainingError: there are no images, the loss is not a number, the memory does not suffice,
@@ -59,27 +57,26 @@ def run_fn(fn_args: "FnArgs") -> None:
         UserError: what is asked for cannot be had: devices, hyperparameters, weights to start from,
             workers.
     """
-    config = fn_args.custom_config
-    recipe = Recipe.from_dict(config["recipe"])
+    job = TrainingJob.from_custom_config(fn_args.custom_config)
+    recipe = job.recipe
     if fn_args.hyperparameters:
         recipe = recipe.with_hyperparameters(fn_args.hyperparameters["values"])
-    class_names, image_size = config["class_names"], config["image_size"]
     count = sum(fn_args.num_examples[split] for split in recipe.splits)
     if count == 0:
         raise TrainingError(f"there are no images in {' and '.join(recipe.splits)} to train on")
     workers = Workers.from_environment()
     steps = steps_per_epoch(count, recipe, workers)
-    recipe = recipe.within(config.get("max_steps", 0), steps)
+    recipe = recipe.within(job.max_steps, steps)
     # First of all: what TensorFlow has begun to use keeps the memory it took.
     devices = choose(
-        DeviceOptions.from_dict(config.get("devices", {})),
+        job.devices,
         steps=recipe.epochs * steps,
         batch_size=share_of_batch(count, recipe, workers),
         workers=workers,
     )
-    settings = {name: config[name] for name in config if name not in ("recipe", "checkpoints")}
     name = training_name(
-        [recipe.to_dict(), settings, fn_args.base_model, workers.count], fn_args.train_files
+        [replace(job, recipe=recipe).identity(), fn_args.base_model, workers.count],
+        fn_args.train_files,
     )
     check_agreement(devices.strategy, workers, "training", f"{name}, {devices.describe()}")
 
@@ -93,20 +90,18 @@ def run_fn(fn_args: "FnArgs") -> None:
     eval_is_new = features.EVAL not in recipe.splits and eval_count is not None
 
     with devices.building():
-        network = build_network(recipe, image_size, len(class_names))
+        network = build_network(recipe, job.image_size, len(job.class_names))
     if fn_args.base_model:
         LOGGER.info("warm start: %s", start_from(network, fn_args.base_model))
     run_dir = Path(fn_args.model_run_dir)
     if workers.is_chief:
         run_dir.mkdir(parents=True, exist_ok=True)
-    checkpoints = None
-    if config.get("checkpoints"):
-        checkpoints = f"{config['checkpoints']}/{name}"
+    checkpoints = f"{job.checkpoints}/{name}" if job.checkpoints else None
 
     begun = time.monotonic()
     by_epoch = train(
         network,
-        training_batches(prepared, count, recipe, image_size, len(class_names), workers),
+        training_batches(prepared, count, recipe, job.image_size, len(job.class_names), workers),
         steps,
         recipe,
         run_dir,
@@ -128,13 +123,13 @@ def run_fn(fn_args: "FnArgs") -> None:
         run_dir,
         network,
         eval_images.unbatch().take(_CONFUSION_IMAGES).batch(recipe.batch_size),
-        class_names,
+        job.class_names,
         f"Images {'not ' if eval_is_new else ''}trained on",
     )
     properties = {**devices.properties(), "batch_size": recipe.batch_size * workers.count}
     (run_dir / PROPERTIES).write_text(json.dumps(properties, indent=1))
     (run_dir / HISTORY).write_text(json.dumps(history, indent=1))
     network.save(run_dir / TRAINED_MODEL)
-    export(ServedModel(network, transform_output, class_names), fn_args.serving_model_dir)
+    export(ServedModel(network, transform_output, job.class_names), fn_args.serving_model_dir)
     if checkpoints:
         tf.io.gfile.rmtree(checkpoints)

@@ -11,15 +11,14 @@ accuracies of the trials that had ended, and the checkpoints of the one that had
 """
 
 import contextlib
-import dataclasses
 import gc
 import json
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras_tuner
 import tensorflow as tf
@@ -27,16 +26,18 @@ import tensorflow_transform as tft
 from keras_tuner.engine import base_tuner
 from tfx.components.tuner.component import TunerFnResult
 
-from modules.machines.devices import DeviceOptions, Devices, choose
+from modules.machines.devices import Devices, choose
 from modules.training.checkpoints import training_name
 from modules.training.errors import TrainingError
 from modules.training.input import read_prepared, steps_per_epoch, training_batches
+from modules.training.job import TrainingJob
 from modules.training.loop import build_network, train
-from modules.training.progress import LOGGER as PROGRESS
+from modules.training.progress import TrainingProgress, log
 from modules.training.recipe import Recipe
 from signs import features
 
 if TYPE_CHECKING:
+    from keras_tuner.engine.trial import Trial
     from tfx.components.trainer.fn_args_utils import FnArgs
 
 LOGGER = logging.getLogger(__name__)
@@ -49,8 +50,7 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
 
     Args:
         fn_args: TFX's. Read are `train_files`, `eval_files`, `transform_graph_path`, `working_dir`
-            and `custom_config`: `recipe`, `class_names`, `image_size`, `devices` and `checkpoints`
-            as the Trainer has them; `counts`, images by split; `trials`, and `epochs` of each.
+            and `custom_config`, a TrainingJob with a search.
 
     Returns:
         A tuner whose `search` takes no arguments.
@@ -58,24 +58,22 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
     Raises:
         UserError: what is asked for cannot be had, such as devices.
     """
-    config = fn_args.custom_config
-    recipe = dataclasses.replace(
-        Recipe.from_dict(config["recipe"]), epochs=config["epochs"], splits=(features.TRAIN,)
-    )
-    count, eval_count = (config["counts"][split] for split in (features.TRAIN, features.EVAL))
+    job = TrainingJob.from_custom_config(fn_args.custom_config)
+    search = job.search
+    assert search is not None
+    recipe = replace(job.recipe, epochs=search.epochs, splits=(features.TRAIN,))
+    count, eval_count = (search.counts[split] for split in (features.TRAIN, features.EVAL))
     steps = steps_per_epoch(count, recipe)
     # First of all: what TensorFlow has begun to use keeps the memory it took.
     devices = choose(
-        DeviceOptions.from_dict(config.get("devices", {})),
-        steps=recipe.epochs * steps,
-        batch_size=min(recipe.batch_size, count),
+        job.devices, steps=recipe.epochs * steps, batch_size=min(recipe.batch_size, count)
     )
     kept = None
-    if config.get("checkpoints"):
+    if job.checkpoints:
         # A search of more trials begins with the same ones.
-        settings = {name: config[name] for name in config if name not in ("checkpoints", "trials")}
-        name = training_name(settings, [*fn_args.train_files, *fn_args.eval_files])
-        kept = f"{config['checkpoints']}/{name}"
+        same = replace(job, search=replace(search, trials=0)).identity()
+        name = training_name(same, [*fn_args.train_files, *fn_args.eval_files])
+        kept = f"{job.checkpoints}/{name}"
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     transform = transform_output.transform_features_layer()
     spec = transform_output.raw_feature_spec()
@@ -84,9 +82,9 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
         read_prepared(fn_args.train_files, transform, spec, count),
         count,
         read_prepared(fn_args.eval_files, transform, spec, eval_count),
-        image_size=config["image_size"],
-        classes=len(config["class_names"]),
-        trials=config["trials"],
+        image_size=job.image_size,
+        classes=len(job.class_names),
+        trials=search.trials,
         directory=Path(fn_args.working_dir),
         devices=devices,
         kept=kept,
@@ -169,7 +167,7 @@ class RecipeTuner(base_tuner.BaseTuner):
         self._kept = kept
         self._failure = ""
 
-    def run_trial(self, trial: Any) -> dict[str, float]:
+    def run_trial(self, trial: "Trial") -> dict[str, float]:
         """Trains by the trial's values.
 
         Returns:
@@ -182,18 +180,13 @@ class RecipeTuner(base_tuner.BaseTuner):
         number = len(self.oracle.trials)
         recipe = self._recipe.with_hyperparameters(trial.hyperparameters.values)
         try:
-            with _told_as_trial(number, self._trials):
-                accuracy = self._kept_accuracy(
-                    number, recipe, Path(self.get_trial_dir(trial.trial_id))
-                )
+            accuracy = self._kept_accuracy(number, recipe, Path(self.get_trial_dir(trial.trial_id)))
         except TrainingError as err:
             LOGGER.warning("trial %d of %d failed: %s", number, self._trials, err)
             self._failure = str(err)
             raise keras_tuner.errors.FailedTrialError(str(err)) from err
         except Exception as err:
             raise keras_tuner.errors.FatalError(str(err)) from err
-        finally:
-            gc.collect()  # a network and its functions refer to each other
         LOGGER.info("trial %d of %d: accuracy %.4f on eval", number, self._trials, accuracy)
         return {ACCURACY: accuracy}
 
@@ -214,20 +207,23 @@ class RecipeTuner(base_tuner.BaseTuner):
     def _kept_accuracy(self, number: int, recipe: Recipe, directory: Path) -> float:
         """The trial's accuracy, which an earlier attempt may have found already."""
         if not self._kept:
-            return self._accuracy(recipe, directory)
+            return self._accuracy(number, recipe, directory)
         checkpoints = f"{self._kept}/trial-{number}"
         result = f"{checkpoints}.json"
         if tf.io.gfile.exists(result):
             with tf.io.gfile.GFile(result) as file:
                 return float(json.loads(file.read())[ACCURACY])
-        accuracy = self._accuracy(recipe, directory, checkpoints)
+        accuracy = self._accuracy(number, recipe, directory, checkpoints)
         with tf.io.gfile.GFile(f"{result}.part", "w") as file:
             file.write(json.dumps({ACCURACY: accuracy}))
         tf.io.gfile.rename(f"{result}.part", result)
         tf.io.gfile.rmtree(checkpoints)
         return accuracy
 
-    def _accuracy(self, recipe: Recipe, directory: Path, checkpoints: str | None = None) -> float:
+    def _accuracy(
+        self, number: int, recipe: Recipe, directory: Path, checkpoints: str | None = None
+    ) -> float:
+        gc.collect()  # what the trial before has left: a network and its functions hold each other
         # The same first weights and the same order in every trial: what differs are the values.
         with self._devices.building() if self._devices else contextlib.nullcontext():
             network = build_network(recipe, self._image_size, self._classes)
@@ -241,6 +237,7 @@ class RecipeTuner(base_tuner.BaseTuner):
             directory,
             devices=self._devices,
             checkpoints=checkpoints,
+            tell=_as_trial(number, self._trials),
         )
         # Keras's `predict_on_batch` would answer once for each GPU.
         answer = tf.function(
@@ -254,29 +251,21 @@ class RecipeTuner(base_tuner.BaseTuner):
 class _FromTheRecipeOn(keras_tuner.oracles.RandomSearchOracle):
     """Random search whose first trial has the defaults."""
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
+    def populate_space(self, trial_id: str) -> dict[str, object]:
         if not self.trials:
             defaults = {value.name: value.default for value in self.hyperparameters.space}
             return {"status": "RUNNING", "values": defaults}
         return super().populate_space(trial_id)
 
 
-@contextmanager
-def _told_as_trial(number: int, trials: int) -> Iterator[None]:
-    """Adds to the training's progress which trial it is, and the time that the others will take."""
+def _as_trial(number: int, trials: int) -> Callable[[TrainingProgress], None]:
+    """Tells of a training as of one of several, and the time that the others will take as well."""
     begun = time.monotonic()
 
-    def add(record: logging.LogRecord) -> bool:
-        progress = getattr(record, "progress", None)
-        if progress is not None:
-            progress |= {"trial": number, "trials": trials}
-            if progress["eta_s"] is not None:
-                whole = time.monotonic() - begun + progress["eta_s"]
-                progress["eta_s"] += (trials - number) * whole
-        return True
+    def tell(progress: TrainingProgress) -> None:
+        eta_s = progress.eta_s
+        if eta_s is not None:
+            eta_s += (trials - number) * (time.monotonic() - begun + eta_s)
+        log(replace(progress, trial=number, trials=trials, eta_s=eta_s))
 
-    PROGRESS.addFilter(add)
-    try:
-        yield
-    finally:
-        PROGRESS.removeFilter(add)
+    return tell

@@ -151,7 +151,7 @@ def draw_blocks(blocks: Mapping[str, Any]) -> Figure:
     """Draws residual blocks, one below the other, as they are built.
 
     Args:
-        blocks: title -> a `keras.Model` of one block alone, from `modules.network.resnet50`.
+        blocks: title -> a `keras.Model` of one block alone, from `modules.network`.
     """
     figure, axes = plt.subplots(
         len(blocks), 1, figsize=(_WIDTH, 2.2 * len(blocks)), layout="constrained", squeeze=False

@@ -12,12 +12,12 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from modules.evaluation import Thresholds
-from modules.machines.devices import DeviceOptions
+from modules.machines.options import DeviceOptions
+from modules.training.errors import in_words
+from modules.training.job import Search, TrainingJob
 from modules.training.recipe import Recipe
 from signs import features
 from signs.errors import UserError
-
-SYNTHETIC = "signs-synthetic"  # the name that drawn hands have, and no photographs
 
 
 class ConfigError(UserError):
@@ -104,12 +104,30 @@ class PipelineConfig:
         """The data set's name: metadata, baselines and pushed models of others are kept apart."""
         return self.data.name
 
+    def training_job(self, *, code: str, checkpoints: str, search: bool = False) -> TrainingJob:
+        """What the Trainer is to do; with `search`, the Tuner.
+
+        Args:
+            code: digest of the user code.
+            checkpoints: folder or address under which unfinished trainings are kept.
+            search: whether to search for hyperparameters.
+        """
+        return TrainingJob(
+            recipe=self.train,
+            class_names=self.data.class_names,
+            image_size=self.image_size,
+            devices=self.devices,
+            code=code,
+            checkpoints=checkpoints,
+            search=Search(self.tune.trials, self.tune.epochs, self.data.counts) if search else None,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON holds it."""
         return TypeAdapter(PipelineConfig).dump_python(self, mode="json")
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "PipelineConfig":
+    def from_dict(cls, values: Mapping[str, object]) -> "PipelineConfig":
         """The configuration that `to_dict` wrote.
 
         Raises:
@@ -118,13 +136,13 @@ class PipelineConfig:
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as err:
-            raise ConfigError(_in_words(err)) from err
+            raise ConfigError(in_words(err)) from err
 
 
 def default_config(data: Data) -> PipelineConfig:
     """The configuration that a data set is run with unless told otherwise."""
     config = PipelineConfig(data)
-    if data.name == SYNTHETIC:
+    if data.name == features.SYNTHETIC_DATASET:
         # Drawings are learnt quickly: enough to show every step of the pipeline within minutes.
         config = replace(config, train=replace(config.train, epochs=20))
     return config
@@ -177,12 +195,3 @@ def setting_names(config: PipelineConfig) -> list[str]:
 
     # What the data are is not for settings: their manifest says it.
     return [name for name in walk(config, "") if not name.startswith("data.")]
-
-
-def _in_words(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, UserError):
-        return str(cause)
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}. Received: {first['input']!r}"

@@ -7,10 +7,9 @@ ImportExampleGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer ->
 On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model it starts from.
 """
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from tfx.components import ImportExampleGen, SchemaGen, StatisticsGen, Transform, Tuner
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
@@ -32,7 +31,6 @@ from tfx.proto import (
 from tfx.types import BaseChannel, Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
-import modules
 from components.baseline import LatestBlessedOther
 from components.evaluator import Evaluator
 from components.example_validator import ExampleValidator
@@ -41,9 +39,12 @@ from components.pusher import Pusher
 from components.serving_check import ServingCheck
 from components.trainer import Trainer
 from data.schema import schema_path
+from pipeline.code import code_digest
 from pipeline.config import Data, PipelineConfig
 from pipeline.environment import Environment
 from signs import features
+
+T = TypeVar("T", int, float, str)
 
 
 def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipeline:
@@ -80,7 +81,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         statistics=statistics, schema=schema, class_names=config.data.class_names
     )
 
-    code = code_digest()
+    code, checkpoints = code_digest(), environment.checkpoint_root
     transform = Transform(
         examples=examples,
         schema=schema,
@@ -92,14 +93,6 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         splits_config=transform_pb2.SplitsConfig(analyze=[features.TRAIN]),
     )
     transform.add_upstream_node(validator)
-    training = {
-        "recipe": config.train.to_dict(),
-        "class_names": list(config.data.class_names),
-        "image_size": config.image_size,
-        "devices": config.devices.to_dict(),
-        "code": code,
-        "checkpoints": environment.checkpoint_root,
-    }
     tuner = None
     if config.tune.trials:
         tuner = Tuner(
@@ -108,12 +101,9 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
             transform_graph=transform.outputs["transform_graph"],
             train_args=trainer_pb2.TrainArgs(splits=[features.TRAIN]),
             eval_args=trainer_pb2.EvalArgs(splits=[features.EVAL]),
-            custom_config={
-                **training,
-                "counts": config.data.counts,
-                "trials": config.tune.trials,
-                "epochs": config.tune.epochs,
-            },
+            custom_config=config.training_job(
+                code=code, checkpoints=checkpoints, search=True
+            ).to_custom_config(),
         )
     warm_start = None
     if config.warm_start:
@@ -127,7 +117,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         train_args=trainer_pb2.TrainArgs(splits=config.train.splits),
         eval_args=trainer_pb2.EvalArgs(splits=_eval_splits(config)),
-        custom_config=training,
+        job=config.training_job(code=code, checkpoints=checkpoints),
         max_steps=_parameter(environment, "train_steps", 0),
     )
     model = trainer.outputs["model"]
@@ -176,18 +166,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
     )
 
 
-def code_digest() -> str:
-    """SHA-256 of the user code in `modules/`: changed code must not find its old results reused.
-
-    TFX's cache key holds the dotted path of `run_fn`, not what stands behind it.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(Path(modules.__path__[0]).glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _parameter(environment: Environment, name: str, value: Any) -> Any:
+def _parameter(environment: Environment, name: str, value: T) -> T | RuntimeParameter:
     """A value that each run may replace, where the environment has a way to give it."""
     if not environment.runtime_parameters:
         return value

@@ -76,6 +76,8 @@ def publish_folder(built: Path, target: Path) -> None:
 def lock(path: Path, timeout_s: float | None = None) -> Iterator[None]:
     """Holds a lock for the length of the block; the kernel frees it when the process ends.
 
+    Processes that it forks hold it as well; those that it starts as other programs do not.
+
     Args:
         path: a file, which is made if it is missing and stays; or a folder that exists.
         timeout_s: seconds to wait for who holds it; None waits for ever.
@@ -123,7 +125,7 @@ def _wait_for(descriptor: int, path: Path, deadline: float | None) -> None:
                     raise LockedError(f"{path} is locked by another") from err
             time.sleep(_POLL_S)
     except OSError as err:  # as of a network mount without a lock service
-        raise OSError(err.errno, f"no lock can be had: {err.strerror}", str(path)) from err
+        raise OSError(err.errno, err.strerror, str(path)) from err
 
 
 def _sync(path: Path) -> None:

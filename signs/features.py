@@ -43,6 +43,7 @@ GRPC_PORT, REST_PORT = 8500, 8501  # where TensorFlow Serving's documentation ha
 # --- Spans on disk -------------------------------------------------------------------------------
 SPAN_PATTERN = "span-{SPAN}/v-{VERSION}"  # as ImportExampleGen spells it
 MANIFEST = "manifest.json"
+SYNTHETIC_DATASET = "signs-synthetic"  # the name that drawn hands have, and no photographs
 REJECTED = "rejected.jsonl"
 
 # --- The request log of a model server ------------------------------------------------------------

@@ -7,6 +7,7 @@ from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.orchestration.data_types import RuntimeParameter
 
 from components.trainer.executor import MAX_STEPS, Executor
+from modules.training.job import TrainingJob
 
 
 class Trainer(StockTrainer):
@@ -14,12 +15,15 @@ class Trainer(StockTrainer):
 
     EXECUTOR_SPEC = ExecutorClassSpec(Executor)
 
-    def __init__(self, *, max_steps: int | RuntimeParameter = 0, **stock: Any) -> None:
+    def __init__(
+        self, *, job: TrainingJob, max_steps: int | RuntimeParameter = 0, **stock: Any
+    ) -> None:
         """Constructs the component.
 
         Args:
-            max_steps: of the training, rounded up to whole epochs; 0: the recipe's epochs.
+            job: what `run_fn` is to do.
+            max_steps: the job's, which each run on a cluster may give anew.
             **stock: what TFX's Trainer takes.
         """
-        super().__init__(**stock)
+        super().__init__(custom_config=job.to_custom_config(), **stock)
         self.spec.exec_properties[MAX_STEPS] = max_steps

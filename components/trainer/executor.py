@@ -7,6 +7,7 @@ ML Metadata then answers which device, precision or batch a model comes from, lo
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 from tfx import types
@@ -15,8 +16,9 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
 
 from modules.trainer import PROPERTIES
+from modules.training.job import TrainingJob
 
-MAX_STEPS = "max_steps"  # in the component's parameters, and in what `run_fn` is given
+MAX_STEPS = "max_steps"  # in the component's parameters: a run on a cluster may give it
 
 
 class Executor(stock.GenericExecutor):
@@ -32,13 +34,17 @@ class Executor(stock.GenericExecutor):
 
         Raises:
             TypeError: a property is neither a string nor a number.
+            JobError: there is no training job.
         """
         custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
-        custom[MAX_STEPS] = exec_properties[MAX_STEPS]
+        job = replace(TrainingJob.from_custom_config(custom), max_steps=exec_properties[MAX_STEPS])
         super().Do(
             input_dict,
             output_dict,
-            {**exec_properties, standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(custom)},
+            {
+                **exec_properties,
+                standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(job.to_custom_config()),
+            },
         )
         model = artifact_utils.get_single_instance(output_dict[standard_component_specs.MODEL_KEY])
         run = artifact_utils.get_single_uri(output_dict[standard_component_specs.MODEL_RUN_KEY])

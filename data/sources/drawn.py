@@ -5,6 +5,7 @@ import hashlib
 
 from data import IngestError, synthetic
 from data.sources.source import Emit, Item, Surveyed
+from signs.features import SYNTHETIC_DATASET
 from signs.image_bytes import encode_png
 
 _MOST = 100_000_000
@@ -33,7 +34,7 @@ class SyntheticSource:
         version = synthetic.GENERATOR_VERSION
         identity = f"synthetic version {version}, seed {self.seed}, count {self.count}"
         return Surveyed(
-            name="signs-synthetic",
+            name=SYNTHETIC_DATASET,
             description=identity,
             class_names=synthetic.CLASS_NAMES[: min(self.count, len(synthetic.CLASS_NAMES))],
             fingerprint=hashlib.sha256(identity.encode()).hexdigest(),

@@ -16,7 +16,7 @@ from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.pipeline_file import SUFFIXES
 from pipeline.config import Data, default_config, override
 from pipeline.environment import Workspace
-from pipeline.running.ingest_progress import showing
+from pipeline.running.ingesting import showing
 from pipeline.running.run import data_of
 from signs import durable, features
 from signs.errors import UserError

@@ -5,8 +5,6 @@ job.json -> pipeline.yaml -> the stand-in -> events.jsonl; then, as for a local 
 Whatever ends it, the step that runs ends with it: the launcher sees to that.
 """
 
-import hashlib
-import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubeflow.standin.records import Execution
+from modules.training.progress import TrainingProgress
+from pipeline.code import code_digest
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT
 from pipeline.running.child import Job, phase, work
 from pipeline.running.events import ComponentState, EventWriter, RunStarted, State, Training
 
 if TYPE_CHECKING:
-    from pipeline.running.local_runner import Outcome
+    from pipeline.running.local_runner import NodeResult
 
 PIPELINE = "pipeline.yaml"
 _NOTICE = (
@@ -36,9 +36,6 @@ _STATES: dict[str, State] = {
 # A second where a cluster waits half a minute: nothing here needs time to recover.
 _BACKOFF_SCALE = 1 / 30
 _TAIL_BYTES = 4096
-_PROGRESS = re.compile(
-    r"epoch (\d+)/(\d+) step (\d+)/(\d+) loss (\d+\.\d+) accuracy (\d+\.\d+)$", re.MULTILINE
-)
 _CODE = (
     "components",
     "data",
@@ -60,7 +57,7 @@ def main(argv: list[str]) -> int:
     return work(argv, run_steps)
 
 
-def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "Outcome"]:
+def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "NodeResult"]:
     """Compiles the pipeline, and runs what was compiled.
 
     Raises:
@@ -107,26 +104,17 @@ def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str
 
 
 def last_training(log: Path) -> Training | None:
-    """How far a training is, from the last line of its log that says so.
-
-    The line is that of `modules.training.progress`; none is there where the step trains nothing.
-    """
+    """How far a training is, from the last line of its log that says so; None where none does."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-        told = list(_PROGRESS.finditer(file.read().decode(errors="replace")))
-    if not told:
-        return None
-    epoch, epochs, step, steps, loss, accuracy = told[-1].groups()
-    return Training(int(epoch), int(epochs), int(step), int(steps), float(loss), float(accuracy))
+        lines = file.read().decode(errors="replace").splitlines()
+    told = (TrainingProgress.parse(line) for line in reversed(lines))
+    return next((Training.of(progress) for progress in told if progress), None)
 
 
 def checkout_digest() -> str:
-    """SHA-256 of the code that runs, in the place of an image's: changed code is run anew."""
-    digest = hashlib.sha256()
-    for folder in _CODE:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """The digest of the code that runs, in the place of an image's: changed code is run anew."""
+    return code_digest(ROOT / folder for folder in _CODE)
 
 
 def _note(execution: Execution) -> str | None:

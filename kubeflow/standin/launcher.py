@@ -23,7 +23,7 @@ from kubeflow.compiling.pipeline_file import PARAMETER, Task
 from kubeflow.object_store import EXECUTOR_LOGS, MOUNTS_VARIABLE, AddressError, in_container
 from kubeflow.standin.executor_output import OutputError, merge, read_executor_output, recorded
 from kubeflow.standin.gojson import dump_message, value_text
-from kubeflow.standin.pod import MOUNTS, Pod
+from kubeflow.standin.pod import Pod
 from kubeflow.standin.records import Artifact
 from kubeflow.standin.store import Store, StoreError
 from signs.process import killed_with_parent
@@ -149,7 +149,7 @@ def _run(command: list[str], environment: dict[str, str], attempt: Attempt) -> N
                 **os.environ,
                 **attempt.pod.environment,
                 **environment,
-                MOUNTS_VARIABLE: str(attempt.folder / MOUNTS),
+                MOUNTS_VARIABLE: str(attempt.pod.mounts.root),
                 "TMPDIR": str(temporary),
             },
         )

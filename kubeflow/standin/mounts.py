@@ -16,14 +16,16 @@ from kubeflow.object_store import MOUNTS
 class Mounts:
     """Folders of a container, each with the folder of this machine that stands for it."""
 
-    def __init__(self, folder: Path, others: Mapping[str, Path]) -> None:
+    def __init__(self, root: Path, others: Mapping[str, Path]) -> None:
         """Constructs the mounts.
 
         Args:
-            folder: for what KFP gives each container as empty folders, `/minio` and its like.
+            root: stands for the container's: holds what KFP gives each container as empty
+                folders, `/minio` and its like.
             others: by path in the container: volumes, and the image's code.
         """
-        own = {path: folder / path.lstrip("/") for path in MOUNTS.values()}
+        self.root = root
+        own = {path: root / path.lstrip("/") for path in MOUNTS.values()}
         self._places = {**own, **others}
         # The longest first, so that a mount inside another goes before it.
         paths = sorted(map(re.escape, self._places), key=len, reverse=True)

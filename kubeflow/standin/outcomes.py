@@ -1,18 +1,18 @@
 """What the steps made, as TFX's artifacts on this machine: for those who read a run's results.
 
-RunRecord, objects in the store -> Outcome by task, as `pipeline.running.local_runner` returns them
+RunRecord, objects in the store -> NodeResult by task, as of a local run
 """
 
 from tfx.types import Artifact, standard_artifacts
 
 from kubeflow.object_store import EXECUTOR_LOGS
 from kubeflow.standin import records
-from kubeflow.standin.store import Store
+from kubeflow.standin.store import Store, store_of
 from pipeline.environment import Workspace
-from pipeline.running.local_runner import Outcome
+from pipeline.running.local_runner import NodeResult
 
 
-def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, Outcome]:
+def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, NodeResult]:
     """The outcome of each task that ran or was reused.
 
     Args:
@@ -22,9 +22,9 @@ def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, Ou
     Returns:
         Outcomes by task. A Model without a file is left out: there was no baseline.
     """
-    store = Store(workspace.root / "kubeflow" / "store")
+    store = store_of(workspace)
     return {
-        name: Outcome(
+        name: NodeResult(
             name,
             reused=execution.state == "CACHED",
             seconds=(execution.ended or execution.started) - execution.started,

@@ -13,8 +13,6 @@ from pathlib import Path
 from kubeflow.compiling.pipeline_file import Task
 from kubeflow.standin.mounts import Mounts
 
-MOUNTS = "mounts"  # folder of an attempt that stands for the container's root
-
 
 class PodError(RuntimeError):
     """The pod would never start; retries do not help."""
@@ -80,7 +78,7 @@ def make_pod(task: Task, cluster: Cluster, folder: Path) -> Pod:
                     f"CreateContainerConfigError: {missing}. For the stand-in, write the value "
                     f"into the file {cluster.secrets / name / mapping.secret_key}"
                 )
-    return Pod(Mounts(folder / MOUNTS, places), environment)
+    return Pod(Mounts(folder / "mounts", places), environment)
 
 
 def _secret(cluster: Cluster, name: str) -> Mapping[str, str] | None:

@@ -32,7 +32,7 @@ from kubeflow.standin.launcher import Attempt, AttemptError, launch
 from kubeflow.standin.limits import check_limits
 from kubeflow.standin.pod import Cluster, PodError, claim_names, make_pod
 from kubeflow.standin.records import Artifact, Execution, Records, RunRecord
-from kubeflow.standin.store import Store
+from kubeflow.standin.store import Store, store_of
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT
 from pipeline.running.follow import last_error
@@ -130,7 +130,7 @@ def run(
             values,
             record,
             records,
-            Store(root / "store"),
+            store_of(workspace),
             cluster or standin_cluster(workspace),
             root / "pods",
             backoff_scale,

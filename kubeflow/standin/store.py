@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kubeflow.object_store import IN_WORDS, SCHEME
+from pipeline.environment import Workspace
 from signs import durable
 
 _URI = re.compile(rf"{SCHEME}(?P<bucket>[^/?]+)/?(?P<key>[^?]*)$")
@@ -17,6 +18,11 @@ _URI = re.compile(rf"{SCHEME}(?P<bucket>[^/?]+)/?(?P<key>[^?]*)$")
 
 class StoreError(RuntimeError):
     """An object cannot be stored or fetched."""
+
+
+def store_of(workspace: Workspace) -> "Store":
+    """The store that the runs of a workspace share."""
+    return Store(workspace.root.resolve() / "kubeflow" / "store")
 
 
 class Store:

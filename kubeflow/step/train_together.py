@@ -42,6 +42,7 @@ def train_together(
     """Train a network as one of the workers that TF_CONFIG names; alone where there is none."""
     from data.manifest import Manifest
     from modules.machines.workers import Workers
+    from pipeline.code import code_digest
     from pipeline.config import Data, default_config, override
 
     manifest = Manifest.load(span)
@@ -65,13 +66,9 @@ def train_together(
             hyperparameters=None,
             serving_model_dir=str(out / "model" / "Format-Serving"),
             model_run_dir=str(out / "model_run"),
-            custom_config={
-                "recipe": config.train.to_dict(),
-                "class_names": list(data.class_names),
-                "image_size": config.image_size,
-                "devices": config.devices.to_dict(),
-                "checkpoints": str(out / "checkpoints"),
-            },
+            custom_config=config.training_job(
+                code=code_digest(), checkpoints=str(out / "checkpoints")
+            ).to_custom_config(),
         )
     )
 

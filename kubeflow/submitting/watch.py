@@ -18,7 +18,7 @@ from kubeflow.submitting.connection import Connection
 from kubeflow.submitting.workflow_nodes import StepState, start_failed, states_of
 from pipeline.running.events import ComponentState, RunStarted
 from pipeline.running.follow import POLL_S, error_line
-from pipeline.running.steps import Progress
+from pipeline.running.run_state import RunState
 from pipeline.running.view import open_view
 from pipeline.running.wording import duration
 
@@ -64,13 +64,13 @@ def follow(
     Raises:
         KeyboardInterrupt: the user does not want to wait; the run goes on.
     """
-    progress = Progress()
-    progress.apply([RunStarted(components=tuple(steps))])
+    state = RunState()
+    state.apply([RunStarted(components=tuple(steps))])
     began = heard = time.monotonic()
     ask_at, pause = began, ask_s
     states: Mapping[str, StepState] = {}
     canceling = False
-    with open_view(console, progress, title=title) as view:
+    with open_view(console, state, title=title) as view:
         while True:
             if time.monotonic() >= ask_at:
                 try:
@@ -85,9 +85,9 @@ def follow(
                 else:
                     heard, pause = time.monotonic(), ask_s
                     new = states_of(run, steps, retried)
-                    progress.apply(_changes(states, new))
+                    state.apply(_changes(states, new))
                     for name, step in new.items():
-                        progress.steps[name].note = step.note
+                        state.steps[name].note = step.note
                     states = new
                     # Argo fails a run that was ended, and KFP's history leaves this state out.
                     canceling = canceling or run.state == "CANCELING"

@@ -8,24 +8,20 @@ exported, whatever it was trained in. Importing this module does not import Tens
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from modules.machines.gpu_diagnosis import hidden_gpu
+from modules.machines.options import DeviceError, DeviceOptions
 from modules.machines.workers import ALONE, Workers
-from signs.errors import UserError
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 LOGGER = logging.getLogger(__name__)
-
-Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 # XLA is switched on by itself only for trainings of at least this many steps. It compiles anew for
 # each of the recipe's image sizes. ASSUMED, not measured, for want of a GPU: about a minute for
@@ -36,42 +32,6 @@ XLA_MIN_STEPS = 20_000
 CPU = "CPU"
 
 _SHARE = 32  # elements for each replica, in what `split_evenly` returns
-
-
-class DeviceError(UserError):
-    """The devices that are asked for cannot be had."""
-
-
-@dataclass(frozen=True)
-class DeviceOptions:
-    """What to train on; the defaults take what is there and what pays on it."""
-
-    gpus: int | None = None  # as many of those that TensorFlow sees; None takes all, 0 the CPU
-    precision: Precision = "auto"  # a Keras dtype policy; weights are float32 in all of them
-    xla: Literal["auto"] | bool = "auto"  # whether XLA compiles the training step
-
-    def __post_init__(self) -> None:
-        if self.gpus is not None and (isinstance(self.gpus, bool) or self.gpus < 0):
-            raise DeviceError(
-                "devices.gpus must be a count from 0 (train on the CPU), or null for all GPUs. "
-                f"Received: {self.gpus}"
-            )
-        if self.precision not in get_args(Precision):
-            raise DeviceError(
-                f"devices.precision must be one of {', '.join(get_args(Precision))}. "
-                f"Received: {self.precision}"
-            )
-        if self.xla != "auto" and not isinstance(self.xla, bool):
-            raise DeviceError(f"devices.xla must be auto, true or false. Received: {self.xla}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The options as JSON holds them."""
-        return TypeAdapter(DeviceOptions).dump_python(self, mode="json")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "DeviceOptions":
-        """The options that `to_dict` wrote."""
-        return TypeAdapter(cls).validate_python(values)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def _sizes(config: Any) -> dict[str, int]:
     return {job: len(cluster[job]) for job in _JOBS if cluster.get(job)}
 
 
-def _is_list_of_addresses(value: Any) -> bool:
+def _is_list_of_addresses(value: object) -> bool:
     return isinstance(value, list) and all(
         isinstance(address, str) and re.fullmatch(r".+:\d{1,5}", address) and _port(address) < 2**16
         for address in value

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from modules.network.batch_norm import FusedBatchNormalization
+from modules.network.blocks import batch_norm, convolutional_block, identity_block, initializer
 
 # Bottleneck blocks per stage, stages 2 to 5 (He et al. 2015, table 1, 50-layer).
 RESNET50_BLOCKS = (3, 4, 6, 3)
@@ -23,83 +23,6 @@ RESNET50_WIDTH = 64
 MIN_IMAGE_SIZE = 8  # pixels a side: below, the stem leaves nothing to convolve
 
 _EXPANSION = 4  # a block's output has four times the channels of its bottleneck
-# An epoch of SIGNS has 34 steps: Keras's default of 0.99 would need ten of them before the moving
-# statistics mean anything. The momentum is no weight: it changes nothing in a loaded model.
-_BATCH_NORM_MOMENTUM = 0.9
-
-
-def identity_block(
-    X: keras.KerasTensor,
-    f: int,
-    filters: Sequence[int],
-    stage: int,
-    block: str,
-    *,
-    zero_last_gamma: bool = False,
-) -> keras.KerasTensor:
-    """A bottleneck block whose shortcut is the identity (He et al. 2015, section 3.2, eq. 1).
-
-    Args:
-        X: float32 [batch, height, width, filters[2]].
-        f: side of the window of the middle convolution.
-        filters: channels of the three convolutions.
-        stage: number of the stage, for the layers' names.
-        block: letter of the block within its stage, for the layers' names.
-        zero_last_gamma: start the block as the identity, by a last batch-norm scale of zero
-            (Goyal et al. 2017, section 5.1).
-
-    Returns:
-        float32 [batch, height, width, filters[2]].
-
-    Raises:
-        ValueError: `filters` has not three entries, or the last is not the channels of `X`.
-    """
-    _check_filters(filters)
-    if X.shape[-1] != filters[2]:
-        raise ValueError(
-            "the last of `filters` must be the channels of `X`, since the identity is added to it. "
-            f"Received: filters={tuple(filters)}, X with {X.shape[-1]} channels"
-        )
-    branch = _bottleneck(X, f, filters, stage, block, 1, zero_last_gamma)
-    return layers.Activation("relu", name=f"res{stage}{block}_out")(
-        layers.Add(name=f"res{stage}{block}_add")([branch, X])
-    )
-
-
-def convolutional_block(
-    X: keras.KerasTensor,
-    f: int,
-    filters: Sequence[int],
-    stage: int,
-    block: str,
-    s: int = 2,
-    *,
-    zero_last_gamma: bool = False,
-) -> keras.KerasTensor:
-    """A bottleneck block whose shortcut is a projection (He et al. 2015, section 3.2, eq. 2).
-
-    Args:
-        X: float32 [batch, height, width, channels].
-        f: side of the window of the middle convolution.
-        filters: channels of the three convolutions.
-        stage: number of the stage, for the layers' names.
-        block: letter of the block within its stage, for the layers' names.
-        s: stride of the first convolution and of the projection.
-        zero_last_gamma: as in `identity_block`.
-
-    Returns:
-        float32 [batch, ceil(height / s), ceil(width / s), filters[2]].
-
-    Raises:
-        ValueError: `filters` has not three entries.
-    """
-    _check_filters(filters)
-    branch = _bottleneck(X, f, filters, stage, block, s, zero_last_gamma)
-    shortcut = _convolution(X, filters[2], 1, s, f"res{stage}{block}_branch1")
-    shortcut = _batch_norm(shortcut, f"bn{stage}{block}_branch1")
-    return layers.Activation("relu", name=f"res{stage}{block}_out")(
-        layers.Add(name=f"res{stage}{block}_add")([branch, shortcut])
-    )
 
 
 def ResNet50(
@@ -169,8 +92,8 @@ def build_resnet(
 
     inputs = layers.Input(input_shape, name="pixels")
     x = layers.ZeroPadding2D(3, name="pad1")(inputs)
-    x = layers.Conv2D(width, 7, strides=2, kernel_initializer=_initializer(), name="conv1")(x)
-    x = _batch_norm(x, "bn_conv1")
+    x = layers.Conv2D(width, 7, strides=2, kernel_initializer=initializer(), name="conv1")(x)
+    x = batch_norm(x, "bn_conv1")
     x = layers.Activation("relu", name="relu1")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
 
@@ -193,7 +116,7 @@ def build_resnet(
     outputs = layers.Dense(
         classes,
         activation="softmax",
-        kernel_initializer=_initializer(),
+        kernel_initializer=initializer(),
         dtype="float32",
         name=f"fc{classes}",
     )(x)
@@ -218,57 +141,3 @@ def any_size(model: keras.Model) -> keras.Model:
     )
     x = layers.GlobalAveragePooling2D(name="global_avg_pool")(trunk.output)
     return keras.Model(inputs, model.layers[-1](x), name=f"{model.name}_any_size")
-
-
-def _bottleneck(
-    x: keras.KerasTensor,
-    window: int,
-    filters: Sequence[int],
-    stage: int,
-    block: str,
-    stride: int,
-    zero_last_gamma: bool,
-) -> keras.KerasTensor:
-    for role, channels, size, step in zip(
-        "abc", filters, (1, window, 1), (stride, 1, 1), strict=True
-    ):
-        x = _convolution(x, channels, size, step, f"res{stage}{block}_branch2{role}")
-        last = role == "c"
-        x = _batch_norm(x, f"bn{stage}{block}_branch2{role}", zero=last and zero_last_gamma)
-        if not last:
-            x = layers.Activation("relu", name=f"res{stage}{block}_relu2{role}")(x)
-    return x
-
-
-def _convolution(
-    x: keras.KerasTensor, channels: int, size: int, stride: int, name: str
-) -> keras.KerasTensor:
-    return layers.Conv2D(
-        channels,
-        size,
-        strides=stride,
-        padding="same" if size > 1 else "valid",
-        kernel_initializer=_initializer(),
-        name=name,
-    )(x)
-
-
-def _batch_norm(x: keras.KerasTensor, name: str, zero: bool = False) -> keras.KerasTensor:
-    return FusedBatchNormalization(
-        axis=3,
-        momentum=_BATCH_NORM_MOMENTUM,
-        gamma_initializer="zeros" if zero else "ones",
-        name=name,
-    )(x)
-
-
-def _initializer() -> keras.initializers.Initializer:
-    # The course's choice. A new object each time, since an initializer with a seed repeats itself.
-    return keras.initializers.GlorotUniform(seed=None)
-
-
-def _check_filters(filters: Sequence[int]) -> None:
-    if len(filters) != 3:
-        raise ValueError(
-            f"`filters` must name the channels of three convolutions. Received: {tuple(filters)}"
-        )

@@ -1,1 +1,1 @@
-"""modules/training"""
+"""One training: job (what to do) -> input, augmentation -> loop -> checkpoints, log, progress."""

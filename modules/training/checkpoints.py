@@ -11,7 +11,6 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +21,7 @@ LOGGER = logging.getLogger(__name__)
 _KEPT = 2  # a checkpoint that turns out to be damaged has one before it
 
 
-def training_name(what: Any, files: Sequence[str]) -> str:
+def training_name(what: object, files: Sequence[str]) -> str:
     """Names a training by all that its result depends on, so that only the same one goes on.
 
     TFX gives each attempt new folders, so that those cannot.

@@ -1,5 +1,9 @@
 """What can go wrong in a training, in words for who started it."""
 
+from pydantic import ValidationError
+
+from signs.errors import UserError
+
 
 class TrainingError(RuntimeError):
     """The training cannot go on, or its result is of no use."""
@@ -38,3 +42,18 @@ class DiskFullError(TrainingError):
             f"the disk of {directory} is full: make room and give the same command again. The "
             "training goes on after the last epoch that was kept"
         )
+
+
+def in_words(error: ValidationError, parent: str = "") -> str:
+    """The first thing that is wrong with a value's fields, on one line.
+
+    Args:
+        error: Pydantic's.
+        parent: the name of the value, that is put before the field's.
+    """
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UserError):
+        return str(cause)
+    place = ".".join(str(part) for part in (parent, *first["loc"]) if part != "")
+    return f"{place}: {first['msg']}. Received: {first['input']!r}"

@@ -8,7 +8,6 @@ predictions -> confusion matrix
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -47,25 +46,25 @@ class TrainingLog(keras.callbacks.Callback):
         self._past = {name: list(values) for name, values in by_epoch.items()}
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Writes the curves of the epochs before a training went on, which has a new folder."""
         for name, values in self._past.items():
             for epoch, value in enumerate(values):
                 self._scalar(name, value, epoch)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes pictures, where the images' size is a new one."""
         if epoch == 0 or self._sizes[epoch] != self._sizes[epoch - 1]:
             ((images, _),) = self._batches(epoch).take(1)
             with self._writer("train").as_default():
                 tf.summary.image("augmented", images, epoch, max_outputs=_PICTURES)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes a point of each curve."""
         for name, value in (logs or {}).items():
             self._scalar(name, value, epoch)
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Closes the files."""
         for writer in self._writers.values():
             writer.close()

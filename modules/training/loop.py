@@ -5,9 +5,8 @@ batches -> any_size(network).fit -> checkpoints, TensorBoard, progress -> metric
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,14 +19,15 @@ from modules.machines.multi_worker import (
     telling_of_lost_workers,
 )
 from modules.machines.workers import ALONE
-from modules.network.resnet50 import any_size, build_resnet
+from modules.network import any_size, build_resnet
 from modules.training.adamw import FusedAdamW
 from modules.training.checkpoints import Checkpoints
 from modules.training.errors import DiskFullError, OutOfMemoryError
 from modules.training.input import Batches
 from modules.training.log import TrainingLog
-from modules.training.progress import Progress
+from modules.training.progress import TrainingProgress, log
 from modules.training.recipe import Recipe
+from modules.training.tell_progress import TellProgress
 
 LOGGER = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def train(
     validation: tf.data.Dataset | None = None,
     devices: Devices | None = None,
     checkpoints: str | None = None,
+    tell: Callable[[TrainingProgress], None] = log,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, list[float]]:
     """Fits the network to the batches; its weights change in place.
@@ -62,6 +63,7 @@ def train(
         devices: what to train on; None leaves it to TensorFlow and Keras.
         checkpoints: folder or address for this training alone. The state is kept in it after every
             epoch, and an unfinished training that is found there goes on. None keeps nothing.
+        tell: called with where the training stands, once a second at most.
         callbacks: Keras's, called after ours.
 
     Returns:
@@ -118,7 +120,7 @@ def train(
                 callbacks=[
                     _Record(by_epoch, kept),
                     *logs,
-                    Progress(recipe, steps_per_epoch, size, workers.count),
+                    TellProgress(tell, recipe, steps_per_epoch, size, workers.count),
                     *callbacks,
                 ],
                 verbose=0,
@@ -190,7 +192,7 @@ class _Record(keras.callbacks.Callback):
         self._by_epoch = by_epoch
         self._kept = kept
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs if logs is not None else {}
         logs[LEARNING_RATE] = float(self.model.optimizer.learning_rate)
         for name, value in logs.items():

@@ -1,104 +1,60 @@
-"""How far a training is, told by log records once a second at most.
+"""Where a training stands, told as one line of JSON a second at most.
 
-Each record carries a `progress` dictionary: a runner that wants to draw it attaches a handler to
-the logger `modules`.
+TellProgress -> TrainingProgress -> the log `modules.training.progress` -> who draws it
+
+    {"progress":{"epoch":1,"epochs":48,"step":9,"steps":34,"loss":2.1,"accuracy":0.25,...}}
+
+On a cluster the line stands in the step's log. Importing this module does not import TensorFlow.
 """
 
-import itertools
 import logging
-import math
-import time
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
 
-import keras
-
-from modules.training.errors import TrainingError
-from modules.training.recipe import Recipe
+from pydantic import TypeAdapter, ValidationError
 
 LOGGER = logging.getLogger(__name__)
 
-_INTERVAL_S = 1.0
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where training stands. `epoch` and `step` (within the epoch) count from 1.
+
+    A number that is not finite, such as the loss of a run that diverged, arrives as None.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float | None
+    accuracy: float | None  # on the training images of this epoch, in [0, 1]
+    eval_accuracy: float | None = None  # after the last whole epoch, in [0, 1]
+    images_per_s: float | None = None
+    eta_s: float | None = None  # seconds until training is over, all trials included
+    trial: int | None = None  # of a search for hyperparameters, counted from 1
+    trials: int | None = None
+
+    def line(self) -> str:
+        """The progress as one line of a log."""
+        return _json().dump_json({"progress": self}).decode()
+
+    @classmethod
+    def parse(cls, line: str) -> "TrainingProgress | None":
+        """The progress that `line` wrote; None of any other line."""
+        if not line.startswith('{"progress":'):
+            return None
+        try:
+            return _json().validate_json(line)["progress"]
+        except ValidationError:
+            return None
 
 
-class Progress(keras.callbacks.Callback):
-    """Logs how far the training is, and stops one whose loss is not a number."""
+def log(progress: TrainingProgress) -> None:
+    """Tells whoever reads the log."""
+    LOGGER.info("%s", progress.line())
 
-    def __init__(
-        self, recipe: Recipe, steps_per_epoch: int, image_size: int, workers: int = 1
-    ) -> None:
-        super().__init__()
-        self._steps_per_epoch = steps_per_epoch
-        self._batch_size = recipe.batch_size * workers
-        # A step's time goes with its pixels: small images early make for an honest time left.
-        self._work = [size**2 for size in recipe.size_of_epochs(image_size)]
-        self._work_before = [0, *itertools.accumulate(self._work)]  # the start of each epoch
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Starts anew."""
-        self._step = -1  # steps done, with those before a training went on
-        self._epoch = 0
-        self._eval_accuracy: float | None = None
-        # The first step traces the graph: rates are measured from its end.
-        self._begun: float | None = None
-        self._begun_at = 0  # the step after which that was
-        self._told = (0.0, 0)  # when, at which step
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Notes the epoch."""
-        self._epoch = epoch
-        if self._step < 0:
-            self._step = epoch * self._steps_per_epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the loss; tells, if the last time is long enough ago."""
-        logs = logs or {}
-        self._step += 1
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"the loss is {logs['loss']} at step {self._step} (epoch {self._epoch + 1}): "
-                "a smaller train.learning_rate may help"
-            )
-        if self._begun is None:
-            self._begun, self._begun_at = time.monotonic(), self._step
-            self._told = (self._begun, self._step)
-        elif time.monotonic() - self._told[0] >= _INTERVAL_S:
-            self._tell(logs)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Tells."""
-        logs = logs or {}
-        self._eval_accuracy = logs.get("val_accuracy", self._eval_accuracy)
-        self._tell(logs)
-
-    def _tell(self, logs: dict[str, Any]) -> None:
-        now = time.monotonic()
-        seconds, steps = now - self._told[0], self._step - self._told[1]
-        self._told = (now, self._step)
-        progress = {
-            "epoch": self._epoch + 1,
-            "epochs": len(self._work),
-            "step": (self._step - 1) % self._steps_per_epoch + 1,
-            "steps": self._steps_per_epoch,
-            "loss": float(logs["loss"]),
-            "accuracy": float(logs["accuracy"]),
-            "eval_accuracy": self._eval_accuracy,
-            "images_per_s": steps * self._batch_size / seconds if steps else None,
-            "eta_s": self._time_left(now),
-        }
-        LOGGER.info(
-            "epoch %(epoch)d/%(epochs)d step %(step)d/%(steps)d loss %(loss).4f "
-            "accuracy %(accuracy).4f",
-            progress,
-            extra={"progress": progress},
-        )
-
-    def _time_left(self, now: float) -> float | None:
-        done = self._work_of(self._step) - self._work_of(self._begun_at)
-        left = self._work_of(len(self._work) * self._steps_per_epoch) - self._work_of(self._step)
-        return left * (now - self._begun) / done if done and self._begun else None
-
-    def _work_of(self, steps: int) -> float:
-        """The work of the first so many steps, in units of an epoch of one pixel."""
-        epoch, part = divmod(steps, self._steps_per_epoch)
-        work = self._work_before[epoch]
-        return work + self._work[epoch] * part / self._steps_per_epoch if part else work
+@cache
+def _json() -> TypeAdapter[dict[str, TrainingProgress]]:
+    return TypeAdapter(dict[str, TrainingProgress])

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from modules.training.errors import in_words
 from signs import features
 from signs.errors import UserError
 
@@ -98,11 +99,11 @@ class Recipe:
         return TypeAdapter(Recipe).dump_python(self, mode="json")
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+    def from_dict(cls, values: Mapping[str, object]) -> "Recipe":
         """The recipe that `to_dict` wrote."""
         return TypeAdapter(cls).validate_python(values)
 
-    def with_hyperparameters(self, values: Mapping[str, Any]) -> "Recipe":
+    def with_hyperparameters(self, values: Mapping[str, object]) -> "Recipe":
         """The recipe with some of its values replaced, as a tuner found them.
 
         Args:
@@ -130,11 +131,7 @@ class Recipe:
         try:
             return Recipe.from_dict(recipe)
         except ValidationError as err:
-            first = err.errors(include_url=False)[0]
-            if isinstance(cause := first.get("ctx", {}).get("error"), RecipeError):
-                raise cause from err
-            where = ".".join(str(part) for part in ("train", *first["loc"]))
-            raise RecipeError(f"{where}: {first['msg']}. Received: {first['input']!r}") from err
+            raise RecipeError(in_words(err, "train")) from err
 
     def within(self, max_steps: int, steps_per_epoch: int) -> "Recipe":
         """The recipe, shortened to a number of steps; its schedules shrink with it.

@@ -6,25 +6,38 @@ folder, zip, synthetic -> images -> serving.load -> Measured -> table, JSON, PNG
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from serving.load import Load, Measured, run
+from pipeline.commands.options import (
+    WORKSPACE,
+    JsonOption,
+    Question,
+    WorkspaceOption,
+    console,
+    examples,
+    print_json,
+    spread,
+)
+from pipeline.running.wording import say
 from signs.errors import UserError
-from signs.images import SUFFIXES, read_images
-from signs.transports.transport import Transport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from serving.load import Load, Measured
+    from signs.images import Images
+    from signs.transports.transport import Transport
 
 SYNTHETIC = "synthetic"
 _SYNTHETIC_IMAGES = 32
 # Enough that no cache answers for the model, few enough to be read at once.
 _MOST_IMAGES = 256
-_PERCENTILES = (50, 90, 99, 100)
+_PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
 _BLUE, _RED = "#2563a8", "#c0392b"
 
 CLOSED_LOOP_NOTE = (
@@ -37,20 +50,81 @@ class BenchError(UserError):
     """Images that cannot be used, or a picture that cannot be written."""
 
 
+app = typer.Typer()
+
+
+@app.command(
+    "bench-serving",
+    epilog=examples(
+        "signs bench-serving",
+        "signs bench-serving photos/ --clients 32 --duration 30 --picture bench.png",
+        "signs bench-serving --rate 50 --address http://127.0.0.1:8501",
+    ),
+)
+@spread
+def bench_serving(
+    question: Question,
+    images: Annotated[
+        str, typer.Argument(help="An image, a folder or a zip of them, or synthetic.")
+    ] = "synthetic",
+    clients: Annotated[int, typer.Option(help="Requests at the same time, at most.")] = 8,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Requests a second, whether or not earlier ones are answered."),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images in a request.")] = 1,
+    duration: Annotated[float, typer.Option(help="Seconds that are measured.")] = 10.0,
+    warm_up: Annotated[float, typer.Option(help="Seconds before, not measured.")] = 2.0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw latencies and throughput.")
+    ] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Put a load on a model server: latencies, throughput, errors."""
+    from serving.load import Load
+    from signs.client import connect
+    from signs.transports.transport import Target
+
+    load = Load(clients, duration, warm_up, rate, batch, question.timeout)
+    name = question.model_name(workspace)
+    target, tls = Target(name, question.version, question.label), question.tls
+    measured = measure(
+        load,
+        lambda: connect(question.address, target, tls=tls),
+        images_of(images),
+        Console(stderr=True),
+    )
+    if picture is not None:
+        draw_picture(measured, picture, f"{name} at {question.address}")
+    if as_json:
+        print_json(as_dict(measured))
+    else:
+        render(console(), measured)
+    return 0
+
+
 def images_of(source: str) -> list[bytes]:
     """The encoded images of a file, a folder or a zip; of `synthetic` drawn hands; at most 256.
 
     Raises:
         UserError: none, or one that is no image.
     """
+    from signs.images import SUFFIXES, read_images
+
+    def is_image(name: PurePosixPath) -> bool:
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+        return not hidden and name.suffix.lower() in SUFFIXES
+
+    found: Images
     if source == SYNTHETIC:
         from data.synthetic import draw
 
-        found: Any = [draw(0, index) for index in range(_SYNTHETIC_IMAGES)]
+        found = [draw(0, index) for index in range(_SYNTHETIC_IMAGES)]
     elif zipfile.is_zipfile(source):
         try:
             with zipfile.ZipFile(source) as archive:
-                members = [name for name in archive.namelist() if _is_image(PurePosixPath(name))]
+                members = [name for name in archive.namelist() if is_image(PurePosixPath(name))]
                 found = [archive.read(name) for name in members[:_MOST_IMAGES]]
         except (OSError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted
             raise BenchError(f"{source}: cannot be read: {error}.") from error
@@ -61,19 +135,19 @@ def images_of(source: str) -> list[bytes]:
     return [image for _, image in read_images(found)][:_MOST_IMAGES]
 
 
-def _is_image(name: PurePosixPath) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
-    return not hidden and name.suffix.lower() in SUFFIXES
-
-
 def measure(
-    load: Load, make_transport: Callable[[], Transport], images: list[bytes], console: Console
-) -> Measured:
+    load: "Load",
+    make_transport: "Callable[[], Transport]",
+    images: list[bytes],
+    console: Console,
+) -> "Measured":
     """Puts the load on the server, with a bar on `console`.
 
     Raises:
         BenchError: nothing was answered at all; the text has the statuses.
     """
+    from serving.load import run
+
     seconds = load.warm_up_s + load.duration_s
     with Progress(
         TextColumn("{task.description}"),
@@ -102,7 +176,7 @@ def measure(
     return measured
 
 
-def as_dict(measured: Measured) -> dict[str, Any]:
+def as_dict(measured: "Measured") -> dict[str, object]:
     """The figures; latencies in milliseconds, throughput in images a second."""
     load = measured.load
     return {
@@ -113,39 +187,37 @@ def as_dict(measured: Measured) -> dict[str, Any]:
         "duration_s": load.duration_s,
         "requests": len(measured.codes),
         "throughput": measured.throughput,
-        "latency_ms": {
-            "p50": measured.percentile_ms(50),
-            "p90": measured.percentile_ms(90),
-            "p99": measured.percentile_ms(99),
-            "max": measured.percentile_ms(100),
-        },
+        "latency_ms": _latencies_ms(measured),
         "errors": dict(measured.errors),
         "unsent": measured.unsent,
     }
 
 
-def render(console: Console, measured: Measured) -> None:
+def render(console: Console, measured: "Measured") -> None:
     """Prints the figures."""
-    found = as_dict(measured)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="right")
-    table.add_row("requests", f"{found['requests']:,}")
-    table.add_row("throughput", f"{found['throughput']:,.1f} images/s")
-    for name, latency_ms in found["latency_ms"].items():
+    table.add_row("requests", f"{len(measured.codes):,}")
+    table.add_row("throughput", f"{measured.throughput:,.1f} images/s")
+    for name, latency_ms in _latencies_ms(measured).items():
         table.add_row(f"latency {name}", f"{latency_ms:,.2f} ms")
-    for code, count in found["errors"].items():
+    for code, count in measured.errors.items():
         table.add_row(code, f"{count:,}")
-    if found["unsent"]:
-        table.add_row("due, not sent", f"{found['unsent']:,}")
+    if measured.unsent:
+        table.add_row("due, not sent", f"{measured.unsent:,}")
     console.print(table)
     if measured.load.rate is None:
-        _say(console, CLOSED_LOOP_NOTE)
-    elif found["unsent"]:
-        _say(console, "The server, or so few clients, cannot keep up with that rate.")
+        say(console, CLOSED_LOOP_NOTE)
+    elif measured.unsent:
+        say(console, "The server, or so few clients, cannot keep up with that rate.")
 
 
-def draw_picture(measured: Measured, path: Path, title: str) -> None:
+def _latencies_ms(measured: "Measured") -> dict[str, float]:
+    return {name: measured.percentile_ms(percent) for name, percent in _PERCENTILES.items()}
+
+
+def draw_picture(measured: "Measured", path: Path, title: str) -> None:
     """Writes a PNG: latencies as a cumulative distribution, and throughput by second.
 
     Raises:
@@ -176,7 +248,7 @@ def draw_picture(measured: Measured, path: Path, title: str) -> None:
         pyplot.close(figure)
 
 
-def _draw_latencies(axes: "Axes", measured: Measured) -> None:
+def _draw_latencies(axes: "Axes", measured: "Measured") -> None:
     from matplotlib.ticker import LogLocator
 
     latencies = 1000 * measured.latency_s[measured.answered]
@@ -185,14 +257,14 @@ def _draw_latencies(axes: "Axes", measured: Measured) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
-    marks = [measured.percentile_ms(percent) for percent in _PERCENTILES]
-    axes.plot(marks, [percent / 100 for percent in _PERCENTILES], "o", color=_BLUE, markersize=4)
-    names = ("p50", "p90", "p99", "max")
+    marks = _latencies_ms(measured)
+    shares = [percent / 100 for percent in _PERCENTILES.values()]
+    axes.plot(list(marks.values()), shares, "o", color=_BLUE, markersize=4)
     # Few answers are quick, so the upper left corner is free.
     axes.text(
         0.04,
         0.95,
-        "\n".join(f"{name}  {mark:,.1f} ms" for name, mark in zip(names, marks, strict=True)),
+        "\n".join(f"{name}  {mark:,.1f} ms" for name, mark in marks.items()),
         transform=axes.transAxes,
         va="top",
         fontsize=10,
@@ -204,7 +276,7 @@ def _draw_latencies(axes: "Axes", measured: Measured) -> None:
     _tidy(axes)
 
 
-def _draw_throughput(axes: "Axes", measured: Measured) -> None:
+def _draw_throughput(axes: "Axes", measured: "Measured") -> None:
     by_second = measured.throughput_by_second()
     axes.stairs(by_second, color=_BLUE, linewidth=1.6, label="answered")
     axes.set_xlabel("time (s)")
@@ -223,7 +295,3 @@ def _draw_throughput(axes: "Axes", measured: Measured) -> None:
 def _tidy(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-
-
-def _say(console: Console, words: str) -> None:
-    console.print(words, markup=False, highlight=False, emoji=False, soft_wrap=True)

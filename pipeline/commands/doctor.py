@@ -1,4 +1,4 @@
-"""Looks at this machine and says what would stop the pipeline, each thing with its remedy.
+"""`signs doctor`: what on this machine would stop the pipeline, each thing with its remedy.
 
     checks(workspace) -> findings -> render, exit_code
 
@@ -25,11 +25,21 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from modules.machines.gpu_diagnosis import hidden_gpu
+from pipeline.commands.options import (
+    WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    console,
+    examples,
+    print_json,
+)
+from signs.features import GRPC_PORT
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -39,7 +49,6 @@ GLIBC = (2, 28)  # what the wheels of the locked set are built for
 PROTOBUF = ("6.31.1", "7")  # half-open: generated code of 6.31 is in TensorFlow
 # Locked against what tfx asks for (overrides.txt), as their newer wheels need glibc 2.39.
 OVERRIDES = ("ml-metadata", "tensorflow-data-validation")
-PORT = 8500  # where `signs serve` listens
 DISK_GIB = (2, 5)  # below the first no run fits, below the second it may get tight
 MEMORY_GIB = (2, 4)  # the same; a run of SIGNS takes up to 4
 TENSORFLOW_TIMEOUT_S = 180.0  # 5 s as a rule; a minute on a cold disk without .pyc files
@@ -62,6 +71,21 @@ class Finding:
     level: Level
     found: str
     remedy: str = ""
+
+
+app = typer.Typer()
+
+
+@app.command(epilog=examples("signs doctor", "signs doctor --workspace /big/disk"))
+def doctor(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> int:
+    """Check what the pipeline needs: Python, packages, GPU, memory, disk."""
+    with Console(stderr=True).status("Looking at this machine"):
+        findings = checks(workspace)
+    if as_json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        render(console(), findings)
+    return exit_code(findings)
 
 
 def checks(workspace: Path, lock: Path = LOCK) -> list[Finding]:
@@ -336,11 +360,11 @@ def _port() -> Finding:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", PORT))
+            listener.bind(("127.0.0.1", GRPC_PORT))
         except OSError:
-            found = f"{PORT} is taken by another program"
+            found = f"{GRPC_PORT} is taken by another program"
             return Finding("port", "ok", found, "give `signs serve` another one: --port")
-    return Finding("port", "ok", f"{PORT} is free for `signs serve`")
+    return Finding("port", "ok", f"{GRPC_PORT} is free for `signs serve`")
 
 
 # --- Probes ---------------------------------------------------------------------------------------

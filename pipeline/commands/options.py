@@ -1,19 +1,27 @@
 """What the commands of `signs` have in common: options, and how they print."""
 
+import functools
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 from rich.console import Console
 
+from signs import features
 from signs.errors import UserError
 
 if TYPE_CHECKING:
     from signs.transports.transport import Tls
 
 WORKSPACE = Path("workspace")
-ADDRESS = "127.0.0.1:8500"
+INTERRUPTED = 130  # the exit code after Ctrl-C
+# Of a command's context: what we do not know is Beam's, or the model server's.
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+_OPTION = Parameter.KEYWORD_ONLY
 
 WorkspaceOption = Annotated[
     Path,
@@ -25,12 +33,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothin
 ModelOption = Annotated[
     str | None, typer.Option(help="Name of the model; by default the workspace's only one.")
 ]
-AddressOption = Annotated[
-    str,
-    typer.Option(
-        help="The model server: HOST:PORT speaks gRPC, http://HOST:PORT and https:// speak REST."
-    ),
-]
 CaOption = Annotated[
     Path | None, typer.Option("--ca", help="TLS: certificates to trust (PEM).", metavar="FILE")
 ]
@@ -40,6 +42,67 @@ CertOption = Annotated[
 KeyOption = Annotated[
     Path | None, typer.Option("--key", help="TLS: the key of --cert (PEM).", metavar="FILE")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How a command reaches a model on a server: each field is an option of the command."""
+
+    address: Annotated[
+        str,
+        typer.Option(
+            help="The model server: HOST:PORT speaks gRPC, http://HOST:PORT and https:// speak "
+            "REST."
+        ),
+    ] = f"127.0.0.1:{features.GRPC_PORT}"
+    model: ModelOption = None
+    ca: CaOption = None
+    cert: CertOption = None
+    key: KeyOption = None
+
+    @property
+    def tls(self) -> "Tls | None":
+        """The certificates of the connection; without any it is not encrypted."""
+        from signs.transports.transport import Tls
+
+        return Tls(self.ca, self.cert, self.key) if self.ca or self.cert or self.key else None
+
+    def model_name(self, workspace: Path) -> str:
+        """The model's name, which may also be one that was never pushed to the workspace."""
+        return self.model or only_model(workspace) or "signs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(Connection):
+    """A connection by which one version of the model is asked."""
+
+    version: Annotated[int | None, typer.Option(help="By default the newest.")] = None
+    label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None
+    timeout: Annotated[float, typer.Option(help="Seconds for an answer.")] = 10.0
+
+
+def spread(command: Callable[..., int]) -> Callable[..., int]:
+    """Gives a command the options of its Connection, in the place of that one parameter.
+
+    Typer knows no option of several fields: it sees the fields, the command gets the object.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    [name] = [name for name, hint in hints.items() if hint in (Connection, Question)]
+    kind = hints.pop(name)
+    own = [each for each in signature(command).parameters.values() if each.name in hints]
+    connection = [Parameter(each.name, _OPTION, default=each.default) for each in fields(kind)]
+    hints |= get_type_hints(kind, include_extras=True)
+
+    @functools.wraps(command)
+    def spreading(**given: object) -> int:
+        found = kind(**{each.name: given.pop(each.name) for each in fields(kind)})
+        return command(**{name: found}, **given)
+
+    spreading.__signature__ = Signature(  # type: ignore[attr-defined]
+        [each.replace(kind=_OPTION, annotation=hints[each.name]) for each in (*own, *connection)]
+    )
+    spreading.__annotations__ = hints
+    return spreading
 
 
 def examples(*commands: str) -> str:
@@ -64,13 +127,6 @@ def base_path(workspace: Path, model: str | None) -> Path:
         what = f"a model {chosen!r}" if chosen else "a model"
         raise UserError(f"{what} was never pushed to {workspace}: make one with `signs run`")
     return Workspace(workspace).serving(chosen)
-
-
-def tls_of(ca: Path | None, cert: Path | None, key: Path | None) -> "Tls | None":
-    """The certificates of a connection; without any it is not encrypted."""
-    from signs.transports.transport import Tls
-
-    return Tls(ca, cert, key) if ca or cert or key else None
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -1,192 +1,153 @@
-"""`signs promote`, `rollback`, `versions`, `shadow`: the workspace's models, a running server.
-
-workspace/serving/<model>/ -> serving.rollout -> <model>.config -> the server that polls it
-"""
+"""`signs promote`, `rollback`, `versions`, `shadow`: which version of a model is asked, and why."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.running.wording import percent
-from serving.request_log import read_log
-from serving.rollout import Rollout, RolloutError, State
-from serving.running_server import RunningServer
-from serving.shadow import Comparison, replay
-from signs import features
-from signs.client import connect
-from signs.transports.transport import Target, Tls
+from pipeline.commands.options import (
+    WORKSPACE,
+    Connection,
+    JsonOption,
+    WorkspaceOption,
+    console,
+    examples,
+    print_json,
+    spread,
+)
+from pipeline.running.wording import percent, say
+
+if TYPE_CHECKING:
+    from pipeline.commands.place import ServedVersion
+    from serving.rollout import State
+    from serving.shadow import Comparison
 
 _SHOWN_DIFFERENCES = 20
 
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="No server runs: the next one will read it.")
+]
+NewestOption = Annotated[
+    int, typer.Option(min=1, metavar="REQUESTS", help="Replay so many, the newest of the log.")
+]
 
-@dataclass(frozen=True)
-class Replay:
-    """A replay to be made before a label moves.
-
-    Args:
-        log: the request log, a folder or one of its files.
-        newest: so many requests of it, the newest.
-        max_changed: share of images whose class may change, in [0, 1].
-
-    Raises:
-        RolloutError: a share or a number that makes no sense.
-    """
-
-    log: Path
-    newest: int = 1000
-    max_changed: float = 0.02
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_changed <= 1:
-            raise RolloutError(f"`max_changed` must be in [0, 1]. Received: {self.max_changed}")
-        if self.newest < 1:
-            raise RolloutError(f"`newest` must be at least 1. Received: {self.newest}")
+app = typer.Typer()
 
 
-@dataclass(frozen=True)
-class Place:
-    """The server that serves a model.
-
-    Args:
-        base_path: the model's folder of version folders.
-        address: where the server answers; None if none runs.
-        tls: the certificates of the connection.
-    """
-
-    base_path: Path
-    address: str | None
-    tls: Tls | None = None
-
-    @property
-    def model_name(self) -> str:
-        """The model's name, by which the server knows it."""
-        return self.base_path.name
-
-    def server(self) -> RunningServer | None:
-        """The server, if one runs.
-
-        Raises:
-            RolloutError: nobody answers there.
-        """
-        if self.address is None:
-            return None
-        return RunningServer(self.address, self.model_name, tls=self.tls)
-
-
-def promote(
-    place: Place,
-    version: int | None,
-    label: str,
-    check: Replay | None,
-    console: Console,
-) -> tuple[State, Comparison | None]:
-    """Moves a label, after the replay if there is one.
-
-    Raises:
-        RolloutError: why the label stays where it is.
-    """
-    if check is not None and place.address is None:
-        raise RolloutError("A replay needs a running server: leave out --offline.")
-    found: list[Comparison] = []
-
-    def compare(now: int, target: int) -> None:
-        assert check is not None
-        comparison = shadow(place, check.log, str(now), str(target), check.newest, console)
-        found.append(comparison)
-        if not comparison.images:
-            raise RolloutError(f"{check.log} holds no request to {place.model_name}.")
-        if comparison.changed > check.max_changed:
-            render_comparison(console, comparison, str(now), str(target))
-            raise RolloutError(
-                f"Version {target} answers {percent(comparison.changed)} of the images "
-                f"otherwise than version {now}, more than {percent(check.max_changed)}: "
-                f"{label} stays where it was."
-            )
-
-    state = Rollout(place.base_path).promote(
-        version, label, place.server(), compare if check is not None else None
+@app.command(
+    epilog=examples(
+        "signs promote",
+        "signs promote --to canary",
+        "signs promote --shadow workspace/requests --max-changed 0.01",
     )
-    return state, found[0] if found else None
+)
+@spread
+def promote(
+    connection: Connection,
+    version: Annotated[
+        int | None, typer.Option(help="By default the canary, or else the newest.")
+    ] = None,
+    to: Annotated[Literal["stable", "canary"], typer.Option(help="The label.")] = "stable",
+    shadow_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--shadow", metavar="LOG", help="First replay this request log, and compare answers."
+        ),
+    ] = None,
+    max_changed: Annotated[
+        float, typer.Option(help="With --shadow: share of images whose class may change.")
+    ] = 0.02,
+    newest: NewestOption = 1000,
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Make a version stable or canary, once the server has loaded it."""
+    from pipeline.commands import place
+
+    check = place.Replay(shadow_log, newest, max_changed) if shadow_log else None
+    at = place.Place.of(connection, workspace, offline=offline)
+    state, comparison = place.promote(at, version, to, check, Console(stderr=True))
+    if as_json:
+        replayed = comparison and comparison_as_dict(comparison)
+        print_json({"labels": dict(state.labels), "shadow": replayed})
+    else:
+        render_state(console(), at.model_name, state)
+    return 0
 
 
-def rollback(place: Place) -> State:
-    """Gives `stable` back to the version before.
+@app.command(epilog=examples("signs rollback"))
+@spread
+def rollback(
+    connection: Connection,
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Make the version stable that was stable before."""
+    from pipeline.commands import place
 
-    Raises:
-        RolloutError: there is none, or the server does not follow.
-    """
-    return Rollout(place.base_path).rollback(place.server())
+    at = place.Place.of(connection, workspace, offline=offline)
+    state = place.rollback(at)
+    if as_json:
+        print_json({"labels": dict(state.labels)})
+    else:
+        render_state(console(), at.model_name, state)
+    return 0
 
 
+@app.command(epilog=examples("signs versions", "signs versions --json"))
+@spread
+def versions(
+    connection: Connection,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """List a model's versions: labels, and what the server has loaded."""
+    from pipeline.commands import place
+
+    at = place.Place.of(connection, workspace)
+    found = place.versions(at)
+    if as_json:
+        print_json([vars(each) for each in found])
+    else:
+        render_versions(console(), found)
+    return 0
+
+
+@app.command(
+    epilog=examples(
+        "signs shadow workspace/requests",
+        "signs shadow workspace/requests --before 4 --after 5 --json",
+    )
+)
+@spread
 def shadow(
-    place: Place, log: Path, before: str, after: str, newest: int, console: Console
-) -> Comparison:
-    """Replays a log against two versions of a running server.
+    log: Annotated[Path, typer.Argument(help="The request log: its folder, or one file.")],
+    connection: Connection,
+    before: Annotated[str, typer.Option(help="A version's number or label.")] = "stable",
+    after: Annotated[str, typer.Option(help="The other one's.")] = "canary",
+    newest: NewestOption = 1000,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Ask two versions of a running server what was asked before, and compare."""
+    from pipeline.commands import place
 
-    Args:
-        place: where it runs.
-        log: the request log.
-        before: a version's number, or its label.
-        after: another.
-        newest: so many requests, the newest.
-        console: shows the progress.
-
-    Raises:
-        UserError: no log, no server, or a version that does not answer.
-    """
-    address = place.address or ""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Replaying", total=None)
-        transports = [
-            connect(address, _target(place.model_name, name), tls=place.tls)
-            for name in (before, after)
-        ]
-        try:
-            return replay(
-                read_log(log),
-                place.model_name,
-                *transports,
-                newest=newest,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-        finally:
-            for transport in transports:
-                transport.close()
+    at = place.Place.of(connection, workspace)
+    comparison = place.shadow(at, log, before, after, newest, Console(stderr=True))
+    if as_json:
+        print_json(comparison_as_dict(comparison))
+    else:
+        render_comparison(console(), comparison, before, after)
+    return 0
 
 
-def _target(model_name: str, name: str) -> Target:
-    version, label = (int(name), None) if name.isdecimal() else (None, name)
-    return Target(model_name, version, label, features.REPLAYING_CLIENT)
-
-
-def versions(place: Place) -> list[dict[str, Any]]:
-    """Every version on disk or on the server, newest first, with its labels and its state."""
-    rollout = Rollout(place.base_path)
-    state, pushed = rollout.state(), rollout.pushed()
-    states: dict[int, str] | None = None
-    if place.address is not None:
-        try:
-            states = RunningServer(place.address, place.model_name, tls=place.tls).states()
-        except RolloutError:
-            states = None  # nobody answers: what lies on disk can be told all the same
-    return [
-        {
-            "version": version,
-            "labels": sorted(name for name, number in state.labels.items() if number == version),
-            "on_disk": version in pushed,
-            "state": None if states is None else states.get(version),
-        }
-        for version in sorted({*pushed, *(states or ())}, reverse=True)
-    ]
-
-
-def comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
+def comparison_as_dict(comparison: "Comparison") -> dict[str, object]:
     """What a replay found, with every difference."""
     found = dataclasses.asdict(comparison) | {"changed": comparison.changed}
     for difference in found["differences"]:
@@ -194,9 +155,9 @@ def comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
     return found
 
 
-def render_comparison(console: Console, comparison: Comparison, before: str, after: str) -> None:
+def render_comparison(console: Console, comparison: "Comparison", before: str, after: str) -> None:
     """Prints the figures of a replay, and the images whose class changed."""
-    _say(
+    say(
         console,
         f"{comparison.images:,} images in {comparison.requests:,} requests: "
         f"{percent(comparison.changed)} change their class "
@@ -204,7 +165,7 @@ def render_comparison(console: Console, comparison: Comparison, before: str, aft
         f"{comparison.max_probability_change:.4f}",
     )
     if comparison.passed_over:
-        _say(console, f"{comparison.passed_over:,} records are no Predict request of this model.")
+        say(console, f"{comparison.passed_over:,} records are no Predict request of this model.")
     if not comparison.differences:
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
@@ -223,31 +184,27 @@ def render_comparison(console: Console, comparison: Comparison, before: str, aft
         )
     console.print(table)
     if len(comparison.differences) > _SHOWN_DIFFERENCES:
-        _say(console, f"and {len(comparison.differences) - _SHOWN_DIFFERENCES:,} more: --json")
+        say(console, f"and {len(comparison.differences) - _SHOWN_DIFFERENCES:,} more: --json")
 
 
-def render_versions(console: Console, found: list[dict[str, Any]]) -> None:
+def render_versions(console: Console, found: list["ServedVersion"]) -> None:
     """Prints one line for each version."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("version", justify="right")
     table.add_column("labels")
     table.add_column("server")
     table.add_column("")
-    for entry in found:
+    for each in found:
         table.add_row(
-            str(entry["version"]),
-            ", ".join(entry["labels"]),
-            entry["state"] or "-",
-            "" if entry["on_disk"] else "no longer on disk",
+            str(each.version),
+            ", ".join(each.labels),
+            each.state or "-",
+            "" if each.on_disk else "no longer on disk",
         )
     console.print(table)
 
 
-def render_state(console: Console, model_name: str, state: State) -> None:
+def render_state(console: Console, model_name: str, state: "State") -> None:
     """Prints what the labels name now."""
     labels = ", ".join(f"{name} is version {number}" for name, number in state.labels.items())
-    _say(console, f"{model_name}: {labels}")
-
-
-def _say(console: Console, words: str) -> None:
-    console.print(words, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    say(console, f"{model_name}: {labels}")

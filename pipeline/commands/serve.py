@@ -5,18 +5,65 @@ workspace/data/<model>/.../test/  -> workspace/examples/<model>/  -> the page's 
 """
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
 
-from pipeline.environment import Workspace
-from serving.rollout import Rollout
-from signs.errors import UserError
-from signs.features import TEST
+import typer
 
-PAGE_PORT = 8501  # where TensorFlow Serving's documentation has the REST API
+from pipeline.commands.options import (
+    PASS_ON,
+    WORKSPACE,
+    ModelOption,
+    WorkspaceOption,
+    base_path,
+    examples,
+)
+from pipeline.environment import Workspace
+from signs import features
+from signs.errors import UserError
+
 _MOST_EXAMPLES = 12
 _EVERY_ADDRESS = ("0.0.0.0", "::")
+
+
+app = typer.Typer()
+
+
+@app.command(
+    context_settings=PASS_ON,
+    epilog=examples("signs serve --page", "signs serve --model signs --port 9000 --host 0.0.0.0"),
+)
+def serve(
+    context: typer.Context,
+    model: ModelOption = None,
+    port: Annotated[int, typer.Option(help="Port of the gRPC API.")] = features.GRPC_PORT,
+    rest_port: Annotated[
+        int | None,
+        typer.Option(help=f"Port of the REST API; with --page {features.REST_PORT}, else none."),
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="A web page to try the model on, at the REST port.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    workspace: WorkspaceOption = WORKSPACE,
+) -> int:
+    """Serve a pushed model, and each newer version. Other options go to `signs-model-server`."""
+    chosen = base_path(workspace, model).name
+    if rest_port is None:
+        rest_port = features.REST_PORT if page else 0
+    if page and rest_port == 0:
+        raise UserError("--page needs a REST port: leave out --rest-port 0")
+    flags = server_flags(
+        Workspace(workspace), chosen, host=host, port=port, rest_port=rest_port, page=page
+    )
+    for line in announce(host, rest_port, page):
+        print(line, file=sys.stderr, flush=True)
+    from model_server import main as serve_model
+
+    return serve_model([*flags, *context.args])
 
 
 def server_flags(
@@ -36,6 +83,8 @@ def server_flags(
         UserError: the workspace's file of labels cannot be read, or the REST port is taken.
         OSError: the examples cannot be written.
     """
+    from serving.rollout import Rollout
+
     if rest_port:
         _check_port(host, rest_port)
     flags = [
@@ -110,7 +159,7 @@ def _test_images(dataset: Path) -> dict[str, bytes]:
     try:
         for _, _, directory in spans.versions(dataset)[-1:]:
             wanted = Manifest.load(directory).class_names[:_MOST_EXAMPLES]
-            for sample in read_samples(directory / TEST):
+            for sample in read_samples(directory / features.TEST):
                 if sample.class_name in wanted:
                     found.setdefault(sample.class_name, sample.image)
                 if len(found) == len(wanted):

@@ -1,1 +1,6 @@
-"""pipeline/running"""
+"""One run on this machine, from images to a model that has answered.
+
+run -> ingests (ingesting) -> Job -> child, a process of its own -> local_runner -> results, query
+child -> events.jsonl -> run_state -> follow -> view, on the terminal
+child -> result.json -> run -> summary.json -> history, for `signs runs`
+"""

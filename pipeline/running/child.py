@@ -7,25 +7,23 @@ death, and so that what the libraries print goes to a file. With `--exit-with-pa
 outlive the command line: two workers at once would trip over each other's metadata and models.
 """
 
-import json
 import logging
-import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from modules.training.progress import TrainingProgress
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
 from pipeline.running.events import (
+    EVENTS,
     ComponentState,
     EventWriter,
     Phase,
@@ -34,16 +32,16 @@ from pipeline.running.events import (
     State,
     Training,
 )
-from pipeline.running.history import EVENTS
 from pipeline.running.memory import PeakMemory
+from pipeline.running.summary import RunResult
 from signs import features
+from signs.process import end_with_parent
 
 if TYPE_CHECKING:
-    from pipeline.running.local_runner import Outcome
+    from pipeline.running.local_runner import NodeResult
 
 EXIT_WITH_PARENT = "--exit-with-parent"  # ends when nobody holds the other end of its input
 JOB = "job.json"
-RESULT = "result.json"
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Job:
 
 
 # Runs all components of a job, and tells of each as it goes.
-Execute = Callable[[Path, Job, EventWriter], Mapping[str, "Outcome"]]
+Execute = Callable[[Path, Job, EventWriter], Mapping[str, "NodeResult"]]
 
 
 def main(argv: list[str]) -> int:
@@ -86,66 +84,52 @@ def work(argv: list[str], execute: Execute) -> int:
     """
     run_directory = Path(argv[0])
     if EXIT_WITH_PARENT in argv:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        end_with_parent()
     job = Job.load(run_directory)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with EventWriter(run_directory / EVENTS) as events:
         try:
             with PeakMemory() as memory:
                 result = _run(run_directory, job, events, execute)
-            result["peak_rss_mib"] = memory.mib
         except BaseException as err:
             traceback.print_exc()
             events.write(RunFinished(ok=False, message=_in_words(err)))
             return 1
-        (run_directory / RESULT).write_text(json.dumps(result))
+        replace(result, peak_rss_mib=memory.mib).save(run_directory)
         events.write(RunFinished(ok=True))
     return 0
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # what it has started ends as well
-    os._exit(1)
-
-
-def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> dict[str, Any]:
+def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> RunResult:
     with phase(events, "importing TensorFlow and TFX"):
         from tfx.types import artifact_utils
 
         from pipeline.running.query import query_served_model
-        from pipeline.running.results import Results, collect
+        from pipeline.running.results import collect
 
-    outcomes = execute(run_directory, job, events)
-    results = collect(outcomes)
-    result = TypeAdapter(Results).dump_python(results, mode="json")
-    if results.pushed_to:
-        examples = outcomes["ImportExampleGen"].outputs["examples"]
-        test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
-        with phase(events, "serving and querying"):
-            answers = query_served_model(
-                Path(results.pushed_to), job.config.pipeline_name, test_examples
-            )
-        result["query"] = {
-            "version": answers.version,
-            "images": answers.images,
-            "accuracy": answers.accuracy,
-            "address": answers.address,
-        }
-    return result
+    nodes = execute(run_directory, job, events)
+    result = collect(nodes)
+    if not result.pushed_to:
+        return result
+    examples = nodes["ImportExampleGen"].outputs["examples"]
+    test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
+    with phase(events, "serving and querying"):
+        query = query_served_model(Path(result.pushed_to), job.config.pipeline_name, test_examples)
+    return replace(result, query=query)
 
 
-def _run_components(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "Outcome"]:
+def _run_components(
+    run_directory: Path, job: Job, events: EventWriter
+) -> Mapping[str, "NodeResult"]:
     from pipeline.pipeline import create_pipeline
     from pipeline.running.local_runner import run_pipeline
+    from pipeline.running.results import note
 
     logging.getLogger("modules").addHandler(_TrainingEvents(events))
 
-    def ended(outcome: "Outcome") -> None:
-        state: State = "reused" if outcome.reused else "done"
-        events.write(ComponentState(outcome.id, state, outcome.seconds, outcome.note))
+    def ended(node: "NodeResult") -> None:
+        state: State = "reused" if node.reused else "done"
+        events.write(ComponentState(node.id, state, node.seconds, note(node)))
 
     return run_pipeline(
         create_pipeline(job.config, job.environment),
@@ -169,16 +153,15 @@ def phase(events: EventWriter, name: str) -> Iterator[None]:
 
 
 class _TrainingEvents(logging.Handler):
-    """Turns the Trainer's progress records into events."""
+    """Turns what a training logs of its progress into events."""
 
     def __init__(self, events: EventWriter) -> None:
         super().__init__()
         self._events = events
 
     def emit(self, record: logging.LogRecord) -> None:
-        progress = getattr(record, "progress", None)
-        if progress is not None:
-            self._events.write(Training(**progress))
+        if progress := TrainingProgress.parse(record.getMessage()):
+            self._events.write(Training.of(progress))
 
 
 def _in_words(error: BaseException) -> str:

@@ -14,6 +14,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, PlainSerializer, TypeAdapter, ValidationError
 
+from modules.training.progress import TrainingProgress
+
+EVENTS = "events.jsonl"  # in the run's folder
 State = Literal["waiting", "running", "reused", "done", "failed"]
 
 # Text for people. A file's name in it may not be UTF-8, which JSON must be.
@@ -59,24 +62,15 @@ class ComponentState(_Timed):
 
 
 @dataclass(frozen=True)
-class Training(_Timed):
-    """Where training stands. `epoch` and `step` (within the epoch) count from 1.
+class Training(_Timed, TrainingProgress):
+    """Where training stands."""
 
-    A number that is not finite, such as the loss of a run that diverged, arrives as None.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float | None
-    accuracy: float | None  # on the training images of this epoch, in [0, 1]
-    eval_accuracy: float | None = None  # after the last whole epoch, in [0, 1]
-    images_per_s: float | None = None
-    eta_s: float | None = None  # seconds until training is over, all trials included
-    trial: int | None = None  # of a search for hyperparameters, counted from 1
-    trials: int | None = None
     event: Literal["training"] = field(default="training", init=False)
+
+    @classmethod
+    def of(cls, progress: TrainingProgress) -> "Training":
+        """The event, now."""
+        return cls(**vars(progress))
 
 
 @dataclass(frozen=True)

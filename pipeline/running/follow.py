@@ -1,6 +1,6 @@
 """Follows a run to its end: reads its events, shows them, and ends it when the user says so.
 
-child process -> events.jsonl -> EventReader -> Progress -> the view
+child process -> events.jsonl -> EventReader -> RunState -> the view
 Ctrl-C, SIGTERM or SIGHUP to this process -> the child and all that it started are stopped
 """
 
@@ -20,8 +20,9 @@ from typing import Literal
 from rich.console import Console
 
 from pipeline.running.events import EventReader, RunFinished
-from pipeline.running.steps import Progress
+from pipeline.running.run_state import RunState
 from pipeline.running.view import open_view
+from pipeline.running.wording import say
 
 POLL_S = 0.2  # between two looks at the events; the pace of the spinner, and 3 % of one core
 # A child that said it has finished may take this long to end; TensorFlow's threads are slow to.
@@ -43,12 +44,12 @@ _OUT_OF_MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunEnd:
     """How a run ended. `error` is one line for the user where it did not finish."""
 
     status: Literal["finished", "failed", "interrupted"]
     error: str | None
-    progress: Progress
+    state: RunState
 
 
 def follow(
@@ -61,7 +62,7 @@ def follow(
     resume: str,
     advice: Mapping[str, str] | None = None,
     grace_s: float = 5.0,
-) -> Outcome:
+) -> RunEnd:
     """Shows the run of `process` on `console` until it ends, and then says how, if not well.
 
     Args:
@@ -77,31 +78,31 @@ def follow(
         grace_s: Seconds between asking the run to end and ending it by force.
 
     Returns:
-        The outcome. Whatever it is, no process of the run is left.
+        How it ended. However that was, no process of the run is left.
     """
-    progress = Progress()
+    state = RunState()
     has_group = _leads_group(process)
     interrupted = False
     with _signals_interrupt(), contextlib.ExitStack() as leaving:
         leaving.callback(_end, process, has_group, grace_s)
-        view = leaving.enter_context(open_view(console, progress, title=title))
+        view = leaving.enter_context(open_view(console, state, title=title))
         try:
-            _watch(reader, process, progress, view.update)
+            _watch(reader, process, state, view.update)
         except KeyboardInterrupt:
             interrupted = True
         # Here too, so that the last picture shows how it ended.
         _end(process, has_group, grace_s)
-        progress.apply(reader.read())
-        cut_off = [step.name for step in progress.running]
-        progress.stop(time.time())
-    match progress.finished:
+        state.apply(reader.read())
+        cut_off = [step.name for step in state.running]
+        state.stop(time.time())
+    match state.finished:
         case RunFinished(ok=True):
-            return Outcome("finished", None, progress)
+            return RunEnd("finished", None, state)
         case None if interrupted:
-            _say(console, "Stopped. Each component that was done is kept and will be reused.")
-            _say(console, f"Continue: {resume}")
-            _say(console, f"Log:      {log}")
-            return Outcome("interrupted", "stopped by the user", progress)
+            say(console, "Stopped. Each component that was done is kept and will be reused.")
+            say(console, f"Continue: {resume}")
+            say(console, f"Log:      {log}")
+            return RunEnd("interrupted", "stopped by the user", state)
         case None:
             error = _death(process.returncode)
             if -(process.returncode or 0) in _OUT_OF_MEMORY_SIGNALS:
@@ -110,9 +111,9 @@ def follow(
             error += f" Last error in the log: {last}" if last else ""
         case RunFinished(message=message):
             error = message or "The run failed and did not say why."
-    _say(console, f"Failed: {error}")
-    _say(console, f"Log:    {log}")
-    return Outcome("failed", error, progress)
+    say(console, f"Failed: {error}")
+    say(console, f"Log:    {log}")
+    return RunEnd("failed", error, state)
 
 
 def last_error(log: Path) -> str | None:
@@ -145,16 +146,16 @@ def error_line(text: str) -> str | None:
 def _watch(
     reader: EventReader,
     process: subprocess.Popen[bytes],
-    progress: Progress,
+    state: RunState,
     update: Callable[[], None],
 ) -> None:
     """Shows what happens until the process is over, or has had its time after its last event."""
     while True:
         # Asked before reading, so that nothing written before the end is missed.
         over = process.poll() is not None
-        progress.apply(reader.read())
+        state.apply(reader.read())
         update()
-        said_so = progress.finished
+        said_so = state.finished
         if over or (said_so is not None and time.time() - said_so.time > EXIT_S):
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -217,8 +218,3 @@ def _death(code: int) -> str:
         name = f"signal {-code}"
     hint = _SIGNAL_HINTS.get(-code)
     return f"The run was killed by {name}{f' ({hint})' if hint else ''}."
-
-
-def _say(console: Console, words: str) -> None:
-    """One line of plain text, never wrapped: paths and commands are there to be copied."""
-    console.print(words, markup=False, highlight=False, emoji=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """Runs the DAG on this machine: TFX's nodes one after the other, their data work on Beam.
 
-Pipeline -> intermediate representation -> for each node: cached outputs, or its executor -> Outcome
+Pipeline -> intermediate representation -> each node: cached outputs, or its executor -> NodeResult
 
 It does what TFX's LocalDagRunner does, and tells who runs it of each node: whether its results were
 reused, how long it took, and what it made.
@@ -20,36 +20,19 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import local_deployment_config_pb2, pipeline_pb2
 from tfx.types import Artifact
 
-from pipeline.running.tuning import read_tuned
-from pipeline.running.wording import percent
-
 # Pushing is cheap and does nothing where the model is already the newest version: run each time,
 # it also mends a serving folder that was deleted.
 _NEVER_REUSED = ("Pusher",)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NodeResult:
     """What one node did."""
 
     id: str
     reused: bool  # an earlier run's outputs stand for it
     seconds: float
     outputs: Mapping[str, list[Artifact]]
-
-    @property
-    def note(self) -> str | None:
-        """A few words about what came out, where there is something to say."""
-        if self.id == "Baseline":
-            models = self.outputs.get("model", [])
-            return f"model {models[0].id} to beat" if models else "no blessed model yet"
-        if self.id == "WarmStart":
-            models = self.outputs.get("model", [])
-            return f"from model {models[0].id}" if models else "no blessed model yet: from scratch"
-        if self.id == "Tuner":
-            tuned = read_tuned(self.outputs)
-            return f"best of {tuned.trials}: {percent(tuned.accuracy)} on eval"
-        return None
 
 
 class ComponentFailedError(RuntimeError):
@@ -66,9 +49,9 @@ def run_pipeline(
     *,
     on_plan: Callable[[list[str]], None] = lambda ids: None,
     on_start: Callable[[str], None] = lambda id: None,
-    on_end: Callable[[Outcome], None] = lambda outcome: None,
+    on_end: Callable[[NodeResult], None] = lambda result: None,
     on_fail: Callable[[str, Exception], None] = lambda id, error: None,
-) -> dict[str, Outcome]:
+) -> dict[str, NodeResult]:
     """Runs every node of a pipeline, in topological order.
 
     Args:
@@ -80,7 +63,7 @@ def run_pipeline(
         on_fail: called after the node that failed, with its id and error.
 
     Returns:
-        The outcome of each node, by id.
+        What each node did, by id.
 
     Raises:
         ComponentFailedError: a node failed; those after it did not run.
@@ -94,20 +77,20 @@ def run_pipeline(
     connection = getattr(deployment.metadata_connection_config, which)
     nodes = [node.pipeline_node for node in representation.nodes]
     on_plan([node.node_info.id for node in nodes])
-    outcomes = {}
+    results = {}
     for node in nodes:
         node_id = node.node_info.id
         on_start(node_id)
         if node_id in _NEVER_REUSED:
             node.execution_options.caching_options.enable_cache = False
         try:
-            outcome = _run_node(node, representation, deployment, connection)
+            result = _run_node(node, representation, deployment, connection)
         except Exception as err:
             on_fail(node_id, err)
             raise ComponentFailedError(node_id, err) from err
-        outcomes[node_id] = outcome
-        on_end(outcome)
-    return outcomes
+        results[node_id] = result
+        on_end(result)
+    return results
 
 
 def _run_node(
@@ -115,7 +98,7 @@ def _run_node(
     representation: pipeline_pb2.Pipeline,
     deployment: local_deployment_config_pb2.LocalDeploymentConfig,
     connection: metadata_store_pb2.ConnectionConfig,
-) -> Outcome:
+) -> NodeResult:
     begun = time.monotonic()
     node_id = node.node_info.id
     execution_info = launcher.Launcher(
@@ -135,7 +118,7 @@ def _run_node(
         raise RuntimeError(f"its inputs could not be resolved. {message}".strip())
     # A resolver makes nothing of its own: its state in the metadata is always CACHED.
     reused = execution.last_known_state == execution.CACHED and bool(node.outputs.outputs)
-    return Outcome(
+    return NodeResult(
         node_id,
         reused=reused and not node.node_info.type.name.endswith("Resolver"),
         seconds=time.monotonic() - begun,

@@ -1,24 +1,14 @@
 """The last step of a run: serve what was pushed, and ask it about every test image over gRPC."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from data.sample import read_samples
 from model_server import ServerProcess
+from pipeline.running.summary import Query
 from signs.client import Client
 
 
-@dataclass(frozen=True)
-class Answers:
-    """How the served model did on the test split."""
-
-    version: int
-    images: int
-    accuracy: float  # in [0, 1]
-    address: str  # where it listened
-
-
-def query_served_model(base_path: Path, model_name: str, test_examples: Path) -> Answers:
+def query_served_model(base_path: Path, model_name: str, test_examples: Path) -> Query:
     """Starts a model server on a base path, sends every test image, and stops the server.
 
     Args:
@@ -42,4 +32,4 @@ def query_served_model(base_path: Path, model_name: str, test_examples: Path) ->
     right = sum(
         answer.class_id == sample.label for answer, sample in zip(answers, samples, strict=True)
     )
-    return Answers(version, len(samples), right / len(samples), server.address)
+    return Query(len(samples), right / len(samples), server.address, version)

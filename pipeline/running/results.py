@@ -1,11 +1,10 @@
 """What came out of a run, read from the artifacts of its components.
 
-Evaluator's metrics and validation, the serving check's and Pusher's properties -> Results
+Evaluator's metrics and validation, the serving check's and Pusher's properties -> RunResult
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow_model_analysis as tfma
@@ -16,45 +15,25 @@ from tfx.types import Artifact
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
 from modules import evaluation
 from modules.trainer import HISTORY
-from pipeline.running.history import Tuned, Unmet
-from pipeline.running.local_runner import Outcome
-from pipeline.running.tuning import read_tuned
+from pipeline.running.local_runner import NodeResult
+from pipeline.running.summary import RunResult, Tuned, Unmet
+from pipeline.running.wording import percent
 
 
-@dataclass(frozen=True)
-class Results:
-    """What a run made of its data."""
-
-    accuracy: float  # on the test split, in [0, 1]
-    metrics: dict[str, float]  # on the test split; accuracy by class as `accuracy/{class name}`
-    baseline: str | None  # folder of the model that had to be matched, if there was one
-    blessed: bool
-    not_blessed_reasons: tuple[Unmet, ...]
-    serving_check_passed: bool
-    serving_check: str  # in words
-    pushed_version: int | None
-    pushed_to: str | None  # the base path that a model server polls
-    reused_model: bool  # nothing was trained: an earlier run's model stands
-    fit_s: float  # of the training of the model, in this run or in the one that is reused
-    tuned: Tuned | None  # what the Tuner found, if there was one
-    base_model: str | None  # folder of the model whose weights the training started from
-
-
-def collect(outcomes: Mapping[str, Outcome]) -> Results:
+def collect(nodes: Mapping[str, NodeResult]) -> RunResult:
     """Reads the results of a run.
 
     Args:
-        outcomes: what `run_pipeline` returned for a pipeline of `create_pipeline`.
+        nodes: what `run_pipeline` returned for a pipeline of `create_pipeline`.
 
     Returns:
         The results, those of reused components included.
     """
 
     def output(component: str, key: str) -> Artifact:
-        return outcomes[component].outputs[key][0]
+        return nodes[component].outputs[key][0]
 
     evaluation_dir = output("Evaluator", "evaluation").uri
-    baselines = outcomes["Baseline"].outputs.get("model", [])
     blessing = output("Evaluator", "blessing")
     check = json.loads((Path(output("ServingCheck", "blessing").uri) / RESULT_FILE).read_text())
     pushed = output("Pusher", "pushed_model")
@@ -62,29 +41,59 @@ def collect(outcomes: Mapping[str, Outcome]) -> Results:
     if pushed.get_int_custom_property("pushed"):
         destination = Path(pushed.get_string_custom_property("pushed_destination"))
     history = json.loads((Path(output("Trainer", "model_run").uri) / HISTORY).read_text())
-    metrics = read_metrics(evaluation_dir, compared=bool(baselines))
-    return Results(
+    metrics = read_metrics(evaluation_dir, compared=bool(nodes["Baseline"].outputs.get("model")))
+    blessed = bool(
+        blessing.get_int_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY)
+    )
+    return RunResult(
         accuracy=metrics[evaluation.ACCURACY],
-        metrics=metrics,
-        baseline=baselines[0].uri if baselines else None,
-        blessed=bool(
-            blessing.get_int_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY)
-        ),
+        metrics=dict(metrics),
+        blessed=blessed,
         not_blessed_reasons=read_unmet(tfma.load_validation_result(evaluation_dir)),
-        serving_check_passed=bool(check[BLESSED_PROPERTY]),
-        serving_check=check["reason"],
+        infra_blessed=bool(check[BLESSED_PROPERTY]) if blessed else None,
         pushed_version=int(destination.name) if destination else None,
         pushed_to=str(destination.parent) if destination else None,
-        reused_model=outcomes["Trainer"].reused,
+        reused_model=nodes["Trainer"].reused,
+        tuned=read_tuned(nodes["Tuner"].outputs) if "Tuner" in nodes else None,
+        base_model=read_start(nodes),
         fit_s=history["fit_s"],
-        tuned=read_tuned(outcomes["Tuner"].outputs) if "Tuner" in outcomes else None,
-        base_model=read_start(outcomes),
     )
 
 
-def read_start(outcomes: Mapping[str, Outcome]) -> str | None:
+def note(node: NodeResult) -> str | None:
+    """A few words about what came out of a node, where there is something to say."""
+    models = node.outputs.get("model", [])
+    match node.id:
+        case "Baseline":
+            return f"model {models[0].id} to beat" if models else "no blessed model yet"
+        case "WarmStart":
+            return f"from model {models[0].id}" if models else "no blessed model yet: from scratch"
+        case "Tuner":
+            tuned = read_tuned(node.outputs)
+            return f"best of {tuned.trials}: {percent(tuned.accuracy)} on eval"
+    return None
+
+
+def read_tuned(outputs: Mapping[str, list[Artifact]]) -> Tuned:
+    """Reads the best hyperparameters.
+
+    Args:
+        outputs: the Tuner's, by key.
+    """
+    [best], [results] = outputs["best_hyperparameters"], outputs["tuner_results"]
+    [path] = Path(best.uri).iterdir()
+    [rows] = Path(results.uri).iterdir()
+    trials = json.loads(rows.read_text())
+    return Tuned(
+        hyperparameters=json.loads(path.read_text())["values"],
+        accuracy=max(trial["score"] for trial in trials),
+        trials=len(trials),
+    )
+
+
+def read_start(nodes: Mapping[str, NodeResult]) -> str | None:
     """The folder of the model whose weights the training started from; None for random weights."""
-    models = outcomes["WarmStart"].outputs.get("model") if "WarmStart" in outcomes else None
+    models = nodes["WarmStart"].outputs.get("model") if "WarmStart" in nodes else None
     return models[0].uri if models else None
 
 

@@ -3,7 +3,6 @@
 source -> data.convert -> span -> Job -> pipeline.running.child (its own process) -> RunSummary
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,34 +10,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from data.convert import Ingested, ingest
 from pipeline.config import Data, PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT, kubeflow
-from pipeline.running.child import EXIT_WITH_PARENT, RESULT, Job
-from pipeline.running.events import EventReader
+from pipeline.running.child import EXIT_WITH_PARENT, Job
+from pipeline.running.events import EVENTS, EventReader
 from pipeline.running.follow import follow
-from pipeline.running.history import (
-    EVENTS,
-    ComponentSummary,
-    Query,
-    RunSummary,
-    Tuned,
-    Unmet,
-    mark_running,
-    new_run_id,
-)
-from pipeline.running.ingest_progress import showing
-from pipeline.running.reports import render_ingested
+from pipeline.running.history import mark_running, new_run_id
+from pipeline.running.ingesting import render_ingested, showing
+from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
 from signs import features
+from signs.durable import LockedError, lock
 from signs.errors import UserError
 
 # "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
@@ -162,7 +152,7 @@ def run_ingested(
             },
         ) as process,
     ):
-        outcome = follow(
+        end = follow(
             EventReader(directory / EVENTS),
             process,
             console,
@@ -171,18 +161,16 @@ def run_ingested(
             resume=resume,
             advice=dict.fromkeys(("Trainer", "Tuner"), _memory_advice(config)),
         )
-    result: dict[str, Any] = {}
-    if outcome.status == "finished":
-        result = json.loads((directory / RESULT).read_text())
+    result = RunResult.load(directory) if end.status == "finished" else RunResult()
     components = {
-        step.name: ComponentSummary(step.state, step.seconds)
-        for step in outcome.progress.components
+        step.name: ComponentSummary(step.state, step.seconds) for step in end.state.components
     }
     trainer = components.get("Trainer")
     summary = RunSummary(
+        **vars(result),
         run_id=run_id,
         pipeline=config.pipeline_name,
-        status=outcome.status,
+        status=end.status,
         started=started,
         duration_s=time.monotonic() - begun,
         dataset=data.name,
@@ -190,22 +178,9 @@ def run_ingested(
         version=ingested.version,
         counts=data.counts,
         components=components,
-        accuracy=result.get("accuracy"),
-        metrics=result.get("metrics", {}),
-        blessed=result.get("blessed"),
-        not_blessed_reasons=tuple(Unmet(**one) for one in result.get("not_blessed_reasons", ())),
-        infra_blessed=result.get("serving_check_passed") if result.get("blessed") else None,
-        pushed_version=result.get("pushed_version"),
-        pushed_to=result.get("pushed_to"),
-        reused_model=result.get("reused_model", False),
-        tuned=Tuned(**result["tuned"]) if result.get("tuned") else None,
-        base_model=result.get("base_model"),
         training_s=trainer.seconds if trainer and trainer.state == "done" else None,
-        fit_s=result.get("fit_s"),
-        peak_rss_mib=result.get("peak_rss_mib"),
         log=str(log),
-        error=outcome.error,
-        query=Query(**result["query"]) if "query" in result else None,
+        error=end.error,
         query_commands=_query_commands(workspace, config.pipeline_name),
     )
     summary.save(directory)
@@ -229,24 +204,21 @@ def data_of(ingested: Ingested) -> Data:
 @contextmanager
 def _only_run(workspace: Workspace) -> Iterator[None]:
     """Holds the workspace: two runs at once would trip over each other's metadata and models."""
-    try:
-        workspace.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(workspace.lock, timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise RunError(
-            f"another run is using the workspace {workspace.root}: wait for it (`signs runs` shows "
-            "it), or choose another with --workspace"
-        ) from None
-    except OSError as err:
-        raise RunError(
-            f"the workspace {workspace.root} cannot be written ({err.strerror}): choose another "
-            "with --workspace"
-        ) from err
-    try:
+    with ExitStack() as stack:
+        try:
+            workspace.root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock(workspace.lock, timeout_s=0))
+        except LockedError:
+            raise RunError(
+                f"another run is using the workspace {workspace.root}: wait for it (`signs runs` "
+                "shows it), or choose another with --workspace"
+            ) from None
+        except OSError as err:
+            raise RunError(
+                f"the workspace {workspace.root} cannot be written ({err.strerror}): choose "
+                "another with --workspace"
+            ) from err
         yield
-    finally:
-        lock.release()
 
 
 def _memory_advice(config: PipelineConfig) -> str:

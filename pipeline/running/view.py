@@ -1,6 +1,6 @@
 """How a run looks while it runs: a live table on a terminal, plain lines everywhere else.
 
-Progress -> LiveView or PlainView -> the user's terminal, a pipe or a build's log
+RunState -> LiveView or PlainView -> the user's terminal, a pipe or a build's log
 """
 
 import time
@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.running.events import State, Training
-from pipeline.running.steps import Progress, Step, numbers
+from pipeline.running.run_state import RunState, Step, numbers
 from pipeline.running.wording import clock, duration
 
 TRAINING_EVERY_S = 15.0  # between two plain lines about training: a build's log stays readable
@@ -32,7 +32,7 @@ _LOOKS: dict[State, tuple[str, str]] = {  # mark, style
 
 
 class View(Protocol):
-    """Shows a Progress as it changes; a context manager, since a terminal must be given back."""
+    """Shows a RunState as it changes; a context manager, since a terminal must be given back."""
 
     def __enter__(self) -> Self:
         """Takes the terminal."""
@@ -49,19 +49,19 @@ class View(Protocol):
         """Draws what is new since the last call; to be called several times a second."""
 
 
-def open_view(console: Console, progress: Progress, *, title: str) -> View:
+def open_view(console: Console, run: RunState, *, title: str) -> View:
     """The live table where `console` is a terminal that can draw it, else plain lines."""
     if console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only:
-        return LiveView(console, progress, title=title)
-    return PlainView(console, progress, title=title)
+        return LiveView(console, run, title=title)
+    return PlainView(console, run, title=title)
 
 
 class LiveView:
     """A table of the steps and, while a model trains, a bar with its numbers under it."""
 
-    def __init__(self, console: Console, progress: Progress, *, title: str) -> None:
+    def __init__(self, console: Console, run: RunState, *, title: str) -> None:
         self._console = console
-        self._progress = progress
+        self._run = run
         self._title = title
         self._closing = False
         self._spinner = Spinner("dots", style="cyan")
@@ -91,11 +91,11 @@ class LiveView:
         header = _line()
         header.add_row(
             Text(self._title, style="bold"),
-            Text(clock(now - self._progress.started), style="bold"),
+            Text(clock(now - self._run.started), style="bold"),
         )
-        training = self._training(self._progress.training)
+        training = self._training(self._run.training)
         room = self._console.height - 3 - len(training)  # the header and two empty lines
-        steps = list(self._progress.steps.values())
+        steps = list(self._run.steps.values())
         if self._closing:
             room = len(steps)
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
@@ -137,7 +137,7 @@ class LiveView:
             Text(step.state, style=style),
             Text("" if seconds is None or step.state == "reused" else clock(seconds), style=quiet),
             # The numbers of a training that goes on stand under the table.
-            "" if step.state == "running" and self._progress.training else Text(step.note, "dim"),
+            "" if step.state == "running" and self._run.training else Text(step.note, "dim"),
         )
 
     def _training(self, training: Training | None) -> list[RenderableType]:
@@ -178,9 +178,9 @@ def _line() -> Table:
 class PlainView:
     """One line for every change, each with the time since the start; nothing is redrawn."""
 
-    def __init__(self, console: Console, progress: Progress, *, title: str) -> None:
+    def __init__(self, console: Console, run: RunState, *, title: str) -> None:
         self._console = console
-        self._progress = progress
+        self._run = run
         self._title = title
         self._shown: dict[str, State] = {}
         self._training_shown = float("-inf")
@@ -199,11 +199,11 @@ class PlainView:
 
     def update(self) -> None:
         """Prints the steps whose state has changed, and now and then where training stands."""
-        for step in self._progress.steps.values():
+        for step in self._run.steps.values():
             if step.state not in ("waiting", self._shown.get(step.name)):
                 self._shown[step.name] = step.state
                 self._print(_sentence(step))
-        training = self._progress.training
+        training = self._run.training
         if training is None:
             self._training_shown = float("-inf")
         elif time.monotonic() - self._training_shown >= TRAINING_EVERY_S:
@@ -217,7 +217,7 @@ class PlainView:
             self._print("  " + ", ".join(words))
 
     def _print(self, words: str) -> None:
-        elapsed = clock(time.time() - self._progress.started)
+        elapsed = clock(time.time() - self._run.started)
         self._console.print(
             f"[{elapsed:>5}] {words}", markup=False, highlight=False, soft_wrap=True, emoji=False
         )

@@ -1,4 +1,6 @@
-"""Numbers as people read them."""
+"""Numbers and lines as people read them."""
+
+from rich.console import Console
 
 
 def clock(seconds: float) -> str:
@@ -23,3 +25,8 @@ def duration(seconds: float) -> str:
 def percent(fraction: float | None) -> str:
     """A fraction as `87.5 %`; a dash where there is none."""
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def say(console: Console, words: str) -> None:
+    """Prints one line of plain text, never wrapped: paths and commands are there to be copied."""
+    console.print(words, markup=False, highlight=False, emoji=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """What a training tells of itself stands on the Model artifact; `run_fn` here is the test's own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,18 @@ from tfx.utils import proto_utils
 from components.trainer import Trainer
 from components.trainer.executor import MAX_STEPS, Executor, record
 from modules.trainer import PROPERTIES
+from modules.training.job import TrainingJob
+from modules.training.recipe import Recipe
+
+JOB = TrainingJob(Recipe(epochs=2), ("a", "b"), 32)
 
 
 def run_fn(fn_args: Any) -> None:
     """Stands in for the training: what it is told to, it writes."""
-    assert fn_args.custom_config["max_steps"] == 7
+    job = TrainingJob.from_custom_config(fn_args.custom_config)
+    assert job == replace(JOB, max_steps=7, code=job.code)
     Path(fn_args.serving_model_dir).mkdir(parents=True)
-    if (told := fn_args.custom_config["told"]) is not None:
+    if told := json.loads(job.code):
         run_dir = Path(fn_args.model_run_dir)
         run_dir.mkdir(parents=True)
         (run_dir / PROPERTIES).write_text(json.dumps(told))
@@ -45,7 +51,9 @@ def trained(root: Path, told: dict[str, Any] | None) -> Model:
                 trainer_pb2.EvalArgs()
             ),
             standard_component_specs.RUN_FN_KEY: f"{__name__}.run_fn",
-            standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps({"told": told}),
+            standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(
+                replace(JOB, code=json.dumps(told)).to_custom_config()
+            ),
             MAX_STEPS: 7,
         },
     )

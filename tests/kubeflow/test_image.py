@@ -187,7 +187,9 @@ def test_the_app_holds_the_code_and_nothing_else(image):
         [*PACKAGES, "setup.py", "pyproject.toml"]
     )
     suffixes = {path.suffix for path in (image / "app").rglob("*") if path.is_file()}
-    assert suffixes <= {".py", ".pbtxt", ".html", ".css", ".js", ".svg", ".toml", ".md", ".typed"}
+    assert suffixes <= {
+        ".py", ".pyi", ".typed", ".toml", ".md", ".pbtxt", ".binpb", ".html", ".css", ".js", ".svg",
+    }  # fmt: skip
     assert not (image / "app/kubeflow/manifests").exists()
     assert (image / "app/data/schema/schema.pbtxt").is_file()
     assert (image / "app/model_server/page/index.html").is_file()
@@ -207,10 +209,10 @@ def test_the_build_does_not_see(name):
     assert _ignored(name)
 
 
-def _run(image: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def _run(image: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Runs a command with the environment of the image."""
     (env,) = [rest for word, rest in FINAL if word == "ENV"]
-    environment = dict(pair.split("=", 1) for pair in env.split())
+    environment = {**dict(pair.split("=", 1) for pair in env.split()), **more}
     environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment["PYTHONPATH"] = str(image / "app")
     return subprocess.run(
@@ -246,12 +248,32 @@ def test_the_entrypoint_starts(image):
     assert "--executor_class_path" in ran.stderr
 
 
-def test_the_modules_of_every_step_are_there(image):
-    """Imports what a step and a compilation need; TFX itself is the lock's."""
-    names = "kubeflow.compiling.compiler, kubeflow.commands.main, kubeflow.step.adapter"
-    names += ", pipeline.pipeline"
-    ran = _run(image, "python", "-c", f"import {names}")
+COMPILE = """
+import sys
+
+import kubeflow.commands.main
+import kubeflow.step.adapter  # what a step needs; TFX itself is the lock's
+from kubeflow.compiling.compiler import compile_pipeline
+from kubeflow.compiling.options import ClusterOptions, TrainingOptions
+from pipeline.config import Data, default_config, override
+
+data = Data("signs", None, ("zero", "one"), {"train": 8, "eval": 4, "test": 4})
+config = override(default_config(data), ["warm_start=true", "tune.trials=2", "schema=infer"])
+training = TrainingOptions(gpu=1, node_selector={"pool": "gpu", "a": "b"})
+options = ClusterOptions(image=f"signs@sha256:{'0' * 64}", training=training)
+text = compile_pipeline(config, options)
+"""
+
+
+def test_the_app_compiles_the_same_bytes_as_the_checkout(image):
+    """In another process, of another language, at another place."""
+    odd = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    ran = _run(image, "python", "-c", f"{COMPILE}\nsys.stdout.write(text)", **odd)
     assert ran.returncode == 0, ran.stderr
+    here: dict[str, str] = {}
+    exec(COMPILE, here)
+    assert ran.stdout == here["text"]
+    assert str(ROOT) not in ran.stdout and str(image) not in ran.stdout
 
 
 def test_bytecode_is_compiled_in_a_way_that_uv_and_python_know():

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
 
 from model_server import ServerProcess
 from model_server.process import free_port
-from modules.network.resnet50 import build_resnet
+from modules.network import build_resnet
 from modules.signatures import ServedModel, export
 from tests.modules.examples import example, noise, png
 

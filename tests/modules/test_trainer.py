@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules.machines.options import DeviceOptions
 from modules.trainer import run_fn
 from modules.training.errors import TrainingError
+from modules.training.job import TrainingJob
+from modules.training.progress import TrainingProgress
 from modules.training.recipe import Recipe
 from tests.modules.dark_and_bright import SIDE, SMALL, pictures
 from tests.modules.examples import example, png, write_examples
@@ -25,8 +28,9 @@ def fn_args(
     train_count: int = 24,
     *,
     swap_labels: bool = False,
+    **job: object,
 ):
-    """What TFX's Trainer hands over, for pictures in two splits."""
+    """What TFX's Trainer hands over, for pictures in two splits; `job` are fields of its job."""
     pixels, labels = pictures(32)
     labels = 1 - labels if swap_labels else labels
     serialized = [
@@ -44,11 +48,7 @@ def fn_args(
         hyperparameters=None,
         serving_model_dir=str(root / "model" / "Format-Serving"),
         model_run_dir=str(root / "run"),
-        custom_config={
-            "recipe": json.loads(json.dumps(recipe.to_dict())),
-            "class_names": ["dark", "bright"],
-            "image_size": SIDE,
-        },
+        custom_config=TrainingJob(recipe, ("dark", "bright"), SIDE, **job).to_custom_config(),
     )
 
 
@@ -72,8 +72,7 @@ def test_run_fn_trains_and_exports(
         run_fn(fn_args(tmp_path, transform_graph, recipe))
 
     # Without images to validate on there is no such accuracy.
-    told = [record.progress for record in caplog.records if hasattr(record, "progress")]
-    assert (told[-1]["eval_accuracy"] is None) is ("val_accuracy" not in metrics)
+    assert (told(caplog)[-1].eval_accuracy is None) is ("val_accuracy" not in metrics)
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert history["images"] == images
     assert history["fit_s"] > 0
@@ -99,17 +98,21 @@ def test_no_images_are_an_error(tmp_path, transform_graph):
     assert str(caught.value) == "there are no images in train to train on"
 
 
+def told(caplog) -> list[TrainingProgress]:
+    return [told for text in caplog.messages if (told := TrainingProgress.parse(text))]
+
+
 def told_epochs(caplog) -> list[int]:
     """The epochs that were trained since the last call."""
-    epochs = {r.progress["epoch"] for r in caplog.records if hasattr(r, "progress")}
+    epochs = {one.epoch for one in told(caplog)}
     caplog.clear()
     return sorted(epochs)
 
 
 def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_graph, caplog):
     recipe = Recipe(**SMALL, epochs=2, learning_rate=0.01)
-    first = fn_args(tmp_path / "data", transform_graph, recipe)
-    first.custom_config["checkpoints"] = str(tmp_path / "checkpoints")
+    kept = {"checkpoints": str(tmp_path / "checkpoints")}
+    first = fn_args(tmp_path / "data", transform_graph, recipe, **kept)
     first.model_run_dir = str(tmp_path / "first")
     (tmp_path / "file").touch()
     first.serving_model_dir = str(tmp_path / "file" / "model")  # cannot be made
@@ -120,22 +123,19 @@ def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_grap
         assert len(list((tmp_path / "checkpoints").iterdir())) == 1
 
         # Another recipe is another training.
-        other = fn_args(tmp_path / "data", transform_graph, replace(recipe, seed=1))
-        other.custom_config["checkpoints"] = first.custom_config["checkpoints"]
+        other = fn_args(tmp_path / "data", transform_graph, replace(recipe, seed=1), **kept)
         run_fn(other)
         assert told_epochs(caplog) == [1, 2]
 
         # So are other images, though their files have the same names and lengths.
-        other = fn_args(tmp_path / "other", transform_graph, recipe, swap_labels=True)
-        other.custom_config["checkpoints"] = first.custom_config["checkpoints"]
+        other = fn_args(tmp_path / "other", transform_graph, recipe, swap_labels=True, **kept)
         files = [tmp_path / name / "Split-train" / "a.gz" for name in ("data", "other")]
         assert files[0].stat().st_size == files[1].stat().st_size
         run_fn(other)
         assert told_epochs(caplog) == [1, 2]
 
         # TFX gives the next attempt new folders.
-        second = fn_args(tmp_path / "data", transform_graph, recipe)
-        second.custom_config["checkpoints"] = first.custom_config["checkpoints"]
+        second = fn_args(tmp_path / "data", transform_graph, recipe, **kept)
         second.model_run_dir = str(tmp_path / "second")
         second.serving_model_dir = str(tmp_path / "model")
         run_fn(second)
@@ -151,9 +151,8 @@ def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_grap
 
 def test_what_it_was_trained_on_is_told(tmp_path, transform_graph):
     recipe = Recipe(**SMALL, epochs=1, learning_rate=0.01)
-    arguments = fn_args(tmp_path, transform_graph, recipe)
-    arguments.custom_config["devices"] = {"gpus": 0, "precision": "mixed_bfloat16", "xla": False}
-    run_fn(arguments)
+    devices = DeviceOptions(gpus=0, precision="mixed_bfloat16", xla=False)
+    run_fn(fn_args(tmp_path, transform_graph, recipe, devices=devices))
     assert json.loads((tmp_path / "run" / "properties.json").read_text()) == {
         "device": "CPU",
         "precision": "mixed_bfloat16",

@@ -1,6 +1,5 @@
 """The real search over a network of one block: dark images and bright ones are told apart."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ import tensorflow as tf
 from keras_tuner.errors import FatalError
 
 from modules.training.errors import TrainingError
-from modules.training.progress import LOGGER as PROGRESS
+from modules.training.job import Search, TrainingJob
+from modules.training.progress import LOGGER, TrainingProgress
 from modules.training.recipe import Augmentation, Recipe
 from modules.tuner import RecipeTuner, search_space, tuner_fn
 from tests.modules.examples import example, png, write_examples
@@ -62,17 +62,17 @@ def tuner(
 
 
 @contextmanager
-def listening(listener: Callable[[dict], None]) -> Iterator[None]:
+def listening(listener: Callable[[TrainingProgress], None]) -> Iterator[None]:
     """Calls the listener with each progress of a training."""
-    handler, level = logging.Handler(), PROGRESS.level
-    handler.emit = lambda record: listener(record.progress)
-    PROGRESS.addHandler(handler)
-    PROGRESS.setLevel(logging.INFO)
+    handler, level = logging.Handler(), LOGGER.level
+    handler.emit = lambda record: listener(TrainingProgress.parse(record.getMessage()))
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
     try:
         yield
     finally:
-        PROGRESS.removeHandler(handler)
-        PROGRESS.setLevel(level)
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)
 
 
 def trials_of(searched: RecipeTuner) -> list[tuple[str, dict[str, float], float]]:
@@ -140,12 +140,10 @@ def test_the_best_is_the_most_accurate_on_eval(searched):
 
 
 def test_progress_tells_the_trial_and_the_time_for_all(searched):
-    assert {(one["trial"], one["trials"]) for one in searched.progress} == {(1, 2), (2, 2)}
-    last = [one for one in searched.progress if one["epoch"] == 2]
-    by_trial = {one["trial"]: one["eta_s"] for one in last}
+    assert {(one.trial, one.trials) for one in searched.progress} == {(1, 2), (2, 2)}
+    by_trial = {one.trial: one.eta_s for one in searched.progress if one.epoch == 2}
     assert by_trial[1] > 0  # its own training is over, but not the next one
     assert by_trial[2] == 0
-    assert not PROGRESS.filters
 
 
 def test_a_trial_repeats(searched, tmp_path):
@@ -155,8 +153,8 @@ def test_a_trial_repeats(searched, tmp_path):
 
 
 def test_a_search_that_was_stopped_goes_on(searched, tmp_path):
-    def stop(progress: dict) -> None:
-        if progress["trial"] == 2:
+    def stop(progress: TrainingProgress) -> None:
+        if progress.trial == 2:
             raise KeyboardInterrupt
 
     kept = tmp_path / "kept"
@@ -169,7 +167,7 @@ def test_a_search_that_was_stopped_goes_on(searched, tmp_path):
         again = tuner(tmp_path / "second", 2, kept=kept)
         again.search()
     # Of the first trial nothing is repeated, of the second its first epoch is not.
-    assert [(one["trial"], one["epoch"]) for one in progress] == [(2, 2)]
+    assert [(one.trial, one.epoch) for one in progress] == [(2, 2)]
     assert trials_of(again) == trials_of(searched.tuner)
     assert not kept.exists()
 
@@ -179,7 +177,7 @@ class Told(RecipeTuner):
 
     told = staticmethod(lambda recipe: 0.25)
 
-    def _accuracy(self, recipe, directory):
+    def _accuracy(self, number, recipe, directory):
         return self.told(recipe)
 
 
@@ -197,11 +195,12 @@ def test_the_draws_repeat_and_go_with_the_seed(searched, tmp_path):
         made.search()
         return [values for _, values, _ in trials_of(made)]
 
-    assert draws(RECIPE) == draws(RECIPE)
-    assert draws(RECIPE)[1] == trials_of(searched.tuner)[1][1]
+    first = draws(RECIPE)
+    assert first == draws(RECIPE)
+    assert first[1] == trials_of(searched.tuner)[1][1]
     other = draws(replace(RECIPE, seed=1))
-    assert other[0] == draws(RECIPE)[0]
-    assert all(one not in draws(RECIPE) for one in other[1:])
+    assert other[0] == first[0]
+    assert all(one not in first for one in other[1:])
 
 
 def test_of_equal_trials_the_recipe_wins(tmp_path):
@@ -271,15 +270,13 @@ def test_tuner_fn_reads_the_two_splits(tmp_path, transform_graph):
             eval_files=[str(tmp_path / "Split-eval" / "*")],
             transform_graph_path=str(transform_graph),
             working_dir=str(tmp_path / "work"),
-            custom_config={
-                "recipe": json.loads(json.dumps(replace(RECIPE, epochs=9).to_dict())),
-                "class_names": ["dark", "bright"],
-                "image_size": SIDE,
-                "counts": {"train": 16, "eval": 8, "test": 4},
-                "trials": 1,
-                "epochs": 1,
-                "checkpoints": str(tmp_path / "checkpoints"),
-            },
+            custom_config=TrainingJob(
+                replace(RECIPE, epochs=9),
+                ("dark", "bright"),
+                SIDE,
+                checkpoints=str(tmp_path / "checkpoints"),
+                search=Search(trials=1, epochs=1, counts={"train": 16, "eval": 8, "test": 4}),
+            ).to_custom_config(),
         )
     )
     kept = []

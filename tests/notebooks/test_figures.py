@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from modules.network.resnet50 import convolutional_block, identity_block
+from modules.network import convolutional_block, identity_block
 from notebooks import figures
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from modules.machines.devices import DeviceOptions
+from modules.machines.options import DeviceOptions
 from pipeline.config import (
     ConfigError,
     Data,

@@ -30,11 +30,10 @@ from model_server import ServerProcess
 from modules.trainer import TRAINED_MODEL
 from pipeline.config import Data, default_config
 from pipeline.environment import Workspace
-from pipeline.running.child import Job
-from pipeline.running.events import EventReader
-from pipeline.running.history import EVENTS
-from pipeline.running.steps import Progress
+from pipeline.pipeline import create_pipeline
+from pipeline.running.local_runner import ComponentFailedError, run_pipeline
 from signs.client import Client
+from signs.durable import lock
 
 SIGNS = Path(sys.executable).with_name("signs")
 CLASSES = {"dark blue": (20, 20, 120), "grün": (40, 180, 60), "red": (210, 40, 40)}
@@ -302,11 +301,9 @@ def test_the_runs_are_listed(first: dict[str, Any], images: Path, workspace: Pat
 
 
 def test_a_second_run_at_the_same_time_is_refused(images: Path, tmp_path: Path) -> None:
-    from filelock import FileLock
-
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    with FileLock(workspace / ".lock"):
+    with lock(workspace / ".lock"):
         done = subprocess.run(command(images, workspace), capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(f"signs: error: another run is using the workspace {workspace}")
@@ -325,22 +322,15 @@ def test_an_anomaly_stops_the_run_in_words(tmp_path: Path) -> None:
                 sample = Sample(b"no pixels needed", number % 2, "a", str(number), "holdout")
                 writer.write(sample.serialize())
     config = default_config(Data("colours", 1, ("a", "b"), {"train": 4, "test": 4}))
-    Job("run", config, Workspace(tmp_path).environment("colours")).save(tmp_path)
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.running.child", str(tmp_path)],
-        capture_output=True,
-        timeout=300,
-    )
-    assert done.returncode == 1
-    progress = Progress()
-    progress.apply(EventReader(tmp_path / EVENTS).read())
-    states = {step.name: step.state for step in progress.components}
-    assert states["StatisticsGen"] == "done"
-    assert states["ExampleValidator"] == "failed"
-    assert states["Transform"] == states["Trainer"] == "waiting"
-    assert progress.finished is not None
-    message = progress.finished.message or ""
+    pipeline = create_pipeline(config, Workspace(tmp_path).environment("colours"))
+    plan: list[str] = []
+    done: list[str] = []
+    with pytest.raises(ComponentFailedError) as caught:
+        run_pipeline(pipeline, "run", on_plan=plan.extend, on_end=lambda node: done.append(node.id))
+    assert caught.value.component == "ExampleValidator"
+    assert "StatisticsGen" in done
+    assert {"Transform", "Trainer"} <= set(plan) - set(done)
+    message = str(caught.value.__cause__)
     assert message.startswith(
         "the data do not fit the schema: feature 'split': Unexpected string values"
     )

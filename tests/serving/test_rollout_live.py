@@ -17,7 +17,7 @@ import pytest
 from model_server import ServerProcess
 from model_server.process import free_port
 from pipeline.commands import main as cli
-from pipeline.commands.rollout import Place, rollback
+from pipeline.commands.place import Place, rollback
 from serving.request_log import read_log
 from serving.rollout import Rollout, RolloutError
 from serving.running_server import RunningServer

@@ -65,10 +65,10 @@ def test_requests_are_in_flight_together(at_most):
 def test_one_client_for_many_callers(server):
     async def main() -> list[str]:
         async with AsyncClient(server.address) as client:
-            answers = await asyncio.gather(*(client.predict([RED, GREEN]) for _ in range(8)))
+            answers = await asyncio.gather(*(client.predict([RED, GREEN]) for _ in range(3)))
         return [prediction.class_name for answer in answers for prediction in answer]
 
-    assert asyncio.run(main()) == [*CLASSES[:2]] * 8
+    assert asyncio.run(main()) == [*CLASSES[:2]] * 3
 
 
 def test_the_loop_goes_on_while_rest_waits():

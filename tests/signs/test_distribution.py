@@ -99,14 +99,20 @@ def interpreter(version: str) -> Path:
     pytest.skip(f"this machine has no Python {version}")
 
 
-@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
-def test_an_empty_environment_asks_a_server(version, built, server, rest_port, tmp_path):
+@pytest.mark.parametrize(
+    ("version", "resolution"),
+    [("3.10", "lowest"), *((version, "highest") for version in ("3.10", "3.11", "3.12", "3.13"))],
+)
+def test_an_empty_environment_asks_a_server(
+    version, resolution, built, server, rest_port, tmp_path
+):
+    """`lowest` has the oldest packages that pyproject.toml allows."""
     uv = Path(sys.executable).with_name("uv")
     (wheel,) = built.glob("*.whl")
     (tmp_path / "hand.png").write_bytes(GREEN)
     run(uv, "venv", "--quiet", "--python", interpreter(version), tmp_path / "env")
     python = tmp_path / "env" / "bin" / "python"
-    run(uv, "pip", "install", "--quiet", "--python", python, wheel)
+    run(uv, "pip", "install", "--quiet", f"--resolution={resolution}", "--python", python, wheel)
     (packages,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
     sizes = {
         folder: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
@@ -117,7 +123,7 @@ def test_an_empty_environment_asks_a_server(version, built, server, rest_port, t
     told = json.loads(run(python, "-c", ASK, "hand.png", *addresses, cwd=tmp_path))
     own, everything = sizes.values()
     print(
-        f"Python {version}: {own:.2f} MB, {everything:.0f} MB in all, imported in "
+        f"Python {version}, {resolution}: {own:.2f} MB, {everything:.0f} MB in all, imported in "
         f"{told['import_s']:.2f} s: {told['names']}"
     )
     assert told["names"] == ["green"] * 4

@@ -1,7 +1,8 @@
 """The file appears whole or not at all, and mistakes are told before an image is looked at."""
 
-import subprocess
-import sys
+import errno
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from rich.console import Console
 
 from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.package import PackageError, compile_source, write_package
+from modules.training.job import TrainingJob
 from pipeline.commands.main import main
 from pipeline.environment import Workspace
+from signs import durable
 from signs.errors import UserError
-from tests import ROOT
 
 IMAGE = f"signs@sha256:{'0' * 64}"
 
@@ -42,7 +44,7 @@ def test_data_set_is_compiled(
     assert {"WarmStart", "Tuner"} <= set(tasks)
     assert "range_config" not in tasks["ImportExampleGen"]["inputs"]["parameters"]
     trainer = tasks["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
-    assert '"epochs": 7' in trainer
+    assert TrainingJob.from_custom_config(json.loads(trainer)).recipe.epochs == 7
     accelerator = {"resourceType": "nvidia.com/gpu", "resourceCount": "2"}
     executors = pipeline["deploymentSpec"]["executors"]
     assert executors["Tuner_executor"]["container"]["resources"]["accelerator"] == accelerator
@@ -120,28 +122,18 @@ def test_file_is_replaced_whole_and_readable(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.yaml", "pipeline.yaml"]
 
 
-def test_full_disk_leaves_the_file_of_before(tmp_path: Path) -> None:
-    """The process may write files of 1,000 bytes at most, as if the disk were full."""
+def test_full_disk_leaves_the_file_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(built: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     output = tmp_path / "pipeline.yaml"
     output.write_text("before")
-    program = (
-        "import resource, signal, sys\n"
-        "from pathlib import Path\n"
-        "from kubeflow.compiling.package import PackageError, write_package\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n"
-        "    write_package('x' * 100_000, Path(sys.argv[1]))\n"
-        "except PackageError as err:\n"
-        "    print(err)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(output)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == f"{output} cannot be written: File too large\n", done.stderr
+    monkeypatch.setattr(durable, "replace", full)
+    with pytest.raises(PackageError) as caught:
+        write_package("after", output)
+    assert str(caught.value) == f"{output} cannot be written: No space left on device"
     assert output.read_text() == "before"
     assert list(tmp_path.iterdir()) == [output]
 

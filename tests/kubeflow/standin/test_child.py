@@ -3,12 +3,15 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kubeflow.standin import child
 from kubeflow.standin.records import Execution
+from modules.training.progress import TrainingProgress
+from pipeline.running.run_state import numbers
 
 SIGNS = Path(sys.executable).with_name("signs")
 
@@ -19,7 +22,7 @@ def test_changed_code_is_another_image(tmp_path: Path, monkeypatch: pytest.Monke
     before = child.checkout_digest()
     assert child.checkout_digest() == before
     assert len(before) == 64
-    with (tmp_path / "modules" / "features.py").open("a") as file:
+    with (tmp_path / "modules" / "network" / "blocks.py").open("a") as file:
         file.write("# changed\n")
     assert child.checkout_digest() != before
 
@@ -44,16 +47,13 @@ def test_a_training_is_followed_by_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("importing\n")
     assert child.last_training(log) is None
-    log.write_text(
-        "x"
-        * 5000
-        + "epoch 1/6 step 9/10 loss 2.1000 accuracy 0.2500\nepoch 2/6 step 1/10 loss 1.2500 "
-        "accuracy 0.5000\nepoch 2/6 step 2/10 loss 1.1"
-    )
+    told = TrainingProgress(2, 6, 1, 10, 1.25, 0.5, images_per_s=12.5, eta_s=40.0)
+    lines = ["x" * 5000, replace(told, epoch=1).line(), told.line(), told.line()[:-9]]
+    log.write_text("\n".join(lines))
     training = child.last_training(log)
     assert training is not None
-    assert (training.epoch, training.epochs, training.step, training.steps) == (2, 6, 1, 10)
-    assert (training.loss, training.accuracy) == (1.25, 0.5)
+    assert numbers(training) == ["epoch 2 of 6", "loss 1.250", "accuracy 50.0 %"]
+    assert (training.images_per_s, training.eta_s) == (12.5, 40.0)
 
 
 def test_the_command_line_knows_where_to_run() -> None:

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from kubeflow.compiling.compiler import compile_pipeline
-from kubeflow.compiling.options import ClusterOptions
+from kubeflow.compiling.options import ClusterOptions, Toleration, TrainingOptions
 from kubeflow.compiling.pipeline_file import read_pipeline
 from kubeflow.standin.limits import LimitError, check_limits
-from pipeline.config import Data, PipelineConfig
+from pipeline.config import Data, default_config, override
 from signs import features
 from tests.kubeflow.standin.tiny import step, write
 
@@ -37,12 +37,22 @@ def changed(folder: Path, change: Callable[[Document, Document], object]) -> Pat
     return path
 
 
-def test_what_signs_compile_writes_is_run(tmp_path: Path) -> None:
+def test_all_that_signs_compile_writes_is_run(tmp_path: Path) -> None:
     check_limits(read_pipeline(changed(tmp_path, lambda one, two: None)))
     data = Data("signs", None, ("zero", "one"), dict.fromkeys(features.SPLITS, 4))
-    options = ClusterOptions(image=f"signs@sha256:{'0' * 64}", secret="keys")
+    config = override(default_config(data), ["warm_start=true", "tune.trials=2", "schema=infer"])
+    options = ClusterOptions(
+        image=f"signs@sha256:{'0' * 64}",
+        training=TrainingOptions(
+            gpu=1, node_selector={"pool": "gpu"}, tolerations=(Toleration("a", value="b"),)
+        ),
+        secret="keys",
+        image_pull_secrets=("registry",),
+        run_as_user=1000,
+        run_as_group=1000,
+    )
     path = tmp_path / "signs.yaml"
-    path.write_text(compile_pipeline(PipelineConfig(data), options))
+    path.write_text(compile_pipeline(config, options))
     check_limits(read_pipeline(path))
 
 

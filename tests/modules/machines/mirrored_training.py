@@ -17,8 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from modules.machines.devices import DeviceOptions, Devices, choose
-from modules.network.resnet50 import any_size, build_resnet
+from modules.machines.devices import Devices, choose
+from modules.machines.options import DeviceOptions
+from modules.network import any_size, build_resnet
 
 GPUS = 4
 BATCH = 8

@@ -18,8 +18,9 @@ from unittest import mock
 
 from modules.machines.workers import Workers
 from modules.trainer import run_fn
-from modules.training.progress import Progress
+from modules.training.job import TrainingJob
 from modules.training.recipe import Recipe
+from modules.training.tell_progress import TellProgress
 from tests.modules.dark_and_bright import SMALL
 
 STOPPED_AFTER = 1  # epochs
@@ -37,9 +38,12 @@ def main(root: Path) -> None:
     worker = Workers.from_environment()
     told: dict[str, dict] = {}
 
-    def training(**config: object) -> SimpleNamespace:
+    def training(**changed: object) -> SimpleNamespace:
         arguments = SimpleNamespace(**json.loads((root / "arguments.json").read_text()))
-        arguments.custom_config |= config
+        job = dataclasses.replace(
+            TrainingJob.from_custom_config(arguments.custom_config), **changed
+        )
+        arguments.custom_config = job.to_custom_config()
         return arguments
 
     def tell(name: str, train: Callable[[], None]) -> None:
@@ -61,7 +65,7 @@ def main(root: Path) -> None:
     tell("other checkpoints", lambda: run_fn(training(checkpoints=own)))
 
     recipe = RECIPE if worker.is_chief else dataclasses.replace(RECIPE, learning_rate=0.5)
-    tell("other recipe", lambda: run_fn(training(recipe=recipe.to_dict())))
+    tell("other recipe", lambda: run_fn(training(recipe=recipe)))
 
     tell("resumed", lambda: run_fn(training(checkpoints=kept)))
 
@@ -80,14 +84,14 @@ def stop() -> None:
 
 def at_epoch(number: int, act: Callable[[], object]) -> mock._patch:
     """Has something happen at the start of an epoch."""
-    begin = Progress.on_epoch_begin
+    begin = TellProgress.on_epoch_begin
 
-    def on_epoch_begin(self: Progress, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_begin(self: TellProgress, epoch: int, logs: dict | None = None) -> None:
         if epoch == number:
             act()
         begin(self, epoch, logs)
 
-    return mock.patch.object(Progress, "on_epoch_begin", on_epoch_begin)
+    return mock.patch.object(TellProgress, "on_epoch_begin", on_epoch_begin)
 
 
 if __name__ == "__main__":

@@ -13,24 +13,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
-from pydantic import ValidationError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from modules.machines import devices as devices_module
-from modules.machines.devices import (
-    XLA_MIN_STEPS,
-    DeviceError,
-    DeviceOptions,
-    Devices,
-    choose,
-    float32_copy,
-)
+from modules.machines.devices import XLA_MIN_STEPS, Devices, choose, float32_copy
 from modules.machines.gpu_diagnosis import HiddenGpu
+from modules.machines.options import DeviceError, DeviceOptions
 from modules.machines.workers import Workers
+from modules.network import any_size, build_resnet
 from modules.network.batch_norm import FusedBatchNormalization
-from modules.network.resnet50 import any_size, build_resnet
 from modules.signatures import ServedModel, export
-from signs.errors import UserError
 from tests import ROOT
 from tests.modules.conftest import IMAGE_SIZE
 from tests.modules.examples import noise, png
@@ -87,56 +79,9 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
     return told
 
 
-# --- Options --------------------------------------------------------------------------------------
-
-
 def test_importing_it_does_not_import_tensorflow():
     code = "import sys, modules.machines.devices; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-
-
-@pytest.mark.parametrize(
-    "options", [DeviceOptions(), DeviceOptions(0, "mixed_float16", True), DeviceOptions(xla=False)]
-)
-def test_options_survive_json(options):
-    assert DeviceOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
-
-
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        (
-            {"gpus": -1},
-            "devices.gpus must be a count from 0 (train on the CPU), or null for all GPUs. "
-            "Received: -1",
-        ),
-        (
-            {"gpus": True},
-            "devices.gpus must be a count from 0 (train on the CPU), or null for all GPUs. "
-            "Received: True",
-        ),
-        (
-            {"precision": "float16"},
-            "devices.precision must be one of auto, float32, mixed_bfloat16, mixed_float16. "
-            "Received: float16",
-        ),
-        ({"xla": "on"}, "devices.xla must be auto, true or false. Received: on"),
-        ({"xla": 1}, "devices.xla must be auto, true or false. Received: 1"),
-    ],
-)
-def test_bad_options(values, text):
-    with pytest.raises(DeviceError) as caught:
-        DeviceOptions(**values)
-    assert str(caught.value) == text
-    assert isinstance(caught.value, UserError)
-
-
-@pytest.mark.parametrize(
-    "values", [{"gpus": "all"}, {"gpus": 1.5}, {"gpus": -1}, {"precision": "half"}, {"xla": "?"}]
-)
-def test_bad_dictionaries(values):
-    with pytest.raises(ValidationError):
-        DeviceOptions.from_dict(values)
 
 
 # --- What is chosen -------------------------------------------------------------------------------

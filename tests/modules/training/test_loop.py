@@ -16,26 +16,15 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
-from modules.network.resnet50 import build_resnet
+from modules.network import build_resnet
 from modules.training.adamw import FusedAdamW
 from modules.training.errors import TrainingError
 from modules.training.input import training_batches
 from modules.training.log import log_confusion
 from modules.training.loop import train
+from modules.training.progress import TrainingProgress
 from modules.training.recipe import Augmentation, Recipe
 from tests.modules.dark_and_bright import SIDE, SMALL, prepared
-
-PROGRESS = {
-    "epoch",
-    "epochs",
-    "step",
-    "steps",
-    "loss",
-    "accuracy",
-    "eval_accuracy",
-    "images_per_s",
-    "eta_s",
-}
 
 
 def fit(run_dir: Path, recipe: Recipe, batches=None, validation=None):
@@ -132,23 +121,15 @@ def test_the_learning_rate_rises_and_falls(fitted):
 
 
 def test_progress_is_told_at_the_end_of_each_epoch(fitted):
-    told = [record.progress for record in fitted.records]
-    assert all(set(one) == PROGRESS for one in told)
-    ends = [one for one in told if one["step"] == 4]
-    assert [one["epoch"] for one in ends] == list(range(1, 9))
-    assert {(one["epochs"], one["steps"]) for one in told} == {(8, 4)}
-    np.testing.assert_allclose([one["loss"] for one in ends], fitted.history["loss"], rtol=1e-5)
-    assert [one["eval_accuracy"] for one in ends] == fitted.history["val_accuracy"]
-    assert all(one["images_per_s"] > 0 for one in ends)
-    assert ends[0]["eta_s"] > 0
-    assert ends[-1]["eta_s"] == 0
-
-
-def test_progress_reads_as_a_line(fitted):
-    last = fitted.records[-1]
-    assert last.name == "modules.training.progress"
-    assert last.levelno == logging.INFO
-    assert last.getMessage().startswith("epoch 8/8 step 4/4 loss 0.")
+    told = [TrainingProgress.parse(record.getMessage()) for record in fitted.records]
+    ends = [one for one in told if one.step == 4]
+    assert [one.epoch for one in ends] == list(range(1, 9))
+    assert {(one.epochs, one.steps, one.trial) for one in told} == {(8, 4, None)}
+    np.testing.assert_allclose([one.loss for one in ends], fitted.history["loss"], rtol=1e-5)
+    assert [one.eval_accuracy for one in ends] == fitted.history["val_accuracy"]
+    assert all(one.images_per_s > 0 for one in ends)
+    assert ends[0].eta_s > 0
+    assert ends[-1].eta_s == 0
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
@@ -231,9 +212,9 @@ def test_progress_goes_on_counting(tmp_path, caplog):
     (tmp_path / "checkpoints" / "epoch-3.index").unlink()
     with caplog.at_level(logging.INFO, "modules"):
         kept(tmp_path)
-    told = [record.progress for record in caplog.records if hasattr(record, "progress")]
-    assert {one["epoch"] for one in told} == {3}
-    assert told[-1]["eta_s"] == 0
+    told = [told for text in caplog.messages if (told := TrainingProgress.parse(text))]
+    assert {one.epoch for one in told} == {3}
+    assert told[-1].eta_s == 0
 
 
 def test_a_full_disk_is_told_as_one_and_loses_nothing(tmp_path, uninterrupted):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from modules.network.resnet50 import build_resnet
+from modules.network import build_resnet
 from modules.signatures import ServedModel, export
 from modules.training.warm_start import WarmStartError, start_from
 

@@ -537,14 +537,14 @@ def test_a_file_system_that_cannot_do_what_runs_do(
 
 def test_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setattr(doctor, "PORT", taken.getsockname()[1])
+        monkeypatch.setattr(doctor, "GRPC_PORT", taken.getsockname()[1])
         assert doctor._port() == Finding(
             "port",
             "ok",
-            f"{doctor.PORT} is taken by another program",
+            f"{doctor.GRPC_PORT} is taken by another program",
             "give `signs serve` another one: --port",
         )
-    assert doctor._port().found == f"{doctor.PORT} is free for `signs serve`"
+    assert doctor._port().found == f"{doctor.GRPC_PORT} is free for `signs serve`"
 
 
 def test_findings_are_plain_data() -> None:

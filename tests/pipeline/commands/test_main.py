@@ -20,7 +20,7 @@ from pipeline.commands import doctor
 from pipeline.commands import main as cli
 from pipeline.commands.doctor import Finding
 from pipeline.running import run
-from pipeline.running.history import RunSummary
+from pipeline.running.summary import RunSummary
 from signs import features
 from signs.client import Client
 from tests import ROOT
@@ -423,6 +423,7 @@ def test_serve_and_predict(
             "class_name": "[red]",
             "probability": 1.0,
             "probabilities": [0.0, 1.0],
+            "by_class": {},  # this model has no signature that tells them
         }
     ]
     code, out, err = signs("predict", "photos", "--address", served, "--model", "cats")

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from pipeline.running import follow as following
 from pipeline.running.events import EventReader
-from pipeline.running.follow import Outcome, follow, last_error
+from pipeline.running.follow import RunEnd, follow, last_error
 
 CHILD = """
 import os, signal, subprocess, sys, time
@@ -51,7 +51,7 @@ class Run:
             )
         self.console = Console(file=io.StringIO(), width=80)
 
-    def follow(self, *, grace_s: float = 5.0, advice: Mapping[str, str] | None = None) -> Outcome:
+    def follow(self, *, grace_s: float = 5.0, advice: Mapping[str, str] | None = None) -> RunEnd:
         return follow(
             EventReader(self.events),
             self.process,
@@ -119,7 +119,7 @@ def test_a_run_that_finishes(start: Callable[..., Run]) -> None:
     )
     outcome = run.follow()
     assert (outcome.status, outcome.error) == ("finished", None)
-    assert {s.name: (s.state, s.seconds) for s in outcome.progress.components} == {
+    assert {s.name: (s.state, s.seconds) for s in outcome.state.components} == {
         "Transform": ("done", 2.0),
         "Trainer": ("done", 3.0),
     }
@@ -171,7 +171,7 @@ def test_a_run_that_is_killed(start: Callable[..., Run], number: str, words: str
     run = start(BEGIN + f"os.kill(os.getpid(), signal.{number}); time.sleep(60)")
     outcome = run.follow()
     assert (outcome.status, outcome.error) == ("failed", f"The run was {words}")
-    assert outcome.progress.steps["Trainer"].state == "failed"
+    assert outcome.state.steps["Trainer"].state == "failed"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ time.sleep(600)
     with signalled(run, signal.SIGINT, after="ready"):
         outcome = run.follow()
     assert outcome.status == "interrupted"
-    assert outcome.progress.steps["Trainer"].note == "asked to end"
+    assert outcome.state.steps["Trainer"].note == "asked to end"
     assert "Trainer: failed after 1.0 s (asked to end)" in run.shown
 
 
@@ -297,7 +297,7 @@ def test_a_terminal_that_goes_away_leaves_no_run_behind(
 
 def test_it_can_be_followed_from_a_thread(start: Callable[..., Run]) -> None:
     run = start("say(RunFinished(True))")
-    outcomes: list[Outcome] = []
+    outcomes: list[RunEnd] = []
     thread = threading.Thread(target=lambda: outcomes.append(run.follow()))
     thread.start()
     thread.join(20)

@@ -9,19 +9,19 @@ from rich.console import Console
 
 from pipeline.running import view
 from pipeline.running.events import ComponentState, Event, Phase, RunStarted, Training
-from pipeline.running.steps import Progress
+from pipeline.running.run_state import RunState
 from pipeline.running.view import LiveView, PlainView, open_view
 
 TRAINING = Training(2, 4, 17, 34, 0.5, 0.875, 0.75, 1812.3, 83.0)
 
 
-def progress_of(*events: Event) -> Progress:
-    progress = Progress()
+def progress_of(*events: Event) -> RunState:
+    progress = RunState()
     progress.apply(events)
     return progress
 
 
-def in_training() -> Progress:
+def in_training() -> RunState:
     return progress_of(
         Phase("importing TensorFlow and TFX", 14.0),
         RunStarted(("ImportExampleGen", "StatisticsGen", "Trainer", "Evaluator", "Pusher")),
@@ -43,7 +43,7 @@ def terminal(width: int = 80, height: int = 24, encoding: str = "utf-8") -> Cons
     )
 
 
-def drawn(progress: Progress, width: int = 80, height: int = 24) -> list[str]:
+def drawn(progress: RunState, width: int = 80, height: int = 24) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height)
     console.print(LiveView(console, progress, title="signs  20261122-221400-ab12").render())
     assert isinstance(console.file, io.StringIO)
@@ -111,7 +111,7 @@ def test_trials_are_parts_of_one_bar() -> None:
 
 
 def test_nothing_has_happened_yet() -> None:
-    assert drawn(Progress())[0].startswith(" signs ")
+    assert drawn(RunState())[0].startswith(" signs ")
 
 
 def test_the_last_picture_is_whole_even_in_a_low_terminal() -> None:
@@ -147,12 +147,12 @@ def written(console: Console) -> str:
     ],
 )
 def test_the_live_table_is_for_terminals_that_can_draw_it(console: Console, kind: type) -> None:
-    assert type(open_view(console, Progress(), title="signs")) is kind
+    assert type(open_view(console, RunState(), title="signs")) is kind
 
 
 def test_plain_lines_tell_each_change_once(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO(), width=20)
-    progress = Progress(started=time.time() - 61)
+    progress = RunState(started=time.time() - 61)
     with PlainView(console, progress, title="signs  run-1") as plain:
         for event in (
             Phase("importing"),

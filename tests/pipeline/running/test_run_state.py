@@ -1,17 +1,17 @@
 from dataclasses import replace
 
 from pipeline.running.events import ComponentState, Phase, RunFinished, RunStarted, Training
-from pipeline.running.steps import Progress, numbers
+from pipeline.running.run_state import RunState, numbers
 
 TRAINING = Training(2, 6, 3, 34, 0.51234, 0.875, 0.75, 812.0, 61.0, time=30.0)
 
 
-def states(progress: Progress) -> dict[str, str]:
+def states(progress: RunState) -> dict[str, str]:
     return {name: step.state for name, step in progress.steps.items()}
 
 
 def test_steps_are_in_the_order_in_which_they_run() -> None:
-    progress = Progress()
+    progress = RunState()
     progress.apply(
         [
             Phase("importing"),
@@ -31,7 +31,7 @@ def test_steps_are_in_the_order_in_which_they_run() -> None:
 
 
 def test_the_time_a_step_takes() -> None:
-    progress = Progress()
+    progress = RunState()
     progress.apply([RunStarted(("A", "B", "C")), ComponentState("A", "running", time=10.0)])
     a, b, c = progress.components
     assert a.seconds_at(12.5) == 2.5
@@ -49,14 +49,14 @@ def test_the_time_a_step_takes() -> None:
 
 
 def test_a_phase_ends_with_its_seconds() -> None:
-    progress = Progress()
+    progress = RunState()
     progress.apply([Phase("importing", time=1.0), Phase("importing", 14.0, time=15.0)])
     assert progress.steps["importing"].state == "done"
     assert progress.steps["importing"].seconds == 14.0
 
 
 def test_training_belongs_to_the_component_that_runs() -> None:
-    progress = Progress()
+    progress = RunState()
     progress.apply(
         [
             RunStarted(("Trainer", "Evaluator")),
@@ -72,13 +72,13 @@ def test_training_belongs_to_the_component_that_runs() -> None:
 
 
 def test_a_message_becomes_a_note_of_one_line() -> None:
-    progress = Progress()
+    progress = RunState()
     progress.apply([ComponentState("ExampleValidator", "failed", 1.0, "label:\n  out of\trange")])
     assert progress.steps["ExampleValidator"].note == "label: out of range"
 
 
 def test_what_ran_when_the_run_stopped_has_failed() -> None:
-    progress = Progress()
+    progress = RunState()
     progress.apply(
         [
             RunStarted(("A", "B", "C")),
@@ -94,7 +94,7 @@ def test_what_ran_when_the_run_stopped_has_failed() -> None:
 
 
 def test_a_component_that_runs_again_starts_anew() -> None:
-    progress = Progress()
+    progress = RunState()
     progress.apply(
         [
             ComponentState("A", "running", time=10.0),
@@ -106,7 +106,7 @@ def test_a_component_that_runs_again_starts_anew() -> None:
 
 
 def test_the_end_is_known() -> None:
-    progress = Progress()
+    progress = RunState()
     end = RunFinished(False, "no space left")
     progress.apply([end])
     assert progress.finished == end

@@ -19,9 +19,8 @@ from modules.trainer import HISTORY
 from modules.training.recipe import Recipe
 from pipeline.pipeline import create_pipeline
 from pipeline.running.child import Job
-from pipeline.running.local_runner import Outcome, run_pipeline
-from pipeline.running.results import read_start
-from pipeline.running.tuning import read_tuned
+from pipeline.running.local_runner import NodeResult, run_pipeline
+from pipeline.running.results import note, read_start, read_tuned
 
 SIGNS = Path(sys.executable).with_name("signs")
 COLOURS = {"blue": (20, 20, 120), "green": (40, 180, 60)}
@@ -122,7 +121,7 @@ def test_a_warm_start_goes_on_from_the_blessed_model(
     job = Job.load(job.parent)
     outcomes = {}
 
-    def ended(outcome: Outcome) -> None:
+    def ended(outcome: NodeResult) -> None:
         outcomes[outcome.id] = outcome
         if outcome.id == "Trainer":
             raise Enough
@@ -130,7 +129,7 @@ def test_a_warm_start_goes_on_from_the_blessed_model(
     with caplog.at_level(logging.INFO, "modules"), pytest.raises(Enough):
         run_pipeline(create_pipeline(job.config, job.environment), "second", on_end=ended)
 
-    assert outcomes["WarmStart"].note == f"from model {before.id}"
+    assert note(outcomes["WarmStart"]) == f"from model {before.id}"
     assert read_start(outcomes) == before.uri
     assert outcomes["Transform"].reused
     assert outcomes["Tuner"].reused

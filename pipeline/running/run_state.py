@@ -1,12 +1,13 @@
 """Where a run stands: its steps and its training, from the events it sent.
 
-events -> Progress.apply -> steps, training, finished -> views, summaries
+events -> RunState.apply -> steps, training, finished -> views, summaries
 """
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from modules.training.progress import TrainingProgress
 from pipeline.running.events import (
     ComponentState,
     Event,
@@ -38,8 +39,8 @@ class Step:
 
 
 @dataclass
-class Progress:
-    """All that the events so far tell. `steps` is in the order in which they (will) run."""
+class RunState:
+    """All that the events tell of a run. `steps` are in the order in which they (will) run."""
 
     started: float = field(default_factory=time.time)
     steps: dict[str, Step] = field(default_factory=dict)
@@ -100,7 +101,7 @@ def _move(step: Step, state: State, event: Phase | ComponentState) -> None:
     step.state = state
 
 
-def numbers(training: Training) -> list[str]:
+def numbers(training: TrainingProgress) -> list[str]:
     """The numbers of `training` in words, such as `loss 0.431`; those not known are left out."""
     words = [f"epoch {training.epoch} of {training.epochs}", f"loss {_loss(training)}"]
     if training.trial is not None:
@@ -112,7 +113,7 @@ def numbers(training: Training) -> list[str]:
     return words
 
 
-def _result(training: Training) -> str:
+def _result(training: TrainingProgress) -> str:
     """What is worth a note once training is over: short, as a narrow table has room for."""
     words = f"loss {_loss(training)}"
     if training.eval_accuracy is not None:
@@ -120,5 +121,5 @@ def _result(training: Training) -> str:
     return words
 
 
-def _loss(training: Training) -> str:
+def _loss(training: TrainingProgress) -> str:
     return "not finite" if training.loss is None else f"{training.loss:.3f}"

@@ -1,0 +1,113 @@
+"""`signs ingest`: from images to a span, and what it has in common with `signs run`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.commands.beam_options import check_beam_options
+from pipeline.commands.options import (
+    PASS_ON,
+    WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    console,
+    examples,
+    print_json,
+)
+from signs.features import REJECTED
+
+if TYPE_CHECKING:
+    from data.convert import Ingested
+
+IMAGES_HELP = (
+    "synthetic or synthetic:COUNT (drawn hands), signs (downloads the public zip), or a path: a "
+    "folder with a folder for each class, CS230's folder, a .zip of either, an .h5 file."
+)
+
+NameOption = Annotated[
+    str | None, typer.Option(help="Name of the data set; by default the source's.")
+]
+RejectedOption = Annotated[
+    float, typer.Option(help="Fraction of files that may be unusable, from 0 to 1.")
+]
+RunnerOption = Annotated[str | None, typer.Option(help="Beam runner, such as FlinkRunner.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--direct_num_workers", help="Worker processes of Beam's direct runner."),
+]
+
+app = typer.Typer()
+
+
+@app.command(
+    context_settings=PASS_ON,
+    epilog=examples("signs ingest synthetic:5000", "signs ingest photos/ --max-rejected 0.05"),
+)
+def ingest(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help=IMAGES_HELP)],
+    name: NameOption = None,
+    max_rejected: RejectedOption = 0.01,
+    seed: Annotated[int, typer.Option(help="Of splits, order and drawings.")] = 0,
+    runner: RunnerOption = None,
+    direct_num_workers: WorkersOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Turn images into a span of TFRecords. Other options go to Beam."""
+    arguments = beam_args(context, runner, direct_num_workers)
+    from data.convert import ingest as convert
+    from pipeline.environment import Workspace
+    from pipeline.running.ingesting import render_ingested, showing
+
+    with showing(Console(stderr=True)) as progress:
+        ingested = convert(
+            source,
+            Workspace(workspace).data,
+            name=name,
+            max_rejected=max_rejected,
+            beam_args=arguments,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        print_json(as_dict(ingested))
+    else:
+        render_ingested(console(), ingested)
+    return 0
+
+
+def beam_args(
+    context: typer.Context, runner: str | None, direct_num_workers: int | None
+) -> list[str]:
+    """The options for Beam, checked."""
+    ours = [name for parameter in context.command.params for name in parameter.opts]
+    arguments = list(context.args)
+    if runner is not None:
+        arguments.append(f"--runner={runner}")
+    if direct_num_workers is not None:
+        arguments.append(f"--direct_num_workers={direct_num_workers}")
+        # Beam's default mode keeps all work in one process, whatever the number of workers.
+        if direct_num_workers != 1 and not any("direct_running_mode" in a for a in arguments):
+            arguments.append("--direct_running_mode=multi_processing")
+    check_beam_options(arguments, ours)
+    return arguments
+
+
+def as_dict(ingested: "Ingested") -> dict[str, object]:
+    """The span that was made or found, and what of its source could not be used."""
+    manifest = ingested.manifest
+    return {
+        "name": ingested.name,
+        "span": ingested.span,
+        "version": ingested.version,
+        "directory": str(ingested.directory),
+        "reused": ingested.reused,
+        "class_names": list(manifest.class_names),
+        "counts": {split: dict(classes) for split, classes in manifest.counts.items()},
+        "rejected": dict(manifest.rejected),
+        "rejected_list": str(ingested.directory / REJECTED),
+        "ignored": dict(manifest.ignored),
+        "warnings": list(manifest.warnings),
+    }

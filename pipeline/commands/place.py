@@ -1,0 +1,198 @@
+"""What `signs promote`, `rollback`, `versions` and `shadow` do to a model and its server.
+
+workspace/serving/<model>/ -> serving.rollout -> <model>.config -> the server that polls it
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from pipeline.commands.options import Connection, base_path
+from pipeline.commands.rollout import render_comparison
+from pipeline.running.wording import percent
+from serving.request_log import read_log
+from serving.rollout import Rollout, RolloutError, State
+from serving.running_server import RunningServer
+from serving.shadow import Comparison, replay
+from signs import features
+from signs.client import connect
+from signs.transports.transport import Target, Tls
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A replay to be made before a label moves.
+
+    Args:
+        log: the request log, a folder or one of its files.
+        newest: so many requests of it, the newest.
+        max_changed: share of images whose class may change, in [0, 1].
+
+    Raises:
+        RolloutError: a share or a number that makes no sense.
+    """
+
+    log: Path
+    newest: int = 1000
+    max_changed: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_changed <= 1:
+            raise RolloutError(f"`max_changed` must be in [0, 1]. Received: {self.max_changed}")
+        if self.newest < 1:
+            raise RolloutError(f"`newest` must be at least 1. Received: {self.newest}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The server that serves a model.
+
+    Args:
+        base_path: the model's folder of version folders.
+        address: where the server answers; None if none runs.
+        tls: the certificates of the connection.
+    """
+
+    base_path: Path
+    address: str | None
+    tls: Tls | None = None
+
+    @classmethod
+    def of(cls, connection: Connection, workspace: Path, *, offline: bool = False) -> "Place":
+        """The place that a command line names: a model of the workspace, and its server."""
+        address = None if offline else connection.address
+        return cls(base_path(workspace, connection.model), address, connection.tls)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name, by which the server knows it."""
+        return self.base_path.name
+
+    def server(self) -> RunningServer | None:
+        """The server, if one runs.
+
+        Raises:
+            RolloutError: nobody answers there.
+        """
+        if self.address is None:
+            return None
+        return RunningServer(self.address, self.model_name, tls=self.tls)
+
+
+def promote(
+    place: Place,
+    version: int | None,
+    label: str,
+    check: Replay | None,
+    console: Console,
+) -> tuple[State, Comparison | None]:
+    """Moves a label, after the replay if there is one.
+
+    Raises:
+        RolloutError: why the label stays where it is.
+    """
+    if check is not None and place.address is None:
+        raise RolloutError("A replay needs a running server: leave out --offline.")
+    found: list[Comparison] = []
+
+    def compare(now: int, target: int) -> None:
+        assert check is not None
+        comparison = shadow(place, check.log, str(now), str(target), check.newest, console)
+        found.append(comparison)
+        if not comparison.images:
+            raise RolloutError(f"{check.log} holds no request to {place.model_name}.")
+        if comparison.changed > check.max_changed:
+            render_comparison(console, comparison, str(now), str(target))
+            raise RolloutError(
+                f"Version {target} answers {percent(comparison.changed)} of the images "
+                f"otherwise than version {now}, more than {percent(check.max_changed)}: "
+                f"{label} stays where it was."
+            )
+
+    state = Rollout(place.base_path).promote(
+        version, label, place.server(), compare if check is not None else None
+    )
+    return state, found[0] if found else None
+
+
+def rollback(place: Place) -> State:
+    """Gives `stable` back to the version before.
+
+    Raises:
+        RolloutError: there is none, or the server does not follow.
+    """
+    return Rollout(place.base_path).rollback(place.server())
+
+
+def shadow(
+    place: Place, log: Path, before: str, after: str, newest: int, console: Console
+) -> Comparison:
+    """Replays a log against two versions of a running server.
+
+    Args:
+        place: where it runs.
+        log: the request log.
+        before: a version's number, or its label.
+        after: another.
+        newest: so many requests, the newest.
+        console: shows the progress.
+
+    Raises:
+        UserError: no log, no server, or a version that does not answer.
+    """
+    address = place.address or ""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Replaying", total=None)
+        transports = [
+            connect(address, _target(place.model_name, name), tls=place.tls)
+            for name in (before, after)
+        ]
+        try:
+            return replay(
+                read_log(log),
+                place.model_name,
+                *transports,
+                newest=newest,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        finally:
+            for transport in transports:
+                transport.close()
+
+
+def _target(model_name: str, name: str) -> Target:
+    version, label = (int(name), None) if name.isdecimal() else (None, name)
+    return Target(model_name, version, label, features.REPLAYING_CLIENT)
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """One version of a model."""
+
+    version: int
+    labels: list[str]
+    on_disk: bool
+    state: str | None  # the server's; None where it does not have it, or does not answer
+
+
+def versions(place: Place) -> list[ServedVersion]:
+    """Every version on disk or on the server, newest first, with its labels and its state."""
+    rollout = Rollout(place.base_path)
+    state, pushed = rollout.state(), rollout.pushed()
+    states: dict[int, str] | None = None
+    if place.address is not None:
+        try:
+            states = RunningServer(place.address, place.model_name, tls=place.tls).states()
+        except RolloutError:
+            states = None  # nobody answers: what lies on disk can be told all the same
+    return [
+        ServedVersion(
+            version,
+            labels=sorted(name for name, number in state.labels.items() if number == version),
+            on_disk=version in pushed,
+            state=None if states is None else states.get(version),
+        )
+        for version in sorted({*pushed, *(states or ())}, reverse=True)
+    ]

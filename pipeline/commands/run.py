@@ -1,0 +1,185 @@
+"""`signs run`: from images to a served and queried model, and what that came to."""
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.commands.ingest import (
+    IMAGES_HELP,
+    NameOption,
+    RejectedOption,
+    RunnerOption,
+    WorkersOption,
+    beam_args,
+)
+from pipeline.commands.options import (
+    INTERRUPTED,
+    PASS_ON,
+    WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    console,
+    examples,
+)
+from pipeline.commands.runs import in_a_word
+from pipeline.running.wording import duration, percent
+from signs import features
+
+if TYPE_CHECKING:
+    from pipeline.running.summary import RunSummary, Tuned, Unmet
+
+app = typer.Typer()
+
+
+@app.command(
+    context_settings=PASS_ON,
+    epilog=examples(
+        "signs run",
+        "signs run --data 64x64_SIGNS.zip --set train.epochs=60",
+        "signs run --data signs --tune 8",
+        "signs run --data photos/ --workspace /big/disk --json",
+        "signs run --on kubeflow-local",
+    ),
+)
+def run(
+    context: typer.Context,
+    data: Annotated[str, typer.Option(help=IMAGES_HELP)] = "synthetic",
+    name: NameOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Setting, such as train.epochs=30."),
+    ] = None,
+    schema: Annotated[
+        Literal["curated", "infer"],
+        typer.Option(help="curated: the repository's; infer: from the data, to explore it."),
+    ] = "curated",
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start",
+            help="Start from the weights of the last blessed model. Each one that is blessed since "
+            "is a new start: then the model is trained again though nothing else has changed.",
+        ),
+    ] = False,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TRIALS",
+            help="First search learning rate, weight decay and augmentation in so many short "
+            "trainings (of tune.epochs), and train with the best.",
+        ),
+    ] = None,
+    on: Annotated[
+        Literal["local", "kubeflow-local"],
+        typer.Option(
+            help="kubeflow-local: compiled for Kubeflow, and run by a stand-in for the cluster on "
+            "this machine. For development and CI."
+        ),
+    ] = "local",
+    max_rejected: RejectedOption = 0.01,
+    runner: RunnerOption = None,
+    direct_num_workers: WorkersOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Run it all: ingest, train, evaluate, push, serve, query. Other options go to Beam."""
+    arguments = beam_args(context, runner, direct_num_workers)
+    from pipeline.environment import Workspace
+    from pipeline.running.run import run as run_pipeline
+
+    chosen = [] if schema == "curated" else [f"schema={schema}"]
+    chosen += ["warm_start=true"] if warm_start else []
+    chosen += [] if tune is None else [f"tune.trials={tune}"]
+    summary = run_pipeline(
+        data,
+        Workspace(workspace),
+        console(stderr=as_json),
+        name=name,
+        settings=[*chosen, *(settings or ())],
+        max_rejected=max_rejected,
+        beam_args=arguments,
+        on=on,
+        resume=shlex.join(["signs", *sys.argv[1:]]),
+    )
+    if as_json:
+        print(summary.to_json())
+    elif summary.status == "finished":
+        render_summary(console(), summary)
+    if summary.status == "interrupted":
+        return INTERRUPTED
+    return int(summary.status != "finished")
+
+
+def render_summary(console: Console, run: "RunSummary") -> None:
+    """Prints what a run came to: accuracy, blessing, where it was pushed, how to query it."""
+    lines: list[tuple[str, str]] = []
+    if run.accuracy is not None:
+        images = run.counts.get(features.TEST)
+        lines.append(("accuracy", f"{percent(run.accuracy)} on {_images(images)}"))
+    if run.blessed is not None:
+        lines.append(("blessed", "yes" if run.blessed else "no"))
+        lines += [("", _in_words(unmet)) for unmet in run.not_blessed_reasons]
+    if run.infra_blessed is False:
+        lines.append(("served", "no: the model server's answers are not the trained model's"))
+    if run.pushed_version is not None:
+        lines.append(("pushed", f"version {run.pushed_version} to {run.pushed_to}"))
+    elif run.status == "finished":
+        lines.append(("pushed", "no: what was served before still is"))
+    if run.query is not None:
+        lines.append(
+            (
+                "queried",
+                f"{_images(run.query.images)} over gRPC, accuracy {percent(run.query.accuracy)}",
+            )
+        )
+    if run.tuned is not None:
+        lines.append(("tuned", _best(run.tuned)))
+    if "WarmStart" in run.components and run.status == "finished":
+        lines.append(("started", _start(run.base_model)))
+    if run.error is not None:
+        lines.append(("error", run.error))
+    lines += [("query it" if not i else "", words) for i, words in enumerate(run.query_commands)]
+    if run.log is not None:
+        lines.append(("log", run.log))
+    result, style = in_a_word(run)
+    took = "" if run.duration_s is None else f" in {duration(run.duration_s)}"
+    model = ", with an earlier run's model" if run.reused_model else ""
+    head = f"{run.pipeline}  {run.run_id}  "
+    console.print(
+        Text.assemble((head, "bold"), (result, f"bold {style}"), took + model), soft_wrap=True
+    )
+    for name, words in lines:
+        # Never wrapped: paths and commands are there to be copied.
+        console.print(Text.assemble((f"  {name:10}", "dim"), words), soft_wrap=True)
+
+
+def _images(count: int | None) -> str:
+    return "the test images" if count is None else f"{count:,} test images"
+
+
+def _best(tuned: "Tuned") -> str:
+    values = ", ".join(f"{name} {value:.3g}" for name, value in tuned.hyperparameters.items())
+    of = "the only trial" if tuned.trials == 1 else f"the best of {tuned.trials} trials"
+    return f"{values} ({of}: {percent(tuned.accuracy)} on the eval images)"
+
+
+def _start(base_model: str | None) -> str:
+    if base_model is None:
+        return "from random weights: no model was blessed before"
+    return f"from the weights of {base_model}"
+
+
+def _in_words(unmet: "Unmet") -> str:
+    where = unmet.slice or "all test images"
+    if unmet.value is None:
+        return f"{unmet.metric} of {where} could not be computed (threshold {unmet.threshold:g})"
+    if unmet.kind == "change":
+        return (
+            f"{unmet.metric} of {where} changed by {unmet.value:+.4f} from the last blessed model: "
+            f"at least {unmet.threshold:g} is needed"
+        )
+    return f"{unmet.metric} of {where} is {unmet.value:.4f}: at least {unmet.threshold:g} is needed"

@@ -1,0 +1,137 @@
+"""What came of a run: found by its child process, kept in its folder, told to the user.
+
+results.collect -> RunResult -> result.json -> run -> RunSummary -> summary.json -> history
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, TypeAdapter
+
+from pipeline.running.events import State, Text
+from signs import durable
+
+RESULT = "result.json"
+SUMMARY = "summary.json"
+Status = Literal["running", "finished", "failed", "interrupted", "damaged"]
+
+
+@dataclass(frozen=True)
+class ComponentSummary:
+    """How one component ended; `seconds` is None where it never began."""
+
+    state: State
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """A lower bound that the model did not reach: why it is not blessed.
+
+    `value` is the metric itself where `kind` is absolute, and its difference from the last blessed
+    model's where it is change; None where the metric could not be computed.
+    """
+
+    metric: str
+    threshold: float
+    value: float | None
+    kind: Literal["absolute", "change"] = "absolute"
+    slice: str | None = None  # None: all test images
+
+
+@dataclass(frozen=True)
+class Query:
+    """The pushed model as it answered over gRPC when the run was over."""
+
+    images: int
+    accuracy: float | None  # on them, in [0, 1]
+    address: str
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best hyperparameters that the Tuner found: the model was trained with them."""
+
+    hyperparameters: dict[str, float]  # by their names in the recipe
+    accuracy: float  # of that trial, on the eval split, in [0, 1]
+    trials: int  # that succeeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What a run that finished has found. What did not happen is None or empty."""
+
+    accuracy: float | None = None  # on the test split, in [0, 1]
+    metrics: dict[str, float | None] = field(default_factory=dict)  # by class: `accuracy/{class}`
+    blessed: bool | None = None  # by the Evaluator; None where it did not get to say
+    not_blessed_reasons: tuple[Unmet, ...] = ()
+    infra_blessed: bool | None = None  # by the serving check
+    pushed_version: int | None = None
+    pushed_to: Text | None = None  # the base path that a model server polls
+    reused_model: bool = False  # nothing was trained: an earlier run's model stands
+    tuned: Tuned | None = None
+    base_model: Text | None = None  # whose weights the training started from
+    fit_s: float | None = None  # fitting the model, in this run or in the one that is reused
+    peak_rss_mib: float | None = None
+    query: Query | None = None
+
+    def save(self, run_directory: Path) -> None:
+        """Writes result.json, in the child process."""
+        path = run_directory / RESULT
+        path.write_bytes(TypeAdapter(RunResult).dump_json(self, indent=1))
+
+    @classmethod
+    def load(cls, run_directory: Path) -> "RunResult":
+        """The result that `save` wrote."""
+        return TypeAdapter(RunResult).validate_json((run_directory / RESULT).read_bytes())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    run_id: str
+    pipeline: str
+    status: Status
+    started: AwareDatetime
+    duration_s: float | None = None
+    dataset: str | None = None
+    span: int | None = None
+    version: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)  # images by split
+    components: dict[str, ComponentSummary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary(RunResult, _Run):  # in JSON, what run it is comes first
+    """One run and its result. What is not known, or did not happen, is None or empty."""
+
+    training_s: float | None = None  # the Trainer, of which `fit_s` is a part
+    log: Text | None = None
+    error: Text | None = None
+    query_commands: tuple[str, ...] = ()  # to serve the pushed model and to ask it
+
+    def to_json(self) -> str:
+        """The summary as summary.json holds it and `--json` prints it."""
+        return _json().dump_json(self, indent=2, fallback=lambda value: value.item()).decode()
+
+    def save(self, run_directory: Path) -> None:
+        """Writes summary.json into the run's folder, whole or not at all."""
+        durable.write_text(run_directory / SUMMARY, self.to_json() + "\n")
+
+    @classmethod
+    def load(cls, run_directory: Path) -> "RunSummary":
+        """The summary that `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is none yet.
+            OSError: it cannot be read.
+            pydantic.ValidationError: it is damaged.
+        """
+        return _json().validate_json((run_directory / SUMMARY).read_bytes())
+
+
+@cache
+def _json() -> TypeAdapter[RunSummary]:
+    return TypeAdapter(RunSummary)

@@ -1,0 +1,102 @@
+"""ExampleGen's driver runs in the step: the newest whole span is read, and named with it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as stock
+
+from data.sample import read_samples
+from kubeflow.step import entrypoint
+from tests.kubeflow.step.launcher import Pipeline, arguments
+from tests.kubeflow.step.spans import write_span
+
+
+def test_stock_example_gen_looks_for_a_folder_named_span(
+    pipeline: Pipeline, data: dict[str, str]
+) -> None:
+    executor, executor_input, spec = pipeline.step("ImportExampleGen", data)
+    del executor_input["outputs"]["artifacts"]["executor-logs"]
+    (examples,) = executor_input["outputs"]["artifacts"]["examples"]["artifacts"]
+    examples["uri"] = str(pipeline.launcher.local(examples["uri"]))
+    args = arguments(executor, executor_input, spec)
+    with pytest.raises(Exception, match=r"span-\{SPAN\}/v-\{VERSION\}/train"):
+        stock.main(stock._parse_flags(["", *args]))
+
+
+def test_the_newest_span_is_found_and_its_number_kept(
+    pipeline: Pipeline, data: dict[str, str]
+) -> None:
+    examples = pipeline.run("ImportExampleGen", data)["examples"]
+    assert examples["metadata"]["custom:span"] == 10
+    assert examples["metadata"]["custom:version"] == 2
+    assert examples["metadata"]["split_names"] == '["train", "eval", "test"]'
+    assert "num_files:1" in examples["metadata"]["input_fingerprint"]
+    folder = pipeline.local("ImportExampleGen", "examples") / "Split-test"
+    assert sorted(one.source_id for one in read_samples(folder)) == [
+        "10/2/0",
+        "10/2/1",
+        "10/2/2",
+        "10/2/3",
+    ]
+
+
+def shorten(directory: Path) -> None:
+    shard = directory / "eval" / "records.gz"
+    shard.write_bytes(shard.read_bytes()[:-20])
+
+
+def flip(directory: Path) -> None:
+    shard = directory / "train" / "records.gz"
+    content = bytearray(shard.read_bytes())
+    content[90] ^= 1
+    shard.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda data: shutil.rmtree(data.parents[1]),
+            "there is no folder {base}: the data set must lie on the volume that the steps mount, "
+            "see the parameter data_root",
+        ),
+        (
+            lambda data: shutil.rmtree(data / "test"),
+            "no complete span in {base}: Cannot find matching for split test based on "
+            "span-{{SPAN}}/v-{{VERSION}}/test/*",
+        ),
+        (
+            lambda data: (write_span(data.parents[1], 2, 0) / "test" / "records.gz").unlink(),
+            "no complete span in {base}: Latest span should be the same for each split",
+        ),
+        (
+            lambda data: (data / "manifest.json").unlink(),
+            "there is no manifest.json in {base}/span-1/v-0. Remove that folder and ingest again.",
+        ),
+        (
+            shorten,
+            "{base}/span-1/v-0/eval/records.gz has 163 bytes instead of 183. Ingest the same "
+            "source again, which repairs it, or copy the file here anew.",
+        ),
+        (
+            flip,
+            "{base}/span-1/v-0/train/records.gz differs from its checksum. Ingest the same "
+            "source again, which repairs it, or copy the file here anew.",
+        ),
+    ],
+)
+def test_data_that_are_not_whole_are_told(
+    pipeline: Pipeline,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    spoil: Callable[[Path], object],
+    words: str,
+) -> None:
+    base = tmp_path / "signs"
+    spoil(write_span(base, 1, 0))
+    step = pipeline.step("ImportExampleGen", {"input_base": str(base)})
+    assert entrypoint.main(arguments(*step)) == 1
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last == f"signs: ImportExampleGen failed: {words.format(base=base)}"

@@ -1,0 +1,63 @@
+"""The options of a connection are written once, and reach each command as one object."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pipeline.commands.options import Connection, JsonOption, Question, spread
+from signs.transports.transport import Tls
+
+
+def called(kind: type, *arguments: str) -> tuple[Connection, bool, str]:
+    """What a command with this kind of connection is called with."""
+    found = []
+    app = typer.Typer()
+
+    def ask(
+        text: Annotated[str, typer.Argument()], connection: Connection, as_json: JsonOption = False
+    ) -> int:
+        found.append((connection, as_json, text))
+        return 0
+
+    ask.__annotations__["connection"] = kind
+    app.command()(spread(ask))
+    result = CliRunner().invoke(app, ["hello", *arguments])
+    assert result.exit_code == 0, result.output
+    return found[0]
+
+
+def test_without_options_it_is_the_server_on_this_machine() -> None:
+    connection, as_json, text = called(Connection)
+    assert (connection, as_json, text) == (Connection(), False, "hello")
+    assert connection.address == "127.0.0.1:8500"
+    assert connection.tls is None
+
+
+def test_each_option_arrives(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("ca", "cert", "key")}
+    given = ["--address=https://box", "--model=signs", "--json"]
+    for name, file in files.items():
+        file.touch()
+        given.append(f"--{name}={file}")
+    connection, as_json, _ = called(Connection, *given)
+    assert as_json
+    assert (connection.address, connection.model) == ("https://box", "signs")
+    assert connection.tls == Tls(**files)
+
+
+def test_a_question_is_to_one_version() -> None:
+    question, _, _ = called(Question, "--version", "3", "--timeout", "2.5", "--ca", "ca.pem")
+    assert question == Question(version=3, timeout=2.5, ca=Path("ca.pem"))
+
+
+@pytest.mark.parametrize(("folders", "name"), [((), "signs"), (("cats",), "cats")])
+def test_the_model_is_the_workspaces_only_one(
+    tmp_path: Path, folders: tuple[str, ...], name: str
+) -> None:
+    for folder in folders:
+        (tmp_path / "serving" / folder).mkdir(parents=True)
+    assert Connection().model_name(tmp_path) == name
+    assert Connection(model="mine").model_name(tmp_path) == "mine"

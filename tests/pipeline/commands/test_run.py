@@ -1,0 +1,94 @@
+"""What `signs run` says at the end."""
+
+from dataclasses import replace
+
+from pipeline.commands.run import render_summary
+from pipeline.running.summary import ComponentSummary, RunSummary, Tuned
+from tests.pipeline.summaries import FULL, STARTED, UNBLESSED, shown
+
+
+def test_the_summary_of_a_blessed_run() -> None:
+    assert shown(render_summary, FULL) == [
+        "signs-synthetic  20261122-221400-ab12  blessed in 6 min 12 s",
+        "  accuracy  93.3 % on 120 test images",
+        "  blessed   yes",
+        "  pushed    version 3 to workspace/serving/signs-synthetic",
+        "  queried   120 test images over gRPC, accuracy 93.3 %",
+        "  query it  signs serve",
+        "            signs predict my.jpg",
+        "  log       workspace/logs/20261122-221400-ab12.log",
+    ]
+
+
+def test_the_summary_of_a_run_that_is_not_blessed_says_why() -> None:
+    assert shown(render_summary, UNBLESSED) == [
+        "signs  20261123-080000-cd34  not blessed in 1 min 01 s, with an earlier run's model",
+        "  accuracy  63.3 % on 1,200 test images",
+        "  blessed   no",
+        "            accuracy of all test images is 0.6333: at least 0.8 is needed",
+        "            accuracy of class_name [3] is 0.2500: at least 0.5 is needed",
+        "            accuracy of all test images changed by -0.0300 from the last blessed model: "
+        "at least -0.01 is needed",
+        "            accuracy of class_name 4 could not be computed (threshold 0.5)",
+        "  pushed    no: what was served before still is",
+        "  log       a.log",
+    ]
+
+
+def test_the_summary_of_a_tuned_and_a_warm_started_run() -> None:
+    found = {"learning_rate": 0.0012345, "augmentation.scale": 0.25}
+    run = RunSummary(
+        run_id="a",
+        pipeline="signs",
+        status="finished",
+        started=STARTED,
+        components={"WarmStart": ComponentSummary("done", 0.1)},
+        tuned=Tuned(found, 0.9167, 8),
+        base_model="artifacts/Trainer/model/4",
+        log="a.log",
+    )
+    assert shown(render_summary, run)[2:] == [
+        "  tuned     learning_rate 0.00123, augmentation.scale 0.25 "
+        "(the best of 8 trials: 91.7 % on the eval images)",
+        "  started   from the weights of artifacts/Trainer/model/4",
+        "  log       a.log",
+    ]
+    cold = replace(run, tuned=Tuned(found, 0.9167, 1), base_model=None)
+    assert "(the only trial: 91.7 % on the eval images)" in shown(render_summary, cold)[2]
+    assert shown(render_summary, cold)[3] == (
+        "  started   from random weights: no model was blessed before"
+    )
+
+
+def test_the_summary_of_a_run_whose_model_does_not_serve() -> None:
+    run = RunSummary(
+        run_id="a",
+        pipeline="signs",
+        status="finished",
+        started=STARTED,
+        blessed=True,
+        infra_blessed=False,
+    )
+    assert shown(render_summary, run) == [
+        "signs  a  not blessed",
+        "  blessed   yes",
+        "  served    no: the model server's answers are not the trained model's",
+        "  pushed    no: what was served before still is",
+    ]
+
+
+def test_the_summary_of_a_failed_run() -> None:
+    run = RunSummary(
+        run_id="a",
+        pipeline="signs",
+        status="failed",
+        started=STARTED,
+        duration_s=3.04,
+        error="Trainer failed: [Errno 28] " + "No space left on device " * 5,
+        log="/a/log/of/the/run.log",
+    )
+    assert shown(render_summary, run) == [
+        "signs  a  failed in 3.0 s",
+        "  error     Trainer failed: [Errno 28] " + ("No space left on device " * 5).rstrip(),
+        "  log       /a/log/of/the/run.log",
+    ]

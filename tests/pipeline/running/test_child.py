@@ -1,0 +1,103 @@
+"""The process of a run: its job, what it tells while it works, and how it ends."""
+
+import logging
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from modules.training import progress
+from modules.training.progress import TrainingProgress
+from pipeline.config import Data, default_config, override
+from pipeline.environment import Workspace
+from pipeline.running import child
+from pipeline.running.child import Job
+from pipeline.running.events import EVENTS, EventReader, EventWriter, Phase, RunFinished, Training
+from pipeline.running.summary import RESULT
+from tests import ROOT
+
+CONFIG = default_config(Data("colours", 1, ("grün", "red"), {"train": 8, "test": 2}))
+
+
+def job(workspace: Path) -> Job:
+    config = override(CONFIG, ["train.epochs=3", "devices.gpus=0"])
+    return Job("run-1", config, Workspace(workspace).environment("colours", ("--x=1",)))
+
+
+def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
+    job(tmp_path).save(tmp_path)
+    assert Job.load(tmp_path) == job(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("one\n  two"), "one two"),
+        (ValueError(), "ValueError"),
+        (ValueError("x" * 700), "x" * 600),
+    ],
+)
+def test_a_run_that_fails_says_why_on_one_line(
+    tmp_path: Path, error: Exception, message: str
+) -> None:
+    def execute(*_: object):
+        raise RuntimeError("Trainer failed") from error
+
+    job(tmp_path).save(tmp_path)
+    assert child.work([str(tmp_path)], execute) == 1
+    *_, last = EventReader(tmp_path / EVENTS).read()
+    assert isinstance(last, RunFinished)
+    assert (last.ok, last.message) == (False, message)
+    assert not (tmp_path / RESULT).exists()
+
+
+def test_what_a_training_logs_becomes_events(tmp_path: Path) -> None:
+    told = TrainingProgress(1, 2, 3, 4, 0.5, 0.75, images_per_s=12.5, eta_s=40.0, trial=1, trials=2)
+    logger, level = logging.getLogger("modules"), logging.getLogger("modules").level
+    with EventWriter(tmp_path / EVENTS) as events:
+        handler = child._TrainingEvents(events)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        progress.LOGGER.info("a line for people")
+        progress.log(told)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    [event] = EventReader(tmp_path / EVENTS).read()
+    assert event == replace(Training.of(told), time=event.time)
+
+
+def test_a_phase_is_told_when_it_begins_and_when_it_is_over(tmp_path: Path) -> None:
+    with EventWriter(tmp_path / EVENTS) as events, child.phase(events, "serving"):
+        [begun] = EventReader(tmp_path / EVENTS).read()
+    [_, over] = EventReader(tmp_path / EVENTS).read()
+    assert isinstance(begun, Phase) and isinstance(over, Phase)
+    assert (begun.name, begun.seconds) == ("serving", None)
+    assert over.seconds is not None and over.seconds >= 0
+
+
+def test_it_ends_with_its_parent_and_so_does_what_it_has_started() -> None:
+    code = (
+        "import subprocess, sys, threading; from pipeline.running import child\n"
+        "threading.Thread(target=child._end_with_parent, daemon=True).start()\n"
+        "started = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
+        "print(started.pid, flush=True); started.wait()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None and process.stdin is not None
+        grandchild = psutil.Process(int(process.stdout.readline()))
+        process.stdin.close()  # as the system does when the parent is killed
+        assert process.wait(timeout=20) != 0
+    deadline = time.monotonic() + 20
+    while grandchild.is_running() and grandchild.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

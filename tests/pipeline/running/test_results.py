@@ -1,0 +1,89 @@
+"""What came out, read from artifacts: what was missed, what the Tuner found, a word on a node."""
+
+import json
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_model_analysis.proto import validation_result_pb2
+from tfx.types import Artifact
+from tfx.types.standard_artifacts import HyperParameters, Model, TunerResults
+
+from pipeline.running.local_runner import NodeResult
+from pipeline.running.results import note, read_start, read_tuned, read_unmet
+from pipeline.running.summary import Tuned, Unmet
+
+MISSED = """
+metric_validations_per_slice {
+  slice_key { single_slice_keys { column: "class_name" bytes_value: "gr\\303\\274n" } }
+  failures {
+    metric_key { name: "accuracy" }
+    metric_threshold { value_threshold { lower_bound { value: 0.5 } } }
+    metric_value { double_value { value: 0.25 } }
+  }
+}
+metric_validations_per_slice {
+  failures {
+    metric_key { name: "accuracy_diff" is_diff: true }
+    metric_threshold { change_threshold { absolute { value: -0.01 } } }
+    metric_value { double_value { value: -0.03 } }
+  }
+}
+"""
+
+
+def test_what_was_missed_over_all_images_comes_first() -> None:
+    result = text_format.Parse(MISSED, validation_result_pb2.ValidationResult())
+    assert read_unmet(result) == (
+        Unmet("accuracy", -0.01, -0.03, "change"),
+        Unmet("accuracy", 0.5, 0.25, slice="class_name grün"),
+    )
+    assert read_unmet(validation_result_pb2.ValidationResult()) == ()
+
+
+def artifact(kind: type[Artifact], folder: Path, content: object) -> Artifact:
+    folder.mkdir()
+    (folder / "file.txt").write_text(json.dumps(content))
+    made = kind()
+    made.uri, made.id = str(folder), 7
+    return made
+
+
+@pytest.fixture
+def tuner(tmp_path: Path) -> NodeResult:
+    values = {"space": [], "values": {"learning_rate": 0.01}}
+    trials = [{"score": 0.5}, {"score": 0.875}]
+    outputs = {
+        "best_hyperparameters": [artifact(HyperParameters, tmp_path / "best", values)],
+        "tuner_results": [artifact(TunerResults, tmp_path / "results", trials)],
+    }
+    return NodeResult("Tuner", False, 1.0, outputs)
+
+
+def test_the_best_trial_is_read(tuner: NodeResult) -> None:
+    assert read_tuned(tuner.outputs) == Tuned({"learning_rate": 0.01}, 0.875, 2)
+    assert note(tuner) == "best of 2: 87.5 % on eval"
+
+
+@pytest.mark.parametrize(
+    ("node", "with_model", "without"),
+    [
+        ("Baseline", "model 7 to beat", "no blessed model yet"),
+        ("WarmStart", "from model 7", "no blessed model yet: from scratch"),
+        ("Trainer", None, None),
+    ],
+)
+def test_a_few_words_on_a_node(
+    tmp_path: Path, node: str, with_model: str | None, without: str | None
+) -> None:
+    model = artifact(Model, tmp_path / "model", {})
+    assert note(NodeResult(node, False, 1.0, {"model": [model]})) == with_model
+    assert note(NodeResult(node, False, 1.0, {})) == without
+
+
+def test_the_model_that_a_training_started_from(tmp_path: Path) -> None:
+    model = artifact(Model, tmp_path / "model", {})
+    warm = NodeResult("WarmStart", False, 1.0, {"model": [model]})
+    assert read_start({"WarmStart": warm}) == model.uri
+    assert read_start({"WarmStart": NodeResult("WarmStart", False, 1.0, {})}) is None
+    assert read_start({}) is None

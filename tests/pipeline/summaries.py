@@ -1,0 +1,63 @@
+"""Runs of every kind, for the tests of what keeps, lists and prints them."""
+
+import io
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.running.summary import ComponentSummary, Query, RunSummary, Tuned, Unmet
+
+STARTED = datetime(2026, 11, 22, 22, 14, tzinfo=UTC)
+FULL = RunSummary(
+    run_id="20261122-221400-ab12",
+    pipeline="signs-synthetic",
+    status="finished",
+    started=STARTED,
+    duration_s=372.2,
+    dataset="signs-synthetic",
+    span=1,
+    version=2,
+    counts={"train": 960, "eval": 120, "test": 120},
+    components={"Trainer": ComponentSummary("done", 90.5), "Pusher": ComponentSummary("done", 0.1)},
+    accuracy=0.93333,
+    metrics={"accuracy": 0.93333, "calibration": None},
+    blessed=True,
+    infra_blessed=True,
+    pushed_version=3,
+    pushed_to="workspace/serving/signs-synthetic",
+    training_s=90.5,
+    fit_s=70.25,
+    peak_rss_mib=2900.5,
+    log="workspace/logs/20261122-221400-ab12.log",
+    query=Query(120, 0.93333, "127.0.0.1:8500", 3),
+    query_commands=("signs serve", "signs predict my.jpg"),
+)
+TUNED = replace(FULL, tuned=Tuned({"learning_rate": 0.01}, 0.9, 2), base_model="model/4")
+UNBLESSED = RunSummary(
+    run_id="20261123-080000-cd34",
+    pipeline="signs",
+    status="finished",
+    started=STARTED + timedelta(hours=10),
+    duration_s=61.0,
+    counts={"test": 1200},
+    accuracy=0.6333,
+    blessed=False,
+    infra_blessed=True,
+    not_blessed_reasons=(
+        Unmet("accuracy", 0.8, 0.6333),
+        Unmet("accuracy", 0.5, 0.25, slice="class_name [3]"),
+        Unmet("accuracy", -0.01, -0.03, "change"),
+        Unmet("accuracy", 0.5, None, slice="class_name 4"),
+    ),
+    reused_model=True,
+    log="a.log",
+)
+
+
+def shown(render: Any, *arguments: Any, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    render(console, *arguments)
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
