@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from model_server.process import ServerProcess
+from model_server import ServerProcess
 from tests.model_server.page.conftest import png
 from tests.model_server.page.test_page import as_file, choose, expect_answer
 from tests.served import BLUE, GREEN, RED

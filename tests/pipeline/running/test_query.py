@@ -7,7 +7,7 @@ import pytest
 
 from data.sample import Sample
 from data.tfrecord import Writer
-from model_server.process import ServerProcess
+from model_server import ServerProcess
 from pipeline.running import query
 from pipeline.running.summary import Query
 from tests.served import BLUE, GREEN, RED
