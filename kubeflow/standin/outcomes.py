@@ -13,14 +13,14 @@ from pipeline.running.local_runner import NodeResult
 
 
 def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, NodeResult]:
-    """The outcome of each task that ran or was reused.
+    """What each task did that ran or was reused.
 
     Args:
         record: of a run that is over.
         workspace: whose store holds the outputs.
 
     Returns:
-        Outcomes by task. A Model without a file is left out: there was no baseline.
+        Results by task. A Model without a file is left out: there was no baseline.
     """
     store = store_of(workspace)
     return {

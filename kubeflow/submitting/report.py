@@ -10,7 +10,7 @@ from kubeflow.submitting.arguments import images_of, values_of
 from kubeflow.submitting.connection import Connection
 from kubeflow.submitting.submit import Schedule, Started, Submission
 from kubeflow.submitting.watch import Ended, follow
-from pipeline.running.wording import duration
+from pipeline.running.wording import duration, say
 
 _INTERRUPTED = 130
 
@@ -54,7 +54,7 @@ class Report:
     def render_plan(self, console: Console) -> None:
         """Prints what would be sent."""
         wanted, pipeline = self.wanted, self.wanted.pipeline
-        _say(console, f"{pipeline.path}: nothing wrong was found, nothing was sent")
+        say(console, f"{pipeline.path}: nothing wrong was found, nothing was sent")
         rows = {
             "server": self.connection.place,
             "pipeline": f"{pipeline.name}, version {pipeline.version}",
@@ -65,21 +65,21 @@ class Report:
             "starts": "once" if self.schedule is None else _when(self.schedule),
         }
         for label, words in rows.items():
-            _say(console, f"  {label:<11} {words}")
+            say(console, f"  {label:<11} {words}")
         for name, value in values_of(pipeline, wanted.arguments).items():
             mark = " (set)" if name in wanted.arguments else ""
-            _say(console, f"  parameter   {name} = {value!r}{mark}")
+            say(console, f"  parameter   {name} = {value!r}{mark}")
 
     def render_started(self, console: Console) -> None:
         """Prints what KFP made, and where to look at it."""
         assert self.started is not None
         if self.schedule is None:
-            _say(console, f"Run: {self.started.name}")
+            say(console, f"Run: {self.started.name}")
         elif self.started.is_new:
-            _say(console, f"Recurring run: {self.started.name}, {_when(self.schedule)}")
+            say(console, f"Recurring run: {self.started.name}, {_when(self.schedule)}")
         else:
-            _say(console, f"Recurring run: {self.started.name} is there already, just like this")
-        _say(console, f"Look: {self._look()}")
+            say(console, f"Recurring run: {self.started.name} is there already, just like this")
+        say(console, f"Look: {self._look()}")
 
     def wait(self, client: Client, console: Console, timeout_s: float | None) -> None:
         """Shows the run until it is over, or until Ctrl-C: the run itself goes on then."""
@@ -104,12 +104,12 @@ class Report:
         assert self.started is not None
         assert self.ended is not None
         if self.ended.status == "succeeded":
-            _say(console, "Succeeded.")
+            say(console, "Succeeded.")
             return
-        _say(console, f"{self.ended.status.capitalize()}: {self.ended.error}")
+        say(console, f"{self.ended.status.capitalize()}: {self.ended.error}")
         if self.ended.status in ("running", "lost"):
-            _say(console, f"Look: {self._look()}")
-            _say(console, f"End:  {self._terminate()}")
+            say(console, f"Look: {self._look()}")
+            say(console, f"End:  {self._terminate()}")
 
     def as_dict(self) -> dict[str, object]:
         """What was started and how it ended, as JSON holds it."""
@@ -161,8 +161,3 @@ def _when(schedule: Schedule) -> str:
     if schedule.cron is not None:
         return f"by cron at {' '.join(schedule.cron.split())}"
     return f"every {duration(schedule.every_s or 0)}"
-
-
-def _say(console: Console, words: str) -> None:
-    """One line of plain text, never wrapped: addresses are there to be copied."""
-    console.print(words, markup=False, highlight=False, emoji=False, soft_wrap=True)
