@@ -3,14 +3,12 @@
 folder, zip, synthetic -> images -> serving.load -> Measured -> table, JSON, PNG
 """
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pipeline.commands.options import (
@@ -110,6 +108,8 @@ def images_of(source: str) -> list[bytes]:
     Raises:
         UserError: none, or one that is no image.
     """
+    import zipfile
+
     from signs.images import SUFFIXES, read_images
 
     def is_image(name: PurePosixPath) -> bool:
@@ -146,6 +146,8 @@ def measure(
     Raises:
         BenchError: nothing was answered at all; the text has the statuses.
     """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     from serving.load import run
 
     seconds = load.warm_up_s + load.duration_s

@@ -12,7 +12,6 @@ import platform
 import re
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -295,6 +293,8 @@ def _cores() -> Finding:
 
 
 def _memory() -> Finding:
+    import psutil
+
     available = psutil.virtual_memory().available
     where = ""
     limited = _cgroup_available()
@@ -317,6 +317,8 @@ def _disk(workspace: Path) -> Finding:
 
 def _workspace(workspace: Path) -> Finding:
     """Does what runs do in the workspace: folders, files, renames, locks and SQLite."""
+    import sqlite3
+
     missing: list[Path] = []
     trial: Path | None = None
     doing = "made"

@@ -555,3 +555,26 @@ def test_findings_are_plain_data() -> None:
         "found": "0.5 GiB free",
         "remedy": "free some space",
     }
+
+
+FINDINGS = [Finding("Python", "ok", "3.11"), Finding("disk", "fail", "full", "free some")]
+
+
+def test_doctor(
+    signs: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def checks(workspace: Path) -> list[Finding]:
+        asked.append(workspace)
+        return FINDINGS
+
+    monkeypatch.setattr(doctor, "checks", checks)
+    code, out, err = signs("doctor", "--workspace", "there")
+    assert (code, err, asked) == (1, "", [Path("there")])
+    assert "cannot run here yet: 1 of 2 checks failed." in out
+    monkeypatch.setenv("SIGNS_WORKSPACE", "elsewhere")
+    code, out, _ = signs("doctor", "--json")
+    assert code == 1
+    assert json.loads(out) == [vars(finding) for finding in FINDINGS]
+    assert asked[1] == Path("elsewhere")

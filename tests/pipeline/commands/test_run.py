@@ -1,8 +1,16 @@
 """What `signs run` says at the end."""
 
+import json
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from pipeline.commands.run import render_summary
+from pipeline.running import run
 from pipeline.running.summary import ComponentSummary, RunSummary, Tuned
 from tests.pipeline.summaries import FULL, STARTED, UNBLESSED, shown
 
@@ -92,3 +100,59 @@ def test_the_summary_of_a_failed_run() -> None:
         "  error     Trainer failed: [Errno 28] " + ("No space left on device " * 5).rstrip(),
         "  log       /a/log/of/the/run.log",
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("finished", 0), ("failed", 1), ("interrupted", 130)]
+)
+def test_run_hands_everything_on(
+    signs: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    status: Any,
+    expected: int,
+) -> None:
+    received: dict[str, Any] = {}
+    summary = RunSummary(run_id="a", pipeline="signs", status=status, started=STARTED, accuracy=0.9)
+
+    def run_pipeline(source: str, workspace: Any, console: Any, **rest: Any) -> RunSummary:
+        console.print("on the way")
+        received.update(rest, source=source, workspace=workspace.root)
+        return summary
+
+    monkeypatch.setattr(run, "run", run_pipeline)
+    monkeypatch.setattr(sys, "argv", ["signs", "run", "--data", "my photos"])
+    code, out, err = signs(
+        "run",
+        *("--data", "my photos", "--name", "mine", "--workspace", "w"),
+        *("--set", "train.epochs=3", "--set", "image_size=32", "--schema", "infer"),
+        *("--tune", "8", "--warm-start", "--on", "kubeflow-local"),
+        *("--max-rejected", "0.5", "--direct_num_workers", "2", "--temp_location", "t", "--json"),
+    )
+    assert (code, err) == (expected, "on the way\n")
+    assert json.loads(out) == json.loads(summary.to_json())
+    assert received == {
+        "source": "my photos",
+        "workspace": Path("w"),
+        "name": "mine",
+        "settings": [
+            "schema=infer",
+            "warm_start=true",
+            "tune.trials=8",
+            "train.epochs=3",
+            "image_size=32",
+        ],
+        "max_rejected": 0.5,
+        "beam_args": [
+            "--temp_location",
+            "t",
+            "--direct_num_workers=2",
+            "--direct_running_mode=multi_processing",
+        ],
+        "on": "kubeflow-local",
+        "resume": "signs run --data 'my photos'",
+    }
+    code, out, err = signs("run")
+    assert (code, err) == (expected, "")
+    assert ("accuracy  90.0 %" in out) == (status == "finished")
+    assert received["source"] == "synthetic"
+    assert received["settings"] == received["beam_args"] == []

@@ -1,6 +1,8 @@
 """The table of `signs runs`."""
 
+import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,15 @@ def test_an_empty_table_says_how_to_begin(tmp_path: Path) -> None:
     assert shown(render_runs, [], tmp_path) == [
         f"No runs in {tmp_path} yet. Start one with:  signs run"
     ]
+
+
+def test_runs(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    assert signs("runs") == (0, "No runs in workspace yet. Start one with:  signs run\n", "")
+    assert signs("runs", "--json") == (0, "[]\n", "")
+    folder = tmp_path / "workspace" / "runs" / "signs" / UNBLESSED.run_id
+    folder.mkdir(parents=True)
+    UNBLESSED.save(folder)
+    code, out, _ = signs("runs")
+    assert code == 0
+    assert f"{UNBLESSED.run_id} signs not blessed   63.3 %" in out
+    assert json.loads(signs("runs", "--json")[1]) == [json.loads(UNBLESSED.to_json())]

@@ -2,6 +2,7 @@
 
 import io
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +162,9 @@ WARNING = (
 )
 def test_what_is_told_before_the_server_starts(host: str, page: bool, told: list[str]) -> None:
     assert list(announce(host, 8501, page)) == told
+
+
+def test_a_page_without_a_port(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    (tmp_path / "workspace" / "serving" / "cats").mkdir(parents=True)
+    message = "signs: error: --page needs a REST port: leave out --rest-port 0\n"
+    assert signs("serve", "--page", "--rest-port", "0") == (2, "", message)

@@ -1,0 +1,87 @@
+"""The DAG, built and not run: which components it has, and what the trainings are told."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.pipeline import Pipeline
+
+from modules.training.job import Search, TrainingJob
+from pipeline import pipeline as module
+from pipeline.config import Data, default_config, override
+from pipeline.environment import Environment, Workspace
+from pipeline.pipeline import create_pipeline
+
+DATA = Data("colours", 2, ("grün", "red"), {"train": 8, "eval": 4, "test": 2})
+STEPS = [
+    *("ImportExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "Transform"),
+    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher"),
+]
+
+
+def built(environment: Environment, *settings: str) -> Pipeline:
+    return create_pipeline(override(default_config(DATA), settings), environment)
+
+
+def parameters(pipeline: Pipeline, component: str) -> dict[str, Any]:
+    [found] = [each for each in pipeline.components if each.id == component]
+    return found.spec.exec_properties
+
+
+def job(pipeline: Pipeline, component: str) -> TrainingJob:
+    text = parameters(pipeline, component)["custom_config"]
+    return TrainingJob.from_custom_config(json.loads(text))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    return Workspace(tmp_path).environment("colours")
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        ((), set()),
+        (("schema=infer",), {"SchemaGen"}),
+        (("tune.trials=2", "warm_start=true"), {"Tuner", "WarmStart"}),
+    ],
+)
+def test_the_components(environment: Environment, settings: tuple[str, ...], more: set) -> None:
+    ids = [each.id for each in built(environment, *settings).components]
+    assert sorted(ids) == sorted([*STEPS, *more])
+
+
+def test_trainer_and_tuner_are_told_the_same_job(environment: Environment) -> None:
+    pipeline = built(environment, "tune.trials=2", "tune.epochs=3", "train.epochs=7")
+    trainer = job(pipeline, "Trainer")
+    assert (trainer.recipe.epochs, trainer.class_names, trainer.image_size) == (
+        7,
+        ("grün", "red"),
+        64,
+    )
+    assert (trainer.checkpoints, trainer.search) == (environment.checkpoint_root, None)
+    assert len(trainer.code) == 64
+    assert job(pipeline, "Tuner") == replace(trainer, search=Search(2, 3, DATA.counts))
+
+
+def test_changed_code_is_trained_and_transformed_anew(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = built(environment)
+    monkeypatch.setattr(module, "code_digest", lambda: "another")
+    after = built(environment)
+    for component in ("Trainer", "Transform"):
+        one, other = (parameters(each, component)["custom_config"] for each in (before, after))
+        assert one != other
+    assert job(after, "Trainer") == replace(job(before, "Trainer"), code="another")
+
+
+def test_a_run_on_a_cluster_may_give_the_steps_anew(environment: Environment) -> None:
+    assert parameters(built(environment), "Trainer")["max_steps"] == 0
+    cluster = replace(environment, runtime_parameters=True, metadata_path=None)
+    steps = parameters(built(cluster), "Trainer")["max_steps"]
+    assert isinstance(steps, RuntimeParameter)
+    assert (steps.name, steps.default) == ("train_steps", 0)
