@@ -130,7 +130,7 @@ def test_errors_that_are_explained_are_told_so():
     assert len(errors) > 15
     ours = "\n".join(
         text
-        for folder in ("kubeflow", "modules", "pipeline")
+        for folder in ("data", "kubeflow", "modules", "pipeline")
         for text in _texts_of_code(ROOT / folder)
     )
     for error in errors:

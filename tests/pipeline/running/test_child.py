@@ -1,13 +1,9 @@
 """The process of a run: its job, what it tells while it works, and how it ends."""
 
 import logging
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from modules.training import progress
@@ -18,7 +14,6 @@ from pipeline.running import child
 from pipeline.running.child import Job
 from pipeline.running.events import EVENTS, EventReader, EventWriter, Phase, RunFinished, Training
 from pipeline.running.summary import RESULT
-from tests import ROOT
 
 CONFIG = default_config(Data("colours", 1, ("grün", "red"), {"train": 8, "test": 2}))
 
@@ -77,27 +72,3 @@ def test_a_phase_is_told_when_it_begins_and_when_it_is_over(tmp_path: Path) -> N
     assert isinstance(begun, Phase) and isinstance(over, Phase)
     assert (begun.name, begun.seconds) == ("serving", None)
     assert over.seconds is not None and over.seconds >= 0
-
-
-def test_it_ends_with_its_parent_and_so_does_what_it_has_started() -> None:
-    code = (
-        "import subprocess, sys, threading; from pipeline.running import child\n"
-        "threading.Thread(target=child._end_with_parent, daemon=True).start()\n"
-        "started = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
-        "print(started.pid, flush=True); started.wait()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None and process.stdin is not None
-        grandchild = psutil.Process(int(process.stdout.readline()))
-        process.stdin.close()  # as the system does when the parent is killed
-        assert process.wait(timeout=20) != 0
-    deadline = time.monotonic() + 20
-    while grandchild.is_running() and grandchild.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
