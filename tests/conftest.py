@@ -21,12 +21,12 @@ def signs_data() -> Path:
     return SIGNS_DATA
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _signals_are_heard() -> Iterator[None]:
     """Ctrl-C and a closed terminal act as they do in a terminal, wherever the tests are started.
 
-    A shell starts its background jobs with SIGINT ignored, and nohup with SIGHUP: tests that send
-    them would wait for ever.
+    A shell starts its background jobs with SIGINT ignored, and nohup with SIGHUP; libraries set
+    handlers of their own and leave them. Tests that send a signal would wait for ever.
     """
     handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from rich.console import Console
 
 from pipeline.config import ConfigError
@@ -14,6 +13,7 @@ from pipeline.running.child import Job
 from pipeline.running.history import load_runs
 from pipeline.running.run import RunError, run
 from pipeline.running.summary import ComponentSummary, Query, RunSummary
+from signs import durable
 from tests import ROOT
 from tests.pipeline.running.fake_child import FAILS, FINISHES, IS_KILLED
 
@@ -100,7 +100,7 @@ def test_a_mistake_in_the_settings_is_told_before_anything_is_read(tmp_path: Pat
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     with (
-        FileLock(tmp_path / ".lock"),
+        durable.lock(tmp_path / ".lock"),
         pytest.raises(RunError, match="another run is using the workspace"),
     ):
         run("synthetic:30", Workspace(tmp_path), Console())
