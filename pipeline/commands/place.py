@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
 
 from pipeline.commands.options import Connection, base_path
-from pipeline.commands.rollout import render_comparison
-from pipeline.running.wording import percent
+from pipeline.running.wording import percent, say
 from serving.request_log import read_log
 from serving.rollout import Rollout, RolloutError, State
 from serving.running_server import RunningServer
@@ -19,6 +20,8 @@ from serving.shadow import Comparison, replay
 from signs import features
 from signs.client import connect
 from signs.transports.transport import Target, Tls
+
+_SHOWN_DIFFERENCES = 20
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,38 @@ def shadow(
         finally:
             for transport in transports:
                 transport.close()
+
+
+def render_comparison(console: Console, comparison: Comparison, before: str, after: str) -> None:
+    """Prints the figures of a replay, and the images whose class changed."""
+    say(
+        console,
+        f"{comparison.images:,} images in {comparison.requests:,} requests: "
+        f"{percent(comparison.changed)} change their class "
+        f"({len(comparison.differences):,}); the largest change of a probability is "
+        f"{comparison.max_probability_change:.4f}",
+    )
+    if comparison.passed_over:
+        say(console, f"{comparison.passed_over:,} records are no Predict request of this model.")
+    if not comparison.differences:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for name in ("asked at", "request", "image", before, after, "change"):
+        table.add_column(
+            name, justify="right" if name in ("request", "image", "change") else "left"
+        )
+    for difference in comparison.differences[:_SHOWN_DIFFERENCES]:
+        table.add_row(
+            f"{difference.asked_at:%Y-%m-%d %H:%M:%S}",
+            str(difference.request),
+            str(difference.row),
+            Text(difference.before),
+            Text(difference.after),
+            f"{difference.probability_change:.4f}",
+        )
+    console.print(table)
+    if len(comparison.differences) > _SHOWN_DIFFERENCES:
+        say(console, f"and {len(comparison.differences) - _SHOWN_DIFFERENCES:,} more: --json")
 
 
 def _target(model_name: str, name: str) -> Target:

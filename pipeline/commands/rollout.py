@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from pipeline.commands.options import (
     WORKSPACE,
@@ -19,14 +18,12 @@ from pipeline.commands.options import (
     print_json,
     spread,
 )
-from pipeline.running.wording import percent, say
+from pipeline.running.wording import say
 
 if TYPE_CHECKING:
     from pipeline.commands.place import ServedVersion
     from serving.rollout import State
     from serving.shadow import Comparison
-
-_SHOWN_DIFFERENCES = 20
 
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="No server runs: the next one will read it.")
@@ -143,7 +140,7 @@ def shadow(
     if as_json:
         print_json(comparison_as_dict(comparison))
     else:
-        render_comparison(console(), comparison, before, after)
+        place.render_comparison(console(), comparison, before, after)
     return 0
 
 
@@ -153,38 +150,6 @@ def comparison_as_dict(comparison: "Comparison") -> dict[str, object]:
     for difference in found["differences"]:
         difference["asked_at"] = difference["asked_at"].isoformat()
     return found
-
-
-def render_comparison(console: Console, comparison: "Comparison", before: str, after: str) -> None:
-    """Prints the figures of a replay, and the images whose class changed."""
-    say(
-        console,
-        f"{comparison.images:,} images in {comparison.requests:,} requests: "
-        f"{percent(comparison.changed)} change their class "
-        f"({len(comparison.differences):,}); the largest change of a probability is "
-        f"{comparison.max_probability_change:.4f}",
-    )
-    if comparison.passed_over:
-        say(console, f"{comparison.passed_over:,} records are no Predict request of this model.")
-    if not comparison.differences:
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("asked at", "request", "image", before, after, "change"):
-        table.add_column(
-            name, justify="right" if name in ("request", "image", "change") else "left"
-        )
-    for difference in comparison.differences[:_SHOWN_DIFFERENCES]:
-        table.add_row(
-            f"{difference.asked_at:%Y-%m-%d %H:%M:%S}",
-            str(difference.request),
-            str(difference.row),
-            Text(difference.before),
-            Text(difference.after),
-            f"{difference.probability_change:.4f}",
-        )
-    console.print(table)
-    if len(comparison.differences) > _SHOWN_DIFFERENCES:
-        say(console, f"and {len(comparison.differences) - _SHOWN_DIFFERENCES:,} more: --json")
 
 
 def render_versions(console: Console, found: list["ServedVersion"]) -> None:

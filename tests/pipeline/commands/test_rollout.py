@@ -2,13 +2,8 @@
 
 from datetime import UTC, datetime
 
-from pipeline.commands.place import ServedVersion
-from pipeline.commands.rollout import (
-    comparison_as_dict,
-    render_comparison,
-    render_state,
-    render_versions,
-)
+from pipeline.commands.place import ServedVersion, render_comparison
+from pipeline.commands.rollout import comparison_as_dict, render_state, render_versions
 from serving.rollout import State
 from serving.shadow import Comparison, Difference
 from tests.pipeline.summaries import shown
