@@ -28,7 +28,11 @@ def _signals_are_heard() -> Iterator[None]:
     A shell starts its background jobs with SIGINT ignored, and nohup with SIGHUP; libraries set
     handlers of their own and leave them. Tests that send a signal would wait for ever.
     """
-    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGHUP: signal.SIG_DFL,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
     for number, handler in before.items():
