@@ -14,10 +14,10 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from pipeline.commands.run import render_summary
-from pipeline.running.events import EVENTS, EventReader
+from pipeline.showing.events import EVENTS, EventReader
 from pipeline.running.history import load_run
-from pipeline.running.run_state import RunState
-from pipeline.running.view import LiveView
+from pipeline.showing.run_state import RunState
+from pipeline.showing.view import LiveView
 
 PICTURE = Path(__file__).parent / "images" / "run.svg"
 

@@ -17,7 +17,7 @@ from pipeline.code import code_digest
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT
 from pipeline.running.child import Job, phase, work
-from pipeline.running.events import ComponentState, EventWriter, RunStarted, State, Training
+from pipeline.showing.events import ComponentState, EventWriter, RunStarted, State, Training
 
 if TYPE_CHECKING:
     from pipeline.running.local_runner import NodeResult

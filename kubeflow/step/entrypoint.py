@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         return _fail(f"{name} failed: {err}", 1)
     except (Exception, SystemExit) as err:
         traceback.print_exc()
-        from pipeline.running.follow import error_line
+        from pipeline.showing.follow import error_line
 
         # Beam's errors hold a traceback of their own; its end says what happened.
         words = error_line("".join(traceback.format_exception(err))) or repr(err)

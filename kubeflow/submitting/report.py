@@ -10,7 +10,7 @@ from kubeflow.submitting.arguments import images_of, values_of
 from kubeflow.submitting.connection import Connection
 from kubeflow.submitting.submit import Schedule, Started, Submission
 from kubeflow.submitting.watch import Ended, follow
-from pipeline.running.wording import duration, say
+from pipeline.showing.wording import duration, say
 
 _INTERRUPTED = 130
 

@@ -1,6 +1,6 @@
 """Follows a run on a cluster to its end, in the view that local runs have.
 
-GET /apis/v2beta1/runs/{id}, every few seconds -> states of the steps -> running.view -> Ended
+GET /apis/v2beta1/runs/{id}, every few seconds -> states of the steps -> showing.view -> Ended
 """
 
 import re
@@ -16,11 +16,11 @@ from kubeflow.submitting.api import Client
 from kubeflow.submitting.api_errors import ApiError, explained
 from kubeflow.submitting.connection import Connection
 from kubeflow.submitting.workflow_nodes import StepState, start_failed, states_of
-from pipeline.running.events import ComponentState, RunStarted
-from pipeline.running.follow import POLL_S, error_line
-from pipeline.running.run_state import RunState
-from pipeline.running.view import open_view
-from pipeline.running.wording import duration
+from pipeline.showing.events import ComponentState, RunStarted
+from pipeline.showing.follow import POLL_S, error_line
+from pipeline.showing.run_state import RunState
+from pipeline.showing.view import open_view
+from pipeline.showing.wording import duration
 
 ASK_S = 3.0  # between two looks at a run
 PATIENCE_S = 600.0  # a server that restarts, or is moved to another node, is waited for this long

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run
 
-from pipeline.running.events import State
+from pipeline.showing.events import State
 
 
 @dataclass(frozen=True)

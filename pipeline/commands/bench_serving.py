@@ -21,7 +21,7 @@ from pipeline.commands.options import (
     print_json,
     spread,
 )
-from pipeline.running.wording import say
+from pipeline.showing.wording import say
 from signs.errors import UserError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.commands.options import Connection, base_path
-from pipeline.running.wording import percent, say
+from pipeline.showing.wording import percent, say
 from serving.request_log import read_log
 from serving.rollout import Rollout, RolloutError, State
 from serving.running_server import RunningServer

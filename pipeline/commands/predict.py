@@ -19,7 +19,7 @@ from pipeline.commands.options import (
     print_json,
     spread,
 )
-from pipeline.running.wording import percent
+from pipeline.showing.wording import percent
 
 if TYPE_CHECKING:
     from signs.client import Prediction

@@ -18,7 +18,7 @@ from pipeline.commands.options import (
     print_json,
     spread,
 )
-from pipeline.running.wording import say
+from pipeline.showing.wording import say
 
 if TYPE_CHECKING:
     from pipeline.commands.place import ServedVersion

@@ -26,7 +26,7 @@ from pipeline.commands.options import (
     examples,
 )
 from pipeline.commands.runs import in_a_word
-from pipeline.running.wording import duration, percent
+from pipeline.showing.wording import duration, percent
 from signs import features
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pipeline.commands.options import (
     examples,
     print_json,
 )
-from pipeline.running.wording import clock, percent, say
+from pipeline.showing.wording import clock, percent, say
 
 if TYPE_CHECKING:
     from pipeline.running.summary import RunSummary, Status

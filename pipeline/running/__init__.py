@@ -1,6 +1,6 @@
 """One run on this machine, from images to a model that has answered.
 
 run -> ingests (ingesting) -> Job -> child, a process of its own -> local_runner -> results, query
-child -> events.jsonl -> run_state -> follow -> view, on the terminal
+child -> events.jsonl -> `pipeline.showing`, on the terminal
 child -> result.json -> run -> summary.json -> history, for `signs runs`
 """

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from modules.training.progress import TrainingProgress
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
-from pipeline.running.events import (
+from pipeline.showing.events import (
     EVENTS,
     ComponentState,
     EventWriter,

@@ -17,8 +17,8 @@ import psutil
 from pydantic import ValidationError
 
 from pipeline.environment import Workspace
-from pipeline.running.events import EVENTS, EventReader
-from pipeline.running.run_state import RunState
+from pipeline.showing.events import EVENTS, EventReader
+from pipeline.showing.run_state import RunState
 from pipeline.running.summary import SUMMARY, ComponentSummary, RunSummary, Status
 
 PID = "pid"

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.running.wording import say
+from pipeline.showing.wording import say
 from signs.features import REJECTED, SPLITS
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from modules import evaluation
 from modules.trainer import HISTORY
 from pipeline.running.local_runner import NodeResult
 from pipeline.running.summary import RunResult, Tuned, Unmet
-from pipeline.running.wording import percent
+from pipeline.showing.wording import percent
 
 
 def collect(nodes: Mapping[str, NodeResult]) -> RunResult:

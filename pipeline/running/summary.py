@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, TypeAdapter
 
-from pipeline.running.events import State, Text
+from pipeline.showing.events import State, Text
 from signs import durable
 
 RESULT = "result.json"

@@ -11,7 +11,7 @@ import pytest
 from kubeflow.standin import child
 from kubeflow.standin.records import Execution
 from modules.training.progress import TrainingProgress
-from pipeline.running.run_state import numbers
+from pipeline.showing.run_state import numbers
 
 SIGNS = Path(sys.executable).with_name("signs")
 

@@ -259,7 +259,7 @@ def test_too_large_a_batch_names_one_to_try(tmp_path):
     """In a process whose memory is limited, since this one's is not."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.modules.training.test_loop", tmp_path, "memory"],
-        # oneDNN's kernels end the process instead: see pipeline.running.follow.
+        # oneDNN's kernels end the process instead: see pipeline.showing.follow.
         env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
         timeout=400,
         check=False,

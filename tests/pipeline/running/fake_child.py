@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.running.child import Job
-from pipeline.running.events import EVENTS, ComponentState, EventWriter, RunFinished, RunStarted
+from pipeline.showing.events import EVENTS, ComponentState, EventWriter, RunFinished, RunStarted
 from pipeline.running.summary import Query, RunResult
 
 FINISHES, FAILS, IS_KILLED = range(3)

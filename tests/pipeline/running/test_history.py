@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.running.events import (
+from pipeline.showing.events import (
     ComponentState,
     EventReader,
     EventWriter,

@@ -16,9 +16,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.running.events import State, Training
-from pipeline.running.run_state import RunState, Step, numbers
-from pipeline.running.wording import clock, duration
+from pipeline.showing.events import State, Training
+from pipeline.showing.run_state import RunState, Step, numbers
+from pipeline.showing.wording import clock, duration
 
 TRAINING_EVERY_S = 15.0  # between two plain lines about training: a build's log stays readable
 _OVER: tuple[State, ...] = ("done", "reused")

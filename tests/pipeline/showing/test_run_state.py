@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from pipeline.running.events import ComponentState, Phase, RunFinished, RunStarted, Training
-from pipeline.running.run_state import RunState, numbers
+from pipeline.showing.events import ComponentState, Phase, RunFinished, RunStarted, Training
+from pipeline.showing.run_state import RunState, numbers
 
 TRAINING = Training(2, 6, 3, 34, 0.51234, 0.875, 0.75, 812.0, 61.0, time=30.0)
 

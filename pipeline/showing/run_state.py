@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from modules.training.progress import TrainingProgress
-from pipeline.running.events import (
+from pipeline.showing.events import (
     ComponentState,
     Event,
     Phase,
@@ -17,7 +17,7 @@ from pipeline.running.events import (
     State,
     Training,
 )
-from pipeline.running.wording import percent
+from pipeline.showing.wording import percent
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.running.events import (
+from pipeline.showing.events import (
     ComponentState,
     Event,
     EventReader,
@@ -137,7 +137,7 @@ def test_text_that_is_not_utf8_is_escaped(path: Path) -> None:
 
 def test_threads_and_processes_write_whole_lines(path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from pipeline.running.events import *\n"
+        "import sys; from pathlib import Path; from pipeline.showing.events import *\n"
         "with EventWriter(Path(sys.argv[1])) as writer:\n"
         "    for i in range(300): writer.write(Phase('process' + 'y' * 500, float(i)))\n"
     )

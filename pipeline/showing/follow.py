@@ -19,10 +19,10 @@ from typing import Literal
 
 from rich.console import Console
 
-from pipeline.running.events import EventReader, RunFinished
-from pipeline.running.run_state import RunState
-from pipeline.running.view import open_view
-from pipeline.running.wording import say
+from pipeline.showing.events import EventReader, RunFinished
+from pipeline.showing.run_state import RunState
+from pipeline.showing.view import open_view
+from pipeline.showing.wording import say
 
 POLL_S = 0.2  # between two looks at the events; the pace of the spinner, and 3 % of one core
 # A child that said it has finished may take this long to end; TensorFlow's threads are slow to.

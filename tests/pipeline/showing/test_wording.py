@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.running.wording import clock, duration, percent
+from pipeline.showing.wording import clock, duration, percent
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ import psutil
 import pytest
 from rich.console import Console
 
-from pipeline.running import follow as following
-from pipeline.running.events import EventReader
-from pipeline.running.follow import RunEnd, follow, last_error
+from pipeline.showing import follow as following
+from pipeline.showing.events import EventReader
+from pipeline.showing.follow import RunEnd, follow, last_error
 
 CHILD = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from pipeline.running.events import *
+from pipeline.showing.events import *
 events = EventWriter(Path(sys.argv[1]))
 def say(*many):
     for event in many: events.write(event)
@@ -309,8 +309,8 @@ def test_on_a_terminal_a_real_ctrl_c_leaves_a_clean_screen(tmp_path: Path) -> No
     events = tmp_path / "events.jsonl"
     code = (
         "import subprocess, sys\nfrom pathlib import Path\nfrom rich.console import Console\n"
-        "from pipeline.running.events import EventReader\n"
-        "from pipeline.running.follow import follow\n"
+        "from pipeline.showing.events import EventReader\n"
+        "from pipeline.showing.follow import follow\n"
         f"child = subprocess.Popen([sys.executable, '-c', {CHILD + BEGIN + 'time.sleep(60)'!r}, "
         f"{str(events)!r}], start_new_session=True)\n"
         f"outcome = follow(EventReader(Path({str(events)!r})), child, Console(), title='signs',"

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pipeline.running import view
-from pipeline.running.events import ComponentState, Event, Phase, RunStarted, Training
-from pipeline.running.run_state import RunState
-from pipeline.running.view import LiveView, PlainView, open_view
+from pipeline.showing import view
+from pipeline.showing.events import ComponentState, Event, Phase, RunStarted, Training
+from pipeline.showing.run_state import RunState
+from pipeline.showing.view import LiveView, PlainView, open_view
 
 TRAINING = Training(2, 4, 17, 34, 0.5, 0.875, 0.75, 1812.3, 83.0)
 
