@@ -14,8 +14,8 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from pipeline.commands.run import render_summary
-from pipeline.showing.events import EVENTS, EventReader
 from pipeline.running.history import load_run
+from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.run_state import RunState
 from pipeline.showing.view import LiveView
 

@@ -35,8 +35,8 @@ from kubeflow.standin.records import Artifact, Execution, Records, RunRecord
 from kubeflow.standin.store import Store, store_of
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT
-from pipeline.showing.follow import last_error
 from pipeline.running.history import new_run_id
+from pipeline.showing.follow import last_error
 from signs import durable
 from signs.errors import UserError
 

@@ -22,6 +22,8 @@ from pydantic import TypeAdapter
 from modules.training.progress import TrainingProgress
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
+from pipeline.running.memory import PeakMemory
+from pipeline.running.summary import RunResult
 from pipeline.showing.events import (
     EVENTS,
     ComponentState,
@@ -32,8 +34,6 @@ from pipeline.showing.events import (
     State,
     Training,
 )
-from pipeline.running.memory import PeakMemory
-from pipeline.running.summary import RunResult
 from signs import features
 from signs.process import end_with_parent
 

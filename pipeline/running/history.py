@@ -17,9 +17,9 @@ import psutil
 from pydantic import ValidationError
 
 from pipeline.environment import Workspace
+from pipeline.running.summary import SUMMARY, ComponentSummary, RunSummary, Status
 from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.run_state import RunState
-from pipeline.running.summary import SUMMARY, ComponentSummary, RunSummary, Status
 
 PID = "pid"
 _ID_TIME = "%Y%m%d-%H%M%S"

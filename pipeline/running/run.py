@@ -22,11 +22,11 @@ from pipeline.config import Data, PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT, kubeflow
 from pipeline.running.child import EXIT_WITH_PARENT, Job
-from pipeline.showing.events import EVENTS, EventReader
-from pipeline.showing.follow import follow
 from pipeline.running.history import mark_running, new_run_id
 from pipeline.running.ingesting import render_ingested, showing
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
+from pipeline.showing.events import EVENTS, EventReader
+from pipeline.showing.follow import follow
 from signs import features
 from signs.durable import LockedError, lock
 from signs.errors import UserError

@@ -158,8 +158,8 @@ def test_steps_that_are_killed_are_tried_again_and_nothing_is_half_pushed(
     before = versions(workspace)
     path = compiled(workspace, first, retries=1)
     given = {"min_accuracy_change": -1.0, "min_accuracy": 0.0, "train_steps": 5}
-    # Each is still importing TFX, or just at work.
-    killer = killing({"StatisticsGen": 3.0, "Trainer": 8.0, "Pusher": 9.0})
+    # Each is still importing TFX, which takes 4 CPU-seconds, or just at work.
+    killer = killing({"StatisticsGen": 2.0, "Trainer": 7.0, "Pusher": 2.0})
     record = run(path, workspace, given, backoff_scale=0, listener=killer)
     assert record.state == "COMPLETE"
     attempts = {name: execution.attempts for name, execution in record.executions.items()}

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from pipeline.running.child import Job
-from pipeline.showing.events import EVENTS, ComponentState, EventWriter, RunFinished, RunStarted
 from pipeline.running.summary import Query, RunResult
+from pipeline.showing.events import EVENTS, ComponentState, EventWriter, RunFinished, RunStarted
 
 FINISHES, FAILS, IS_KILLED = range(3)
 

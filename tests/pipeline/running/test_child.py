@@ -12,8 +12,8 @@ from pipeline.config import Data, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running import child
 from pipeline.running.child import Job
-from pipeline.showing.events import EVENTS, EventReader, EventWriter, Phase, RunFinished, Training
 from pipeline.running.summary import RESULT
+from pipeline.showing.events import EVENTS, EventReader, EventWriter, Phase, RunFinished, Training
 
 CONFIG = default_config(Data("colours", 1, ("grün", "red"), {"train": 8, "test": 2}))
 

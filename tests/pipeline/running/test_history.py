@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.running.history import load_run, load_runs, mark_running, new_run_id
+from pipeline.running.summary import ComponentSummary, RunSummary
 from pipeline.showing.events import (
     ComponentState,
     EventReader,
@@ -19,8 +21,6 @@ from pipeline.showing.events import (
     RunStarted,
     Training,
 )
-from pipeline.running.history import load_run, load_runs, mark_running, new_run_id
-from pipeline.running.summary import ComponentSummary, RunSummary
 from tests.pipeline.summaries import FULL, STARTED
 
 
