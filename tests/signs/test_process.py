@@ -20,7 +20,7 @@ input()
 _LEADER = """
 import subprocess, time
 from signs import process
-grandchild = subprocess.Popen(["sleep", "60"])
+grandchild = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
 process.end_with_parent()
 print(grandchild.pid, flush=True)
 time.sleep(60)

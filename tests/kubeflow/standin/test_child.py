@@ -18,10 +18,14 @@ SIGNS = Path(sys.executable).with_name("signs")
 
 def test_changed_code_is_another_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(child.ROOT / "modules", tmp_path / "modules")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "__init__.py").touch()
     monkeypatch.setattr(child, "ROOT", tmp_path)
     before = child.checkout_digest()
     assert child.checkout_digest() == before
     assert len(before) == 64
+    (tmp_path / "tests" / "test_more.py").touch()  # a test is no part of an image
+    assert child.checkout_digest() == before
     with (tmp_path / "modules" / "network" / "blocks.py").open("a") as file:
         file.write("# changed\n")
     assert child.checkout_digest() != before
