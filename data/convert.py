@@ -14,29 +14,36 @@ import datetime
 import errno
 import json
 import os
-import re
 import shutil
-import unicodedata
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from data import IngestError, spans
+from data.dataset_name import check_classes_of, check_name, dataset_name
 from data.manifest import Manifest, Shard, damage
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.shard import records_path, result_path
 from data.sources import open_source
-from data.sources.source import Ignored, Item, Rejection, Surveyed
-from signs.features import REJECTED, SPLITS, SYNTHETIC_DATASET, TRAIN
+from data.sources.answers import NO_ANSWERS, Answers
+from data.sources.source import (
+    Ignored,
+    Item,
+    Progress,
+    Rejection,
+    Surveyed,
+    check_classes,
+    check_usable,
+)
+from signs.features import REJECTED, SPLITS, TRAIN
 from signs.image_bytes import MAX_PIXELS
 
 # Raise it when the same source and settings give other files: reuse ends there.
 TOOL_VERSION = "1"
 
-_REAL = "signs"
-# At most 63 characters: the name becomes the pipeline's, and TFX takes no longer one.
-_MAX_NAME = 63
-_NAME = re.compile(rf"[a-z]([a-z0-9-]{{0,{_MAX_NAME - 2}}}[a-z0-9])?")
+Report = Callable[[Progress], None]
+_REPORT_S = 0.1
 _MOST_REASONS = 20
 _SHOWN = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,7 +80,8 @@ def ingest(
     max_rejected: float = 0.01,
     beam_args: Sequence[str] = (),
     seed: int = 0,
-    progress: Callable[[int, int | None], None] | None = None,
+    answers: Answers = NO_ANSWERS,
+    progress: Report | None = None,
 ) -> Ingested:
     """Converts images to a span of TFRecords, unless it is there already.
 
@@ -86,28 +94,33 @@ def ingest(
         max_rejected: The largest fraction of files, in [0, 1], that may be rejected.
         beam_args: Beam pipeline options, such as `--runner=FlinkRunner`.
         seed: Of drawn hands, of the order in the shards, and of the division into splits.
-        progress: Called now and then with how much is done, and how much there is where that is
-            known: bytes of a download, files listed, then images converted.
+        answers: What the user says of a source that does not say it itself.
+        progress: Called now and then with what is being done, and how much of it.
 
     Raises:
         IngestError: The source cannot be used, too much of it was rejected, or the disk is full.
     """
     if not (isinstance(max_rejected, int | float) and 0 <= max_rejected <= 1):
         raise IngestError(f"`max_rejected` must be in [0, 1]. Received: {max_rejected}")
-    if name is not None and not _NAME.fullmatch(name):
-        raise IngestError(
-            f"`name` must be at most {_MAX_NAME} lower-case letters, digits and dashes, as in "
-            "my-signs, beginning with a letter and not ending in a dash. "
-            f"Received: {name!r}"
-        )
+    if name is not None:
+        check_name(name)
     root = Path(root).absolute()
     try:
         with spans.workplace(root) as folder:
-            opened = open_source(source, seed=seed, cache=root / ".downloads", progress=progress)
+            opened = open_source(
+                source,
+                seed=seed,
+                answers=answers,
+                cache=root / ".downloads",
+                progress=_counting("Downloading SIGNS", "bytes", progress),
+            )
             listing = Listing(folder)
             with contextlib.closing(opened):
-                surveyed = opened.survey(_reporting(listing, progress))
-            dataset = root / _dataset_name(name, surveyed)
+                reasons = Counter[str]()
+                surveyed = opened.survey(_taking(listing, reasons, progress))
+                check_usable(listing.items, reasons, str(source))
+                check_classes(surveyed.class_names, str(source))
+            dataset = root / dataset_name(name, surveyed)
             plan = Plan(
                 folder=folder,
                 source=opened,
@@ -117,7 +130,7 @@ def ingest(
                 max_pixels=MAX_PIXELS,
                 shards=listing.deal(seed, SHARD_BYTES),
             )
-            settings = _settings(plan)
+            settings = _settings(plan, answers)
             found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION)
             damaged: Mapping[str, str] = {}
             if found:
@@ -127,12 +140,12 @@ def ingest(
                 damaged = damage(directory, found)
                 if not damaged:
                     return _ingested(dataset, found, reused=True)
-            if listing.items + listing.rejected == 0:
-                raise IngestError(f"{source} holds no images")
+            elif name is None:
+                check_classes_of(dataset, surveyed)
             plan.save()
             from data.beam import convert  # here, because importing Beam takes three seconds
 
-            convert(plan, listing.items, beam_args, progress)
+            convert(plan, listing.items, beam_args, _counting("Converting", "images", progress))
             built, draft = _assemble(dataset.name, plan, listing, surveyed, settings)
             if found:
                 spans.repair(built, draft, directory, damaged)
@@ -167,47 +180,40 @@ def ingest(
         raise
 
 
-def _reporting(
-    listing: Listing, progress: Callable[[int, int | None], None] | None
-) -> Callable[[Item | Rejection | Ignored], None]:
-    if progress is None:
-        return listing.add
+def _taking(
+    listing: Listing, reasons: Counter[str], report: Report | None
+) -> Callable[[Item | Rejection | Ignored | Progress], None]:
+    """Returns what takes the findings of a survey; it reports a few times a second."""
+    doing, reported = "Reading", 0.0
 
-    def add(found: Item | Rejection | Ignored) -> None:
-        listing.add(found)
-        if listing.items % 1000 == 0:
-            progress(listing.items, None)
+    def take(found: Item | Rejection | Ignored | Progress) -> None:
+        nonlocal doing, reported
+        if isinstance(found, Progress):
+            doing = found.doing
+        else:
+            listing.add(found)
+        if isinstance(found, Rejection):
+            reasons[found.reason] += 1
+        if report and time.monotonic() - reported > _REPORT_S:
+            reported = time.monotonic()
+            listed = found.done if isinstance(found, Progress) else 0
+            report(Progress(doing, listing.items + listing.rejected or listed))
 
-    return add
-
-
-def _dataset_name(name: str | None, surveyed: Surveyed) -> str:
-    """Returns the data set's name; drawings and photographs never share one."""
-    if surveyed.is_synthetic:
-        if name is not None and not name.endswith("-synthetic"):
-            raise IngestError(
-                f"`name` of drawn images must end in -synthetic, so that nobody takes them for "
-                f"photographs. Received: {name!r}"
-            )
-        return name or SYNTHETIC_DATASET
-    if name is None:
-        if surveyed.is_signs:
-            return _REAL
-        text = unicodedata.normalize("NFKD", surveyed.name).encode("ascii", "ignore").decode()
-        name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_MAX_NAME].strip("-")
-        is_taken = name == _REAL or name.endswith("-synthetic")
-        if _NAME.fullmatch(name) and not is_taken:
-            return name
-        return f"images-{name}"[:_MAX_NAME].strip("-")
-    if name.endswith("-synthetic"):
-        raise IngestError(f"`name` {name!r} is for drawn images: choose another")
-    if name == _REAL and not surveyed.is_signs:
-        raise IngestError(f"`name` {name!r} is for the SIGNS photographs: choose another")
-    return name
+    return take
 
 
-def _settings(plan: Plan) -> Mapping[str, object]:
+def _counting(
+    doing: str, unit: str, report: Report | None
+) -> Callable[[int, int | None], None] | None:
+    if report is None:
+        return None
+    return lambda done, total: report(Progress(doing, done, total, unit))
+
+
+def _settings(plan: Plan, answers: Answers) -> Mapping[str, object]:
+    given = answers.as_dict()
     return {
+        **({"answers": given} if given else {}),
         "seed": plan.seed,
         "max_pixels": plan.max_pixels,
         "shards": plan.shards,

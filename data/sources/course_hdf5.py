@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from data import IngestError
-from data.sources.layout import display_name
+from data.sources.names import display_name
 from data.sources.source import (
     Emit,
     Item,

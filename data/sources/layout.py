@@ -1,50 +1,50 @@
 """How folders of images say which class and split each one has; the same in a folder and a zip.
 
-    CS230          {train,val,test}_signs/{label}_IMG_{id}.jpg
-    split classes  {train,val,test}/{class}/**
     classes        {class}/**
+    split classes  {split}/{class}/**
+    CS230          {train,val,test}_signs/{label}_IMG_{id}.jpg
+    tables         metadata.csv or metadata.jsonl, one for all or one in each split's folder
 
-Each may lie one folder deeper, as in the public zip.
+The structure decides, and names only say which split is which:
+
+1. Folders that hold one folder and nothing else are wrappers, and are passed through.
+2. A folder that holds images is a class, whatever it is called.
+3. Folders that hold the same folders are splits; a word in the name of each says which. A folder
+   of images without class folders beside them has no classes to give, and is left out.
+
+What these do not decide is not guessed: the user is shown the tree and asked.
 """
 
 import dataclasses
-import enum
 import re
-import unicodedata
-from collections.abc import Callable, Collection, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
 from data import IngestError
+from data.sources.answers import NO_ANSWERS, Answers
+from data.sources.names import Parts, display_name, natural_order, split_of
+from data.sources.tree import Tree
 from data.splits import Proportions
-from signs.features import EVAL, TEST, TRAIN
-from signs.litter import litter
+from signs.features import EVAL, SPLITS, TEST, TRAIN
 
-Parts = tuple[str, ...]
-# Lists one folder of the source: the names of its folders and of its files.
-ListFolder = Callable[[Parts], tuple[Sequence[str], Sequence[str]]]
-
-_SPLITS = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "val": EVAL,
-    "valid": EVAL,
-    "validation": EVAL,
-    "eval": EVAL,
-    "dev": EVAL,
-    "test": TEST,
-    "testing": TEST,
-}
-_SIGNS = re.compile(r"(train|val|dev|test)_signs")
+_SIGNS = re.compile(r"(train|val|dev|test)_signs", re.IGNORECASE)
 _SIGNS_FILE = re.compile(r"([0-9]+)_IMG_.+", re.DOTALL)
+# Folders of this name hold what others divide; they are no classes.
+_CONTAINERS = re.compile(
+    r"(images?|imgs?|pictures?|photos?|jpe?gs?|pngs?|data|datasets?|labels?|annotations?|masks?)",
+    re.IGNORECASE,
+)
+_PACKED = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".zst"))
+_SHOWN = 3
+_WIDTH = 79
 
 
 class MisplacedError(ValueError):
     """A file whose place gives it no class; the text is the reason."""
 
 
-class _Kind(enum.Enum):
-    SIGNS = enum.auto()
-    SPLIT_CLASSES = enum.auto()
-    CLASSES = enum.auto()
+class LeftOutError(ValueError):
+    """A file in a folder that is no part of the data set; the text says which."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,114 +52,375 @@ class Layout:
     """What the folders of a source mean.
 
     Attributes:
-        kind: One of the three layouts.
-        prefix: The folder that wraps it all, if any.
+        roots: The folders that hold the class folders, and the split of each: None where it is
+            divided by content.
+        left_out: Folders that are no part of the data set, and why.
         declared: The classes that have a folder, be it an empty one.
         proportions: How to divide what the folders do not divide, None if they do.
+        in_words: What was understood, in words.
+        is_signs: Whether names of files give the labels, as CS230's do.
+        tables: The tables that give the labels, where there are some, with the split of each.
     """
 
-    kind: _Kind
-    prefix: Parts
+    roots: Mapping[Parts, str | None]
+    left_out: Mapping[Parts, str]
     declared: frozenset[str]
     proportions: Proportions | None
+    in_words: str
+    is_signs: bool = False
+    tables: tuple[tuple[Parts, str | None], ...] = ()
 
     def place(self, parts: Parts) -> tuple[str, str | None]:
         """Returns the class of a file and its split, None for one that is divided by content.
 
         Raises:
             MisplacedError: The place of the file gives it no class.
+            LeftOutError: Nobody is to miss the file.
         """
-        if parts[: len(self.prefix)] != self.prefix:
-            raise MisplacedError(f"outside the data folder {'/'.join(self.prefix)!r}")
-        folders, name = parts[len(self.prefix) : -1], parts[-1]
-        if self.kind is _Kind.CLASSES:
-            if not folders:
-                raise MisplacedError("not in a class folder")
-            return display_name(folders[0]), None
-        split = _split_of(folders[0]) if folders else None
-        if split is None:
-            raise MisplacedError("not in a train, val or test folder")
-        if self.kind is _Kind.SIGNS:
+        folders = tuple(map(display_name, parts[:-1]))
+        for root, split in self.roots.items():
+            if folders[: len(root)] == root:
+                return self._class_of(folders[len(root) :], parts[-1]), split
+        for folder, reason in self.left_out.items():
+            if folders[: len(folder)] == folder:
+                raise LeftOutError(reason)
+        if None in self.roots.values() and len(self.roots) == 1:
+            (root,) = self.roots
+            raise MisplacedError(f"outside the data folder {'/'.join(root)!r}")
+        raise MisplacedError("not in a train, val or test folder")
+
+    def _class_of(self, folders: Parts, name: str) -> str:
+        if self.is_signs:
             match = _SIGNS_FILE.fullmatch(name)
             if not match:
                 raise MisplacedError("its name does not give a label, as in 5_IMG_1234.jpg")
-            class_name = str(int(match[1]))
-        elif len(folders) < 2:
+            return str(int(match[1]))
+        if not folders:
             raise MisplacedError("not in a class folder")
-        else:
-            class_name = display_name(folders[1])
-        return class_name, None if split == TRAIN and self.proportions else split
+        return folders[0]
 
 
-def detect(list_folder: ListFolder, where: str) -> Layout:
+def detect(tree: Tree, where: str, answers: Answers = NO_ANSWERS) -> Layout:
     """Finds out what the folders of a source mean.
 
     Args:
-        list_folder: Lists one folder of the source.
+        tree: What lies in the source.
         where: The source, for messages.
+        answers: What the user says of it.
 
     Raises:
-        IngestError: There are no folders.
+        IngestError: There are no folders of images, or their meaning is not clear.
     """
-    prefix: Parts = ()
-    folders, files = _list_data(list_folder, prefix)
-    if len(folders) == 1 and not files and not _split_of(folders[0]):
-        inner_folders, _ = _list_data(list_folder, (folders[0],))
-        if inner_folders:
-            prefix, folders = (folders[0],), inner_folders
-    if not folders:
-        what = f"only files, such as {files[0]!r}" if files else "nothing"
-        raise IngestError(
-            f"{where} holds {what}. Expected one folder per class, "
-            "or CS230's train_signs/5_IMG_1234.jpg."
+    asking = _Asking(tree, where)
+    if not tree.below:
+        raise IngestError(_no_images(tree, where))
+    if answers.splits:
+        return _answered(tree, answers, asking)
+    prefix, node = _unwrapped(tree)
+    if node.tables:
+        return _tables({prefix: None}, {}, tree, asking)
+    inner = {name: _passed(prefix, name, folder) for name, folder in node.filled.items()}
+    return _Choice(tree, node, prefix, inner, answers, asking).layout()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asking:
+    """Refuses to guess."""
+
+    tree: Tree
+    where: str
+
+    def error(self, what: str, *ways: str) -> IngestError:
+        """Returns what to tell: what is unclear, what lies there, and the possible answers."""
+        if self.tree.lists:
+            ways = (*ways, f"a table says the classes?  --data .../{self.tree.lists[0]}")
+        lines = [
+            f"it is not clear how {self.where} is meant:",
+            _folded(f"{what}. It holds:", ""),
+            self.tree.drawn(),
+            *(["Say what is meant, one of"] if ways else []),
+            *(_folded(f"  {way}", "    ") for way in ways),
+        ]
+        return IngestError("\n".join(lines))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Choice:
+    """Classes or splits: the decision over the top folders.
+
+    Attributes:
+        inner: For each top folder the path and the folder that hold its class folders, if any.
+    """
+
+    tree: Tree
+    node: Tree
+    prefix: Parts
+    inner: Mapping[str, tuple[Parts, Tree]]
+    answers: Answers
+    asking: _Asking
+
+    def layout(self) -> Layout:
+        """Decides.
+
+        Raises:
+            IngestError: It cannot be decided.
+        """
+        tables = {name for name, (_, folder) in self.inner.items() if folder.tables}
+        leaves = {name for name, (_, folder) in self.inner.items() if folder.is_leaf} - tables
+        branches = self.inner.keys() - leaves
+        read = {name: split_of(name) for name in self.inner}
+        wanted = self.answers.layout
+        if wanted == "classes":
+            return self._classes()
+        if self._is_signs(leaves):
+            return self._splits(natural_order(leaves), is_signs=True)
+        if wanted == "splits" or any(read[name] for name in branches) or tables:
+            if reason := self._against_splits(branches, leaves, read):
+                raise self._unclear(reason)
+            return self._splits(natural_order(branches), is_signs=False)
+        if reason := self._against_classes(branches, leaves, read):
+            raise self._unclear(reason)
+        return self._classes()
+
+    def _is_signs(self, leaves: set[str]) -> bool:
+        return any(_SIGNS.fullmatch(name) for name in leaves)
+
+    def _against_splits(
+        self, branches: set[str], leaves: set[str], read: Mapping[str, str | None]
+    ) -> str | None:
+        """Returns why the folders that hold folders are not simply the splits."""
+        by_split: dict[str, str] = {}
+        for name in natural_order(branches):
+            split = read[name]
+            if split is None:
+                return f"which split is {name!r}? Its name does not say"
+            if split in by_split:
+                return f"{by_split[split]!r} and {name!r} both sound like {split}"
+            by_split[split] = name
+        if TRAIN not in by_split:
+            return f"no folder of class folders sounds like train: {_listed(branches)}"
+        if self.answers.layout == "splits":
+            return None
+        unread = [name for name in natural_order(leaves) if read[name] is None]
+        if unread and len(branches) < 2:
+            return f"is {unread[0]!r} a class, or are {by_split[TRAIN]!r} and what else splits?"
+        if flat := [name for name in natural_order(leaves) if read[name] == TRAIN]:
+            return f"{by_split[TRAIN]!r} holds class folders, {flat[0]!r} holds images"
+        known = self._classes_in(by_split[TRAIN])
+        for name in natural_order(branches):
+            if known and (more := self._classes_in(name) - known):
+                return (
+                    f"{name!r} holds {_listed(more)}, and {by_split[TRAIN]!r} holds no folder of "
+                    "that name"
+                )
+        return None
+
+    def _against_classes(
+        self, branches: set[str], leaves: set[str], read: Mapping[str, str | None]
+    ) -> str | None:
+        """Returns why the top folders are not simply the classes."""
+        if not self.inner:
+            return "its images lie side by side, in no class folders"
+        if len(self.inner) < 2:
+            return f"only one folder holds images, {next(iter(self.inner))!r}"
+        splits = [name for name in natural_order(leaves) if read[name]]
+        if len({read[name] for name in splits}) > 1:
+            return f"{_listed(splits)} sound like splits, and hold no class folders"
+        for name in natural_order(branches):
+            within = self._classes_in(name)
+            if (len(self.inner) == 2 and leaves and len(within) > 1) or within & leaves:
+                return f"is {name!r} a class, or are the classes in it: {_listed(within)}?"
+        for name in natural_order(self.inner):
+            if _CONTAINERS.fullmatch(name):
+                return f"{name!r} does not sound like a class"
+        if not leaves:
+            seen: dict[str, str] = {}
+            for name in natural_order(branches):
+                for folder in natural_order(self._classes_in(name)):
+                    if folder in seen:
+                        return (
+                            f"{seen[folder]!r} and {name!r} both hold {folder!r}. Are they splits? "
+                            "Their names do not say which"
+                        )
+                    seen[folder] = name
+        if self.prefix and (split := split_of(self.prefix[-1])) in (EVAL, TEST):
+            return f"all of it lies in {self.prefix[-1]!r}: only {split} images?"
+        return None
+
+    def _classes_in(self, name: str) -> set[str]:
+        return set(self.inner[name][1].filled)
+
+    def _classes(self) -> Layout:
+        declared = frozenset(self.node.folders)
+        if len(self.node.filled) < 2:
+            raise self._unclear(f"only one folder holds images, {_listed(self.node.filled)}")
+        where = f" in {'/'.join(self.prefix)}" if self.prefix else ""
+        return Layout(
+            {self.prefix: None}, {}, declared, Proportions.missing(()), f"class folders{where}"
         )
-    is_signs = any(_SIGNS.fullmatch(name) for name in folders)
-    splits = [name for name in folders if _split_of(name)]
-    if not is_signs and TRAIN not in map(_split_of, splits) and len(splits) < len(folders):
-        declared = frozenset(map(display_name, folders))
-        return Layout(_Kind.CLASSES, prefix, declared, Proportions.missing(()))
-    proportions = Proportions.missing({split for name in splits if (split := _split_of(name))})
-    if is_signs:
-        return Layout(_Kind.SIGNS, prefix, frozenset(), proportions)
-    declared = frozenset(
-        display_name(name)
-        for split in splits
-        for name in _list_data(list_folder, (*prefix, split))[0]
+
+    def _splits(self, names: Sequence[str], *, is_signs: bool) -> Layout:
+        roots: dict[Parts, str | None] = {}
+        for name in names:
+            if split := split_of(name):
+                roots[self.inner[name][0]] = split
+        left_out = {
+            (*self.prefix, name): f"in {name}, which has no class folders"
+            for name in self.inner.keys() - set(names)
+        }
+        return _divided(roots, left_out, self.tree, self.asking, is_signs=is_signs)
+
+    def _unclear(self, reason: str) -> IngestError:
+        names = natural_order(self.inner)
+        if len(names) < 2:
+            return self.asking.error(f"{reason}. Expected a folder for each class, or a table")
+        options = self._options(names)
+        ways = [f"{' '.join(options)}  (one for each folder)"]
+        if self.answers.layout != "splits" and TRAIN in {split_of(name) for name in names}:
+            ways.append("--layout splits  (as the folders' names say)")
+        if self.answers.layout != "classes" and len(names) > 1:
+            ways.append("--layout classes  (each top folder is a class; we divide them)")
+        return self.asking.error(reason, *ways)
+
+    def _options(self, names: Sequence[str]) -> list[str]:
+        """Returns --split for each split, with folders where names or the structure suggest one."""
+        if self.prefix and (all_of_it := split_of(self.prefix[-1])):
+            return [f"--split {all_of_it}={_quoted('/'.join(self.prefix))}"]
+        folders: dict[str | None, str | None]
+        folders = {split_of(name): name for name in reversed(names)}
+        branches = [name for name in names if not self.inner[name][1].is_leaf]
+        if TRAIN not in folders and len(branches) == 1 < len(names):
+            folders = {TRAIN: branches[0]}
+        elif TRAIN not in folders or folders.keys() <= {TRAIN, None}:
+            folders = {TRAIN: folders.get(TRAIN), TEST: folders.get(TEST)}
+        paths = {
+            split: _quoted("/".join((*self.prefix, name))) if name else "FOLDER"
+            for split, name in folders.items()
+        }
+        return [f"--split {split}={paths[split]}" for split in SPLITS if split in paths]
+
+
+def _answered(tree: Tree, answers: Answers, asking: _Asking) -> Layout:
+    """Returns the layout that --split tells."""
+    prefix, _ = _unwrapped(tree)
+    roots: dict[Parts, str | None] = {}
+    for split, text in answers.splits:
+        parts = tuple(display_name(part) for part in text.split("/") if part not in ("", "."))
+        found = next((p for p in (parts, (*prefix, *parts)) if tree.at(p)), None)
+        folder = tree.at(found) if found is not None else None
+        if found is None or folder is None or not folder.below:
+            what = "holds no images" if folder else "is not there"
+            raise asking.error(f"the folder of --split {split}={text} {what}")
+        path, folder = _passed(found[:-1], found[-1], folder) if found else ((), folder)
+        if folder.is_leaf and not folder.tables:
+            raise asking.error(f"{text!r} holds images, and no class folders")
+        if any(path[: len(o)] == o or o[: len(path)] == path for o in roots):
+            raise asking.error(f"{text!r} lies in another folder of --split, or is one")
+        roots[path] = split
+    return _divided(roots, {(): "in no folder that --split names"}, tree, asking, is_signs=False)
+
+
+def _divided(
+    roots: Mapping[Parts, str | None],
+    left_out: Mapping[Parts, str],
+    tree: Tree,
+    asking: _Asking,
+    *,
+    is_signs: bool,
+) -> Layout:
+    """Returns a layout of split folders; eval and test may have to come out of train."""
+    if any((folder := tree.at(path)) and folder.tables for path in roots):
+        return _tables(roots, left_out, tree, asking)
+    proportions = Proportions.missing({split for split in roots.values() if split})
+    folders = {path: tree.at(path) or Tree() for path in roots}
+    declared = (
+        frozenset() if is_signs else frozenset(n for f in folders.values() for n in f.folders)
     )
-    return Layout(_Kind.SPLIT_CLASSES, prefix, declared, proportions)
+    if not is_signs and len(declared) < 2:
+        raise asking.error(f"only one class has a folder, {_listed(declared)}")
+    return Layout(
+        roots={
+            path: None if split == TRAIN and proportions else split for path, split in roots.items()
+        },
+        left_out=left_out,
+        declared=frozenset() if is_signs else declared,
+        proportions=proportions,
+        in_words=_in_words(roots),
+        is_signs=is_signs,
+    )
 
 
-def display_name(name: str) -> str:
-    """Returns a name as text: one form of accents (a Mac has another), no stray bytes."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return unicodedata.normalize("NFC", text)
+def _tables(
+    roots: Mapping[Parts, str | None], left_out: Mapping[Parts, str], tree: Tree, asking: _Asking
+) -> Layout:
+    """Returns the layout of a folder with a table, or of split folders with a table each."""
+    tables = []
+    for path, split in roots.items():
+        names = (tree.at(path) or Tree()).tables
+        if len(names) != 1:
+            found = " and ".join(names) or "no table"
+            where = "/".join(path) or "the folder"
+            ways = (f"--data .../{'/'.join((*path, name))}" for name in names)
+            raise asking.error(f"{where} holds {found}, one is needed", *ways)
+        tables.append(((*path, names[0]), split))
+    in_words = " and ".join("/".join(path) for path, _ in tables)
+    return Layout(roots, left_out, frozenset(), None, in_words, tables=tuple(tables))
 
 
-def source_id(parts: Parts) -> str:
-    """Returns a path as text; stray bytes are spelled out."""
-    return "/".join(parts).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _unwrapped(tree: Tree) -> tuple[Parts, Tree]:
+    """Passes through folders that hold one folder of images and no image."""
+    prefix: Parts = ()
+    while len(tree.filled) == 1 and not tree.is_leaf and not tree.tables:
+        ((name, inner),) = tree.filled.items()
+        if inner.is_leaf and not inner.tables:
+            break
+        prefix, tree = (*prefix, name), inner
+    return prefix, tree
 
 
-def natural_order(names: Collection[str]) -> tuple[str, ...]:
-    """Returns names sorted as people count: 2 before 10."""
-
-    def key(name: str) -> tuple[list[tuple[str, int]], str]:
-        # Text and numbers take turns, text first.
-        pieces = re.split(r"([0-9]+)", name.casefold())
-        return [(text, 0) if i % 2 == 0 else ("", int(text)) for i, text in enumerate(pieces)], name
-
-    return tuple(sorted(names, key=key))
-
-
-def _split_of(folder: str) -> str | None:
-    name = folder.casefold()
-    match = _SIGNS.fullmatch(name)
-    return _SPLITS.get(match[1] if match else name)
+def _passed(prefix: Parts, name: str, folder: Tree) -> tuple[Parts, Tree]:
+    """Passes through a wrapper within a split: seg_train/seg_train, train/images."""
+    path = (*prefix, name)
+    while len(folder.filled) == 1 and not folder.is_leaf and not folder.tables:
+        ((inner, below),) = folder.filled.items()
+        same = inner.casefold() == path[-1].casefold()
+        if not (same or _CONTAINERS.fullmatch(inner) or split_of(inner) in {*SPLITS}):
+            break
+        path, folder = (*path, inner), below
+    return path, folder
 
 
-def _list_data(list_folder: ListFolder, parts: Parts) -> tuple[list[str], list[str]]:
-    """Lists a folder without its litter."""
-    folders, files = list_folder(parts)
-    return [n for n in sorted(folders) if not litter((n,))], [
-        n for n in sorted(files) if not litter((n,))
-    ]
+def _no_images(tree: Tree, where: str) -> str:
+    """Says what is there instead of images."""
+    if not tree.others:
+        what = "only empty folders" if tree.folders else "nothing"
+        return f"{where} holds {what}: no images. Expected one folder per class."
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in tree.others.most_common(_SHOWN))
+    files = f"{tree.others.total():,} files" if tree.others.total() > 1 else "1 file"
+    packed = [suffix for suffix in tree.others if suffix in _PACKED]
+    unpack = f" Unpack the {packed[0]} first, or name it." if packed else ""
+    return f"{where} holds {files} and none of them is an image: {kinds}.{unpack}"
+
+
+def _in_words(roots: Mapping[Parts, str | None]) -> str:
+    return ", ".join(f"{split} from {'/'.join(path)}" for path, split in roots.items())
+
+
+def _listed(names: "Sequence[str] | set[str] | frozenset[str] | Mapping[str, object]") -> str:
+    shown = natural_order(tuple(names))
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(map(repr, shown[:_SHOWN])) + more
+
+
+def _folded(line: str, indent: str) -> str:
+    return textwrap.fill(
+        line,
+        _WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _quoted(path: str) -> str:
+    return f"'{path}'" if re.search(r"[^\w./-]", path) else path

@@ -1,6 +1,6 @@
 """The seam between where images come from and how they are converted.
 
-    open_source(spec) -> Source.survey(emit) -> Item, Rejection, Ignored ... -> Surveyed
+    open_source(spec) -> Source.survey(emit) -> Item, Rejection, Ignored, Progress ... -> Surveyed
                          Source.read(item)   -> image bytes, on any worker
 
 A survey streams: it holds no list of images, so that ten million of them fit. A source and its
@@ -9,7 +9,7 @@ items are small and picklable; the bytes of an image are read where it is conver
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from data import IngestError
 from data.splits import Proportions
 
 MAX_FILE_BYTES = 100 * 2**20
+DEEPEST = 50  # folders within each other
+_SHOWN = 3
 
 
 class UnreadableError(IngestError):
@@ -59,7 +61,24 @@ class Ignored:
     kind: str
 
 
-Emit = Callable[[Item | Rejection | Ignored], None]
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """A sign of life.
+
+    Attributes:
+        doing: What is being done, in words: `Listing usr/lib`.
+        done: How much of it.
+        total: How much there is, where that is known.
+        unit: Of what: `files`, `bytes`.
+    """
+
+    doing: str
+    done: int
+    total: int | None = None
+    unit: str = "files"
+
+
+Emit = Callable[[Item | Rejection | Ignored | Progress], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +135,24 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as err:
         raise IngestError(f"cannot read {path}: {err.strerror}") from err
+
+
+def check_usable(items: int, reasons: Mapping[str, int], where: str) -> None:
+    """Raises IngestError where nothing can be used, and says what is there and why it cannot."""
+    if items:
+        return
+    if not reasons:
+        raise IngestError(f"{where} holds no images")
+    files = sum(reasons.values())
+    first = sorted(reasons, key=lambda reason: -reasons[reason])[:_SHOWN]
+    if len(reasons) == 1:
+        told = f"{'all ' if files > 1 else ''}{first[0]}"
+    else:
+        told = "none of them usable: " + ", ".join(f"{reasons[why]:,} {why}" for why in first)
+        told += ", ..." if len(reasons) > _SHOWN else ""
+    encrypted = " Pack it again without a password, or unpack it." if "encrypted" in reasons else ""
+    entries = "1 entry" if files == 1 else f"{files:,} entries"
+    raise IngestError(f"{where} holds {entries}, {told}.{encrypted}")
 
 
 def check_classes(class_names: Sequence[str], where: str) -> None:

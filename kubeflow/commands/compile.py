@@ -7,6 +7,13 @@ from typing import Annotated
 import typer
 
 from kubeflow.object_store import IN_WORDS
+from pipeline.commands.ingest import (
+    LayoutOption,
+    NameOption,
+    RejectedOption,
+    SplitOption,
+    ZipEncodingOption,
+)
 from pipeline.commands.options import WORKSPACE, WorkspaceOption, console, examples
 
 app = typer.Typer()
@@ -32,9 +39,10 @@ def compile_(
         str | None,
         typer.Option(help="Holds this checkout: REPOSITORY@sha256:DIGEST.", show_default=False),
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the data set; by default the source's.")
-    ] = None,
+    name: NameOption = None,
+    layout: LayoutOption = None,
+    split: SplitOption = None,
+    zip_encoding: ZipEncodingOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Setting, such as train.epochs=30."),
@@ -73,14 +81,13 @@ def compile_(
         bool,
         typer.Option("--allow-tag", help="Take an image by its tag, though a tag can be moved."),
     ] = False,
-    max_rejected: Annotated[
-        float, typer.Option(help="Fraction of files that may be unusable, from 0 to 1.")
-    ] = 0.01,
+    max_rejected: RejectedOption = 0.01,
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("pipeline.yaml"),
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Write the pipeline as Kubeflow Pipelines v2 takes it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or it greets on standard error
+    from data.sources.answers import Answers
     from kubeflow.compiling.options import load_options
     from kubeflow.compiling.package import compile_source
     from pipeline.environment import Workspace
@@ -101,6 +108,7 @@ def compile_(
         output,
         console(stderr=True),
         name=name,
+        answers=Answers.parse(layout, split or (), zip_encoding),
         settings=[*chosen, *(settings or ())],
         max_rejected=max_rejected,
         pin_span=pin_span,

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data.convert import Ingested, ingest
+from data.sources.answers import NO_ANSWERS, Answers
 from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.pipeline_file import SUFFIXES
 from pipeline.config import Data, default_config, override
@@ -46,6 +47,7 @@ def compile_source(
     console: Console,
     *,
     name: str | None = None,
+    answers: Answers = NO_ANSWERS,
     settings: Sequence[str] = (),
     max_rejected: float = 0.01,
     pin_span: bool = False,
@@ -59,6 +61,7 @@ def compile_source(
         output: the file to write; one that exists is replaced whole, or left as it is.
         console: where to show the ingestion.
         name: of the data set; None lets the source say.
+        answers: what the user says of a source that does not say it itself.
         settings: `name=value`, see `pipeline.config.override`.
         max_rejected: fraction of files that may be unusable, in [0, 1].
         pin_span: every run reads this very span and version; by default the newest of its time.
@@ -83,7 +86,12 @@ def compile_source(
         check_name(name)
     with showing(console) as progress:
         ingested = ingest(
-            source, workspace.data, name=name, max_rejected=max_rejected, progress=progress
+            source,
+            workspace.data,
+            name=name,
+            answers=answers,
+            max_rejected=max_rejected,
+            progress=progress,
         )
     data = _data(ingested, pin_span)
     config = override(default_config(data), settings)

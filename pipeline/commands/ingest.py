@@ -1,6 +1,6 @@
 """`signs ingest`: from images to a span, and what it has in common with `signs run`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,11 +22,23 @@ if TYPE_CHECKING:
 
 IMAGES_HELP = (
     "synthetic or synthetic:COUNT (drawn hands), signs (downloads the public zip), or a path: a "
-    "folder with a folder for each class, CS230's folder, a .zip of either, an .h5 file."
+    "folder with a folder for each class or split, a .zip of it, a .csv or .jsonl of path and "
+    "label, an .h5 file."
 )
 
 NameOption = Annotated[
     str | None, typer.Option(help="Name of the data set; by default the source's.")
+]
+LayoutOption = Annotated[
+    Literal["classes", "splits"] | None,
+    typer.Option(help="What the top folders are, where that is not clear."),
+]
+SplitOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FOLDER", help="A folder of a split, as in train=seg_train."),
+]
+ZipEncodingOption = Annotated[
+    str | None, typer.Option(help="Code page of the names in a zip, such as cp866, gbk or cp932.")
 ]
 RejectedOption = Annotated[
     float, typer.Option(help="Fraction of files that may be unusable, from 0 to 1.")
@@ -48,6 +60,9 @@ def ingest(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help=IMAGES_HELP)],
     name: NameOption = None,
+    layout: LayoutOption = None,
+    split: SplitOption = None,
+    zip_encoding: ZipEncodingOption = None,
     max_rejected: RejectedOption = 0.01,
     seed: Annotated[int, typer.Option(help="Of splits, order and drawings.")] = 0,
     runner: RunnerOption = None,
@@ -58,6 +73,7 @@ def ingest(
     """Turn images into a span of TFRecords. Other options go to Beam."""
     arguments = beam_args(context, runner, direct_num_workers)
     from data.convert import ingest as convert
+    from data.sources.answers import Answers
     from pipeline.environment import Workspace
     from pipeline.running.ingesting import render_ingested, showing
 
@@ -69,6 +85,7 @@ def ingest(
             max_rejected=max_rejected,
             beam_args=arguments,
             seed=seed,
+            answers=Answers.parse(layout, split or (), zip_encoding),
             progress=progress,
         )
     if as_json:

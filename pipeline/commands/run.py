@@ -10,10 +10,13 @@ from rich.text import Text
 
 from pipeline.commands.ingest import (
     IMAGES_HELP,
+    LayoutOption,
     NameOption,
     RejectedOption,
     RunnerOption,
+    SplitOption,
     WorkersOption,
+    ZipEncodingOption,
     beam_args,
 )
 from pipeline.commands.options import (
@@ -49,6 +52,9 @@ def run(
     context: typer.Context,
     data: Annotated[str, typer.Option(help=IMAGES_HELP)] = "synthetic",
     name: NameOption = None,
+    layout: LayoutOption = None,
+    split: SplitOption = None,
+    zip_encoding: ZipEncodingOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Setting, such as train.epochs=30."),
@@ -88,6 +94,7 @@ def run(
 ) -> int:
     """Run it all: ingest, train, evaluate, push, serve, query. Other options go to Beam."""
     arguments = beam_args(context, runner, direct_num_workers)
+    from data.sources.answers import Answers
     from pipeline.environment import Workspace
     from pipeline.running.run import run as run_pipeline
 
@@ -99,6 +106,7 @@ def run(
         Workspace(workspace),
         console(stderr=as_json),
         name=name,
+        answers=Answers.parse(layout, split or (), zip_encoding),
         settings=[*chosen, *(settings or ())],
         max_rejected=max_rejected,
         beam_args=arguments,

@@ -1,48 +1,96 @@
 """How ingestion looks: a bar while it runs, then a table of what it found."""
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.showing.wording import say
+from pipeline.showing.wording import duration, say
 from signs.features import REJECTED, SPLITS
 
 if TYPE_CHECKING:
     from data.convert import Ingested
+    from data.sources.source import Progress
+
+_LINE_S = 5.0
 
 
 @contextlib.contextmanager
-def showing(console: Console) -> Iterator[Callable[[int, int | None], None] | None]:
-    """Shows a bar on a terminal, gone when all is done; shows nothing elsewhere.
+def showing(console: Console) -> "Iterator[Callable[[Progress], None]]":
+    """Shows what is being done: a bar on a terminal, gone in the end; elsewhere a line at times.
 
     Yields:
-        What `data.convert.ingest` calls with how much is done, and how much there is if known.
+        What `data.convert.ingest` calls with what it does.
     """
-    if not console.is_terminal:
-        yield None
-        return
-    progress = Progress(
+    with _bar(console) if console.is_terminal else _lines(console) as report:
+        yield report
+
+
+@contextlib.contextmanager
+def _bar(console: Console) -> "Iterator[Callable[[Progress], None]]":
+    bar = Bar(
         SpinnerColumn(),
-        TextColumn("Ingesting"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        TextColumn("{task.completed:,.0f}"),
+        TextColumn("{task.completed:,.0f} {task.fields[unit]}"),
         TimeElapsedColumn(),
         console=console,
         transient=True,
         expand=True,
     )
-    task = progress.add_task("", total=None)
+    task = bar.add_task("Ingesting", total=None, unit="files")
 
-    def report(done: int, total: int | None) -> None:
-        progress.update(task, completed=done, total=total)
+    def report(progress: "Progress") -> None:
+        doing = shortened(progress.doing, console.width // 2)
+        bar.update(
+            task,
+            description=doing,
+            completed=progress.done,
+            total=progress.total,
+            unit=progress.unit,
+        )
 
-    with progress:
+    with bar:
         yield report
+
+
+@contextlib.contextmanager
+def _lines(console: Console) -> "Iterator[Callable[[Progress], None]]":
+    """Prints a line every few seconds, also while nothing is reported."""
+    last: list[Progress] = []
+    done = threading.Event()
+    begun = time.monotonic()
+
+    def tell() -> None:
+        while not done.wait(_LINE_S):
+            for progress in last[-1:]:
+                of = "" if progress.total is None else f" of {progress.total:,}"
+                words = f"{progress.doing}: {progress.done:,}{of} {progress.unit}"
+                say(console, f"{words}, {duration(time.monotonic() - begun)}")
+
+    def report(progress: "Progress") -> None:
+        last[:] = [progress]
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield report
+    finally:
+        done.set()
+        thread.join()
+
+
+def shortened(text: str, width: int) -> str:
+    """Returns a text that fits, without its middle where it is too long."""
+    half = (width - 3) // 2
+    return text if len(text) <= width else f"{text[:half]}...{text[-half:]}"
 
 
 def render_ingested(console: Console, ingested: "Ingested") -> None:
@@ -70,6 +118,7 @@ def render_ingested(console: Console, ingested: "Ingested") -> None:
         say(console, f"Repaired: {', '.join(ingested.repaired)} (damaged since it was written)")
     for warning in manifest.warnings:
         say(console, f"Note:     {warning}")
+    say(console, f"Read as:  {manifest.source}")
     say(console, f"Stored:   {ingested.directory}")
 
 

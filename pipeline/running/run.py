@@ -18,6 +18,7 @@ from typing import Literal
 from rich.console import Console
 
 from data.convert import Ingested, ingest
+from data.sources.answers import NO_ANSWERS, Answers
 from pipeline.config import Data, PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT, kubeflow
@@ -51,6 +52,7 @@ def run(
     console: Console,
     *,
     name: str | None = None,
+    answers: Answers = NO_ANSWERS,
     settings: Sequence[str] = (),
     max_rejected: float = 0.01,
     beam_args: Sequence[str] = (),
@@ -64,6 +66,7 @@ def run(
         workspace: holds all that the run makes.
         console: where to show the run.
         name: of the data set; None lets the source say.
+        answers: what the user says of a source that does not say it itself.
         settings: `name=value`, see `pipeline.config.override`.
         max_rejected: fraction of files that may be unusable, in [0, 1].
         beam_args: passed on to Beam, both for the ingestion and for TFX's components.
@@ -86,6 +89,7 @@ def run(
                 source,
                 workspace.data,
                 name=name,
+                answers=answers,
                 max_rejected=max_rejected,
                 beam_args=beam_args,
                 progress=progress,

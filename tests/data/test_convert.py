@@ -18,7 +18,9 @@ from PIL import Image
 from data import IngestError
 from data.convert import ingest
 from data.manifest import Manifest, verify
+from data.sources.answers import Answers
 from data.sources.archive import SIGNS_SHA256
+from data.sources.source import Progress
 from data.splits import Proportions
 from signs.image_bytes import canonical_bytes
 from tests import ROOT
@@ -186,7 +188,7 @@ def test_another_place_or_name_of_file_changes(tmp_path):
 def test_the_same_input_gives_the_same_bytes_whoever_writes_them(tmp_path):
     """In processes of its own, in this process, and in Beam's."""
     tree, seen = class_tree(tmp_path / "x", 250), []
-    plain = ingest(tree, tmp_path / "0", progress=lambda *args: seen.append(args))
+    plain = ingest(tree, tmp_path / "0", progress=seen.append)
     assert len(files_of(plain.directory)) == 6
     for number, beam_args in enumerate(
         (
@@ -198,8 +200,9 @@ def test_the_same_input_gives_the_same_bytes_whoever_writes_them(tmp_path):
         done = ingest(tree, tmp_path / str(number), beam_args=beam_args)
         assert files_of(done.directory) == files_of(plain.directory)
     # Progress grows, and ends at all.
-    assert seen[-1] == (500, 500)
-    counts = [done for done, total in seen if total == 500]
+    assert seen[-1] == Progress("Converting", 500, 500, "images")
+    assert seen[0] == Progress("Listing x", 0)
+    counts = [progress.done for progress in seen if progress.total == 500]
     assert counts == sorted(counts)
 
 
@@ -259,53 +262,6 @@ def test_a_repair_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     assert_left_clean(root)
 
 
-# --- Names ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("folder", "name"),
-    [
-        ("Photos 2024", "photos-2024"),
-        ("2024", "images-2024"),
-        ("signs", "images-signs"),
-        ("signs-synthetic", "images-signs-synthetic"),
-        ("手", "images"),
-        ("b" * 80, "b" * 63),
-        ("7" * 80, "images-" + "7" * 56),
-    ],
-)
-def test_names_from_folders(tmp_path, folder, name):
-    found = ingest(class_tree(tmp_path / folder, 2), tmp_path / "root").name
-    assert found == name
-    assert not found.startswith("signs")
-
-
-@pytest.mark.parametrize(
-    ("source", "name", "message"),
-    [
-        ("tree", "signs", "`name` 'signs' is for the SIGNS photographs: choose another"),
-        ("tree", "signs-synthetic", "'signs-synthetic' is for drawn images: choose another"),
-        ("tree", "Bad Name", "must be at most 63 lower-case letters, digits and dashes"),
-        ("tree", "../up", "must be at most 63 lower-case letters, digits and dashes"),
-        ("tree", "", "must be at most 63 lower-case letters, digits and dashes"),
-        ("tree", "1st", "must be at most 63 lower-case letters, digits and dashes"),
-        ("tree", "end-", "not ending in a dash"),
-        ("tree", "a" * 64, "must be at most 63 lower-case letters, digits and dashes"),
-        ("synthetic:60", "signs", "of drawn images must end in -synthetic"),
-    ],
-)
-def test_names_that_are_refused(tmp_path, source, name, message):
-    tree = class_tree(tmp_path / "tree", 2)
-    with pytest.raises(IngestError, match=message):
-        ingest(tree if source == "tree" else source, tmp_path / "root", name=name)
-    assert visible(tmp_path / "root") == []
-
-
-def test_a_name_of_ones_own(tmp_path):
-    assert ingest(class_tree(tmp_path / "x", 2), tmp_path, name="mine-2").name == "mine-2"
-    assert ingest("synthetic:60", tmp_path, name="big-synthetic").name == "big-synthetic"
-
-
 # --- Rejections ----------------------------------------------------------------------------------
 
 
@@ -355,11 +311,12 @@ def test_max_rejected_is_a_fraction(tmp_path, value):
     ("files", "message"),
     [
         ({"a/1.jpg": b"x", "b/1.jpg": b"x"}, "class 'a' has no image that can be used"),
-        ({"a/1.jpg": jpeg(1), "a/2.jpg": jpeg(2)}, "has fewer than 2 classes: only 'a'"),
-        ({"1.jpg": jpeg(1)}, "holds only files, such as '1.jpg'"),
-        ({"a/.DS_Store": b"", "b/.DS_Store": b""}, "holds no images"),
+        ({"a/1.jpg": jpeg(1), "a/2.jpg": jpeg(2)}, "only one folder holds images, 'a'"),
+        ({"1.jpg": jpeg(1)}, "its images lie side by side, in no class folders"),
+        ({"a/.DS_Store": b"", "b/.DS_Store": b""}, "holds only empty folders: no images"),
         ({".DS_Store": b""}, "is empty"),
-        ({"a/1.jpg": jpeg(1), "b/1.txt": b"no"}, "class 'b' has no image that can be used"),
+        ({"a/1.jpg": jpeg(1), "b/1.txt": b"no"}, "only one folder holds images, 'a'"),
+        ({"a/1.jpg": jpeg(1), "c/1.jpg": jpeg(2), "b/1.txt": b"no"}, "class 'b' has no image"),
     ],
 )
 def test_trees_that_make_no_data_set(tmp_path, files, message):
@@ -383,7 +340,8 @@ def test_a_split_without_a_class_is_a_warning(tmp_path):
         | {f"val/{c}/{n}.jpg": jpeg(n) for c in "ab" for n in range(5)}
         | {f"test/b/{n}.jpg": jpeg(n) for n in range(5)},
     )
-    assert ingest(tree, tmp_path / "root").manifest.warnings == ("class 'b' has no train images",)
+    done = ingest(tree, tmp_path / "root", answers=Answers("splits"))
+    assert done.manifest.warnings == ("class 'b' has no train images",)
 
 
 # --- Accidents -----------------------------------------------------------------------------------
@@ -439,8 +397,8 @@ def test_kill_9_leaves_nothing_visible_and_the_next_run_sweeps(tmp_path):
 def test_a_killed_worker_is_one_clear_error(tmp_path):
     killed = []
 
-    def kill_one(done, total):
-        if total and done and not killed:
+    def kill_one(progress):
+        if progress.total and progress.done and not killed:
             killed.extend(workers_of(tmp_path)[:1])
             for worker in killed:
                 os.kill(worker, signal.SIGKILL)

@@ -249,7 +249,7 @@ def test_a_zip_made_on_windows(tmp_path):
     ("content", "message"),
     [
         (b"not a zip", "is not a zip archive that can be read: File is not a zip file"),
-        (b"PK\x05\x06" + bytes(18), r"holds nothing\. Expected one folder per class"),
+        (b"PK\x05\x06" + bytes(18), r"holds nothing: no images\. Expected one folder per class"),
     ],
 )
 def test_a_zip_that_is_none(tmp_path, content, message):

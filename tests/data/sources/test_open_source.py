@@ -69,8 +69,19 @@ def test_a_folder_of_hdf5_files(tmp_path):
     ("name", "content", "message"),
     [
         ("a.zip", b"", "is empty: zero bytes"),
-        ("a.tar.gz", b"\x1f\x8b", r"is neither a \.zip nor an \.h5 file"),
-        ("a.jpg", b"\xff\xd8\xff", r"is neither a \.zip nor an \.h5 file"),
+        ("a.jpg", b"\xff\xd8\xff", r"is of no kind that is known\. Expected synthetic"),
+        (
+            "a.tar.gz",
+            b"\x1f\x8b",
+            r"is a packed \(gzip\) archive, .*\n  mkdir images && tar xf",
+        ),
+        ("a.tar", bytes(257) + b"ustar", "is a tar archive, which is not read. Unpack it and name"),
+        ("a.rar", b"Rar!\x1a\x07\x01", "is a RAR archive, which is not read"),
+        (
+            "a b.7z",
+            b"7z\xbc\xaf\x27\x1c",
+            r"\n  mkdir images && 7z x '/.*a b\.7z'",
+        ),
     ],
 )
 def test_other_files(tmp_path, name, content, message):

@@ -1,0 +1,72 @@
+"""What the user answers where a source itself does not say how it is meant."""
+
+import codecs
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self
+
+from data import IngestError
+from data.sources.names import split_of
+from signs.features import SPLITS
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """Answers to what cannot be known; without any the source decides.
+
+    Attributes:
+        layout: What the top folders are.
+        splits: Pairs of a split's name and a folder of it.
+        zip_encoding: The code page of the names in a zip that does not tell it.
+
+    Raises:
+        IngestError: An answer that makes no sense.
+    """
+
+    layout: Literal["classes", "splits"] | None = None
+    splits: tuple[tuple[str, str], ...] = ()
+    zip_encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout == "classes" and self.splits:
+            raise IngestError("--layout classes and --split contradict each other: give one")
+        if self.zip_encoding is not None:
+            try:
+                b"a".decode(codecs.lookup(self.zip_encoding).name)
+            except (LookupError, ValueError) as err:
+                raise IngestError(
+                    "--zip-encoding must be a code page that Python knows, such as cp437, cp866, "
+                    f"gbk, big5, cp932 or cp949. Received: {self.zip_encoding!r}"
+                ) from err
+
+    @classmethod
+    def parse(
+        cls,
+        layout: Literal["classes", "splits"] | None,
+        splits: Sequence[str],
+        zip_encoding: str | None,
+    ) -> Self:
+        """Reads options: `splits` as in train=seg_train."""
+        pairs = []
+        for text in splits:
+            name, _, folder = text.partition("=")
+            split = split_of(name.strip())
+            if split is None or not folder.strip():
+                raise IngestError(
+                    f"--split must be NAME=FOLDER with the name {', '.join(SPLITS)}, as in "
+                    f"--split train=seg_train. Received: {text!r}"
+                )
+            pairs.append((split, folder.strip()))
+        return cls(layout, tuple(pairs), zip_encoding)
+
+    def as_dict(self) -> Mapping[str, object]:
+        """Returns the answers that were given: they belong to what identifies a span."""
+        given = {
+            "layout": self.layout,
+            "splits": [list(pair) for pair in self.splits],
+            "zip_encoding": self.zip_encoding,
+        }
+        return {name: answer for name, answer in given.items() if answer}
+
+
+NO_ANSWERS = Answers()
