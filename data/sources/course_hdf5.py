@@ -2,11 +2,16 @@
 
 train_set_x uint8 [n, height, width, 3], train_set_y int64 [n], list_classes [classes];
 test_set_x, test_set_y likewise
+
+What people save in this form is read as well: grey images [n, height, width] and
+[n, height, width, 1], channels first [n, 3, height, width], and numbers of another type from 0 to 1
+or whole ones from 0 to 255.
 """
 
 import dataclasses
 import functools
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +23,7 @@ from data.sources.names import display_name
 from data.sources.source import (
     Emit,
     Item,
+    Progress,
     Rejection,
     Surveyed,
     UnreadableError,
@@ -32,6 +38,7 @@ _CLASSES = "list_classes"
 _SIGNS_SHAPE = (64, 64, 3)
 # HDF5 stores no bytes for rows that were never written: a file can claim billions of them.
 _MOST_COMPRESSION = 1_000
+_BLOCK_BYTES = 32 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +66,20 @@ class Hdf5Source:
         check_classes(class_names, str(self.paths[0]))
         fingerprint, shapes = hashlib.sha256(), set()
         for key, path in halves:
+            emit(Progress(f"Reading {path.name}", 0))
             fingerprint.update(file_sha256(path).encode())
             images, labels = _arrays(path, key)
             shapes.add(images.shape[1:])
             split = None if key == TRAIN and proportions else key
             size = int(np.prod(images.shape[1:]))
+            scale = _scale(images, f"{key}_set_x in {path}", emit)
             for row, label in enumerate(labels.tolist()):
                 source_id = f"{key}_set_x[{row}]"
                 if not 0 <= label < len(class_names):
                     reason = f"label {label} is outside the classes 0 to {len(class_names) - 1}"
                     emit(Rejection(source_id, reason))
                     continue
-                reference = f"{key}/{row}"
+                reference = f"{key}/{row}/{scale}"
                 emit(Item(source_id, class_names[label], split, reference, size))
         is_signs = shapes == {_SIGNS_SHAPE} and len(class_names) == 6
         return Surveyed(
@@ -84,11 +93,12 @@ class Hdf5Source:
 
     def read(self, item: Item) -> bytes:
         """Reads one row as PNG."""
-        key, row = str(item.reference).split("/")
+        key, row, scale = str(item.reference).split("/")
         for path in self.paths:
             if f"{key}_set_x" in _open(path):
                 try:
-                    return encode_png(_arrays(path, key)[0][int(row)])
+                    images, _ = _arrays(path, key)
+                    return encode_png(_pixels(images[int(row)], float(scale)))
                 except OSError as err:
                     raise UnreadableError(f"damaged in the file: {err}") from err
         raise UnreadableError("gone while it was ingested")
@@ -145,28 +155,70 @@ def _dataset(path: Path, key: str) -> h5py.Dataset:
 
 
 def _arrays(path: Path, key: str) -> tuple[h5py.Dataset, np.ndarray]:
-    """Returns images uint8 [n, height, width(, 3)], still in the file, and labels int64 [n]."""
+    """Returns images, still in the file and in any form that is read, and labels int64 [n]."""
     return _arrays_in(_open(path), path, key)
 
 
 @functools.lru_cache(maxsize=8)
 def _arrays_in(file: h5py.File, path: Path, key: str) -> tuple[h5py.Dataset, np.ndarray]:
     images, labels = _dataset(path, f"{key}_set_x"), _dataset(path, f"{key}_set_y")
-    if images.dtype != np.uint8:
-        raise IngestError(f"{key}_set_x in {path} must be uint8. Received: {images.dtype}")
+    if images.dtype.kind not in "uif":
+        raise IngestError(f"{key}_set_x in {path} must hold numbers. Received: {images.dtype}")
     shape = images.shape
-    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or 0 in shape[1:]:
+    if len(shape) not in (3, 4) or _channels(shape) not in (1, 3) or 0 in shape[1:]:
         raise IngestError(
-            f"{key}_set_x in {path} must have the shape [n, height, width, 3]. "
-            f"Received: {list(shape)}"
+            f"{key}_set_x in {path} must have the shape [n, height, width, 3], or [n, height, "
+            f"width] or [n, height, width, 1] of grey images. Received: {list(shape)}"
         )
-    if shape[1] * shape[2] > MAX_PIXELS:
-        raise IngestError(f"{key}_set_x in {path} has images of {shape[1]} x {shape[2]} pixels")
+    if np.prod(shape[1:]) // _channels(shape) > MAX_PIXELS:
+        raise IngestError(f"{key}_set_x in {path} has images of {list(shape[1:])} pixels")
     if not np.issubdtype(labels.dtype, np.integer):
         raise IngestError(f"{key}_set_y in {path} must be integers. Received: {labels.dtype}")
     if labels.size != shape[0]:
         raise IngestError(f"{path} has {shape[0]} images in {key}_set_x, {labels.size} labels")
     return images, labels[()].reshape(-1).astype(np.int64)
+
+
+def _channels(shape: Sequence[int]) -> int:
+    """Returns the channels of [n, height, width(, channels)] or [n, channels, height, width]."""
+    if len(shape) == 3:
+        return 1
+    return shape[3] if shape[3] in (1, 3) else shape[1]
+
+
+def _scale(images: h5py.Dataset, where: str, emit: Emit) -> float:
+    """Returns by what the numbers must be multiplied to reach from 0 to 255.
+
+    Bytes are taken as they are; numbers of other types are looked at, all of them.
+    """
+    if images.dtype == np.uint8 or images.shape[0] == 0:
+        return 1.0
+    least, most, whole = math.inf, -math.inf, True
+    rows = max(1, _BLOCK_BYTES * len(images) // images.nbytes)
+    for start in range(0, len(images), rows):
+        emit(Progress(f"Looking at the numbers of {where}", start, unit="images"))
+        block = images[start : start + rows]
+        if not np.isfinite(block).all():
+            raise IngestError(f"{where} holds numbers that are not finite")
+        least, most = min(least, float(block.min())), max(most, float(block.max()))
+        whole = whole and bool((block == np.rint(block)).all())
+    if least >= 0 and most <= 1:
+        return 255.0
+    if least >= 0 and most <= 255 and whole:
+        return 1.0
+    raise IngestError(
+        f"{where} must hold numbers from 0 to 1, or whole numbers from 0 to 255. Received: "
+        f"{images.dtype} from {least:g} to {most:g}"
+    )
+
+
+def _pixels(image: np.ndarray, scale: float) -> np.ndarray:
+    """Returns one image as uint8 [height, width, 3] or [height, width]."""
+    if image.ndim == 3 and image.shape[2] not in (1, 3):
+        image = np.moveaxis(image, 0, -1)
+    if image.dtype != np.uint8:
+        image = np.rint(image * scale).astype(np.uint8)
+    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from data import IngestError
+from data.sources import course_hdf5
 from data.sources.course_hdf5 import Hdf5Source
-from data.sources.source import Item, Rejection
+from data.sources.source import Item, Progress, Rejection
 from signs.image_bytes import encode_png
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
@@ -26,7 +27,8 @@ def write(path, half="train", x=PIXELS, y=(0, 1, 2, 1), classes=(b"a", b"b", b"c
 def survey(*paths):
     found = []
     source = Hdf5Source(paths)
-    return source, source.survey(found.append), found
+    surveyed = source.survey(found.append)
+    return source, surveyed, [entry for entry in found if not isinstance(entry, Progress)]
 
 
 def test_a_pair(tmp_path):
@@ -63,6 +65,32 @@ def test_course_forms_of_labels_and_classes(tmp_path):
     assert [item.class_name for item in found] == ["0", "1", "2", "5"]
 
 
+GREY = PIXELS[..., 0]
+UNIT = np.float32(PIXELS) / 255
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (GREY, GREY),
+        (GREY[..., None], GREY),
+        (GREY[:, None], GREY),
+        (PIXELS.transpose(0, 3, 1, 2), PIXELS),
+        (np.repeat(PIXELS[:, :3], 2, axis=2), np.repeat(PIXELS[:, :3], 2, axis=2)),  # 3 rows
+        (UNIT, PIXELS),
+        (np.float16(UNIT), PIXELS),
+        (UNIT.transpose(0, 3, 1, 2), PIXELS),
+        (UNIT[..., :1], GREY),
+        (PIXELS.astype(np.int64), PIXELS),
+        (PIXELS.astype(np.float64), PIXELS),
+    ],
+)
+def test_other_forms_of_images(tmp_path, x, expected, monkeypatch):
+    monkeypatch.setattr(course_hdf5, "_BLOCK_BYTES", 300)  # several blocks
+    source, _, found = survey(write(tmp_path / "a.h5", x=x))
+    assert [source.read(item) for item in found] == [encode_png(image) for image in expected]
+
+
 def test_the_course_file_is_signs(signs_data):
     _, surveyed, found = survey(signs_data / "test_signs.h5")
     assert surveyed.is_signs
@@ -74,8 +102,14 @@ def test_the_course_file_is_signs(signs_data):
     [
         ({"classes": None}, "has no 'list_classes'. It holds: train_set_x, train_set_y"),
         ({"y": None}, "has no 'train_set_y'"),
-        ({"x": PIXELS.astype(np.float32)}, "train_set_x in .* must be uint8. Received: float32"),
+        ({"x": PIXELS / 10}, r"must hold numbers from 0 to 1, .* float64 from 0 to 25\.5"),
+        ({"x": PIXELS.astype(np.float32) - 1}, "Received: float32 from -1 to 254"),
+        ({"x": PIXELS.astype(np.uint16) * 257}, "Received: uint16 from 0 to 65535"),
+        ({"x": np.where(PIXELS > 9, np.nan, 0.5)}, "holds numbers that are not finite"),
+        ({"x": np.full((4, 8, 8), b"a")}, r"must hold numbers\. Received: \|S1"),
         ({"x": PIXELS[..., :2]}, r"must have the shape .* Received: \[4, 8, 8, 2\]"),
+        ({"x": PIXELS[:, 0, :, 0]}, r"must have the shape .* Received: \[4, 8\]"),
+        ({"x": PIXELS[..., None]}, r"must have the shape .* Received: \[4, 8, 8, 3, 1\]"),
         ({"y": (0, 1, 2)}, "has 4 images in train_set_x, 3 labels"),
         ({"y": (0.0, 1.0, 2.0, 0.5)}, "train_set_y in .* must be integers. Received: float64"),
         ({"classes": (b"a", b"a")}, "names a class twice: a, a"),
