@@ -55,11 +55,12 @@ class ArchiveSource:
         emit(Progress(f"Reading {display_name(self.path.name)}", 0))
         digest = file_sha256(self.path)
         listed = _list(self.path, self.answers.zip_encoding)
-        layout = detect(_tree(self.path, listed), f"the archive {self.path}", self.answers)
+        tree = _tree(self.path, listed)
+        layout = detect(tree, f"the archive {self.path}", self.answers)
         classes, proportions = set(layout.declared), layout.proportions
         entries: Iterator[Item | Rejection | Ignored]
         if layout.tables:
-            proportions, entries = _labelled(self.path, listed, layout)
+            proportions, entries = _labelled(self.path, listed, layout, tree)
         else:
             entries = _placed(listed, layout)
         for entry in entries:
@@ -179,7 +180,7 @@ def _placed(listed: _Listed, layout: Layout) -> Iterator[Item | Rejection | Igno
 
 
 def _labelled(
-    path: Path, listed: _Listed, layout: Layout
+    path: Path, listed: _Listed, layout: Layout, tree: Tree
 ) -> tuple[Proportions | None, Iterator[Item | Rejection | Ignored]]:
     """Returns how to divide what the tables of an archive name, and what that is."""
     places: dict[Parts, int] = {}
@@ -209,7 +210,7 @@ def _labelled(
                 if reason
                 else Item(source_id(parts), row.class_name, row.split, index, entry.file_size)
             )
-        for _ in range(len(places) - named - len(layout.tables)):
+        for _ in range(tree.below - named):
             yield Ignored("in no table")
 
     return proportions, entries()
