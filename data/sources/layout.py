@@ -233,16 +233,15 @@ class _Choice:
         for name in natural_order(self.inner):
             if _CONTAINERS.fullmatch(name):
                 return f"{name!r} does not sound like a class"
-        if not leaves:
-            seen: dict[str, str] = {}
-            for name in natural_order(branches):
-                for folder in natural_order(self._classes_in(name)):
-                    if folder in seen:
-                        return (
-                            f"{seen[folder]!r} and {name!r} both hold {folder!r}. Are they splits? "
-                            "Their names do not say which"
-                        )
-                    seen[folder] = name
+        seen: dict[str, str] = {}
+        for name in natural_order(branches):
+            for folder in natural_order(self._classes_in(name)):
+                if folder in seen:
+                    return (
+                        f"{seen[folder]!r} and {name!r} both hold {folder!r}. Are they splits? "
+                        "Their names do not say which"
+                    )
+                seen[folder] = name
         if self.prefix and (split := split_of(self.prefix[-1])) in (EVAL, TEST):
             return f"all of it lies in {self.prefix[-1]!r}: only {split} images?"
         return None

@@ -258,6 +258,28 @@ def test_a_zip_that_is_none(tmp_path, content, message):
         ingest(tmp_path / "x.zip", tmp_path / "root")
 
 
+def test_a_zip_that_is_all_encrypted(tmp_path, archive):
+    path = archive()
+    for number in range(GOOD // 2):
+        patch(path, f"w/cat/{number}.jpg", flags=1)
+        patch(path, f"w/dog/{number}.jpg", flags=1)
+    with pytest.raises(IngestError, match=r"holds 40 entries, all encrypted\. Pack it again"):
+        ingest(path, tmp_path / "root")
+
+
+def test_a_zip_of_what_is_no_image(tmp_path):
+    link = zipfile.ZipInfo("a/1.jpg")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        file.writestr("cats.zip", b"PK")
+        file.writestr("../up.jpg", b"")
+        file.writestr(link, b"/etc")
+    with pytest.raises(IngestError, match="3 files and none of them is an image: ") as caught:
+        ingest(tmp_path / "x.zip", tmp_path / "root")
+    for kind in ("1 .zip", "1 (points outside the archive)", "1 (a symbolic link)", "Unpack the"):
+        assert kind in str(caught.value)
+
+
 def test_a_truncated_zip(tmp_path, archive):
     path = archive()
     path.write_bytes(path.read_bytes()[:-100])

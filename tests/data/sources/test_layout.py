@@ -243,6 +243,10 @@ ASKED = {
         ["trainval/{x,y}/1.jpg", "test/{x,y}/1.jpg"],
         "which split is 'trainval'?",
     ),
+    "the same beside a folder of images": (
+        ["fold{1,2}/{x,y}/1.jpg", "new/{1..3}.jpg"],
+        "'fold1' and 'fold2' both hold 'x'",
+    ),
     "another language": (["{entrenamiento,prueba}/{x,y}/1.jpg"], "both hold 'x'"),
     "classes that overlap in part": (
         ["train/{x,y}/1.jpg", "test/{y,z}/1.jpg"],

@@ -92,9 +92,7 @@ def test_a_code_page_is_asked_for(tmp_path, name, encoding):
 
 def test_another_code_page_than_the_names(tmp_path):
     path = write_zip(tmp_path / "a.zip", entry(b"gr\xff.jpg"))
-    with pytest.raises(
-        IngestError, match=r"the name b'gr\\xff.jpg' .* not in .* gbk: choose"
-    ):
+    with pytest.raises(IngestError, match=r"the name b'gr\\xff.jpg' .* not in .* gbk: choose"):
         names_in(path, "gbk")
 
 

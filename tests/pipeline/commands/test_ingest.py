@@ -1,10 +1,25 @@
 """`signs ingest`: what it says of a folder of images."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
+
+SIGNS = Path(sys.executable).with_name("signs")
+
+
+def write_images(folder: Path, *names: str) -> None:
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path, "PNG")
 
 
 def test_ingest(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
@@ -46,3 +61,70 @@ def test_ingest(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> N
     assert (code, err) == (0, "")
     assert f"Repaired: train/{damaged.name} (damaged since it was written)" in out
     assert damaged.stat().st_size > 0
+
+
+def test_what_is_not_clear_is_asked_and_answered(
+    signs: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    names = [f"{fold}/{label}/{n}.png" for fold in ("a", "b") for label in "xy" for n in range(6)]
+    write_images(tmp_path / "folds", *names, "pred/1.png", "pred/2.png")
+    code, out, err = signs("ingest", "folds")
+    assert (code, out) == (2, "")
+    assert err.startswith("signs: error: it is not clear how the folder ")
+    assert "  --layout classes  (each top folder is a class; we divide them)\n" in err
+
+    code, out, _ = signs("ingest", "folds", "--split", "train=a", "--split", "test=b")
+    assert code == 0
+    assert "Ignored:  2 (2 in no folder that --split names)\n" in out
+    assert "Read as:  folder folds: train from a, test from b\n" in out
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith(("x ", "y "))] == [
+        "6",
+        "6",
+    ]
+    # Answers belong to what identifies a span.
+    code, out, _ = signs("ingest", "folds", "--split", "train=b", "--split", "test=a")
+    assert (code, out.splitlines()[0]) == (0, "folds: span 1, version 2, ingested")
+    code, out, _ = signs("ingest", "folds", "--split", "train=a", "--split", "test=b")
+    assert (code, out.splitlines()[0]) == (0, "folds: span 1, version 1, was there already")
+    code, _, err = signs("ingest", "folds", "--layout", "classes")
+    assert code == 2
+    assert "the data set 'folds' is there already, with other classes" in err
+    code, out, _ = signs("ingest", "folds", "--layout", "classes", "--name", "other")
+    assert (code, out.splitlines()[0]) == (0, "other: span 1, version 1, ingested")
+
+
+def test_names_in_a_zip(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    class Info(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 - Python's name
+            return self.filename.encode("cp866"), 0
+
+    write_images(tmp_path, "1.png", "2.png")
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as file:
+        for label in ("кот", "пёс"):
+            file.writestr(Info(f"{label}/1.png"), (tmp_path / "1.png").read_bytes())
+            file.writestr(Info(f"{label}/2.png"), (tmp_path / "2.png").read_bytes())
+    code, _, err = signs("ingest", "pets.zip")
+    assert code == 2
+    assert "  --zip-encoding cp866    кот/1.png\n" in err
+    code, out, _ = signs("ingest", "pets.zip", "--zip-encoding", "cp866", "--json")
+    assert (code, json.loads(out)["class_names"]) == (0, ["кот", "пёс"])
+
+
+def test_an_endless_folder_can_be_left(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [SIGNS, "ingest", "/"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("workspace/data/.ingest-*/listing.jsonl")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    if process.returncode == 2:  # so small a machine that all of it was listed already
+        pytest.skip(err.decode())
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
+    assert not list(tmp_path.glob("workspace/data/.ingest-*"))
