@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from pipeline.commands import bench_serving, doctor, ingest, predict, rollout, run, runs, serve
-from pipeline.commands.options import INTERRUPTED, examples
+from pipeline.commands.options import examples
 from pipeline.running.checkout import has_kubeflow, kubeflow
+from signs.command import INTERRUPTED
 from signs.errors import UserError
 
 _MISUSE = 2
@@ -38,15 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 where all went well, 1 where the command failed, 2 where the user made a
-        mistake (told on standard error in a line or two), 130 after Ctrl-C.
+        mistake (told on standard error in a line or two), 130 after Ctrl-C. What else can end a
+        command: see `signs.command`, through which `pipeline.commands.__main__` calls this.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A file's name, or a mark, that the terminal's encoding lacks must not end a run.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     # In this process Beam only ingests, and what it warns of is how it does so.
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     try:
-        # A reader of our output that has enough of it ends us quietly: typer sees to that.
         return app(args=argv, prog_name="signs", standalone_mode=False) or 0
     except typer.TyperException as err:
         context = getattr(err, "ctx", None)
@@ -74,7 +72,3 @@ def signs(
     ] = False,
 ) -> None:
     """SIGNS images in, a blessed ResNet50 out, answering over gRPC."""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from signs.transports.transport import Tls
 
 WORKSPACE = Path("workspace")
-INTERRUPTED = 130  # the exit code after Ctrl-C
 # Of a command's context: what we do not know is Beam's, or the model server's.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _OPTION = Parameter.KEYWORD_ONLY

@@ -17,7 +17,6 @@ from pipeline.commands.ingest import (
     beam_args,
 )
 from pipeline.commands.options import (
-    INTERRUPTED,
     PASS_ON,
     WORKSPACE,
     JsonOption,
@@ -28,6 +27,7 @@ from pipeline.commands.options import (
 from pipeline.commands.runs import in_a_word
 from pipeline.showing.wording import duration, percent
 from signs import features
+from signs.command import INTERRUPTED
 
 if TYPE_CHECKING:
     from pipeline.running.summary import RunSummary, Tuned, Unmet

@@ -137,21 +137,6 @@ def test_ctrl_c_is_no_traceback(
     assert signs("doctor")[0] == 130
 
 
-def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    listing = subprocess.run(
-        [*SIGNS, "runs", "--json"],
-        cwd=ROOT,
-        env={**os.environ, "SIGNS_WORKSPACE": str(tmp_path)},
-        stdout=write_end,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    os.close(write_end)
-    assert (listing.returncode, listing.stderr) == (1, b"")
-
-
 def test_text_that_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
     asking = subprocess.run(
         [*SIGNS, "predict", "händ\udcff.jpg"],
