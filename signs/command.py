@@ -203,11 +203,12 @@ def _open_streams() -> None:
 
 def _remade(kind: type[io.TextIOWrapper], descriptor: int, before: object) -> io.TextIOWrapper:
     """A stream as it was, save that what its encoding lacks is escaped and ends no run."""
-    file = io.FileIO(descriptor, "w", closefd=False)
+    unbuffered = getattr(before, "write_through", False)
+    file = open(descriptor, "wb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
     return kind(
-        io.BufferedWriter(file),
+        file,
         encoding=getattr(before, "encoding", None),
         errors="backslashreplace",
         line_buffering=getattr(before, "line_buffering", file.isatty()),
-        write_through=getattr(before, "write_through", False),
+        write_through=unbuffered,
     )

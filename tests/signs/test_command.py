@@ -16,9 +16,11 @@ HEAD = """
 import os, signal, sys, time
 from signs.command import run
 
+def ready():
+    print('ready', file=sys.stderr, flush=True)
+
 def command():
 """
-READY = "    print('ready', file=sys.stderr, flush=True)\n"
 CTRL_C, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
@@ -43,7 +45,7 @@ def done(body: str, shell: str = "", *options: str) -> tuple[int, str, str]:
 
 # --- Streams --------------------------------------------------------------------------------------
 
-SAYS = "print('hello'); print('oops', file=sys.stderr); return 3"
+SAYS = "print('oops', file=sys.stderr); print('hello'); return 3"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_what_a_terminal_lacks_is_escaped(
 def ended_by(body: str, *numbers: int, before: Callable[[], object] | None = None) -> list[str]:
     """The exit code, and then the lines on standard error, of a command that gets signals."""
     with subprocess.Popen(
-        script(READY + body),
+        script(body),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -120,16 +122,17 @@ def ended_by(body: str, *numbers: int, before: Callable[[], object] | None = Non
 def test_a_signal_ends_it_quietly_once_it_has_tidied_up(number: int, code: int) -> None:
     body = """
         try:
+            ready()
             time.sleep(60)
         finally:
             print('tidied', file=sys.stderr)
         return 0
     """
-    assert ended_by(textwrap.dedent(body), number) == [str(code), "tidied"]
+    assert ended_by(body, number) == [str(code), "tidied"]
 
 
 def test_a_command_that_deals_with_the_signal_itself_ends_with_its_code() -> None:
-    body = "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    return {}\n"
+    body = "try:\n    ready()\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    return {}\n"
     assert ended_by(body.format(130), TERM) == ["143"]
     assert ended_by(body.format(0), TERM) == ["0"]
 
@@ -137,18 +140,24 @@ def test_a_command_that_deals_with_the_signal_itself_ends_with_its_code() -> Non
 def test_a_second_signal_is_as_quiet() -> None:
     body = """
         try:
+            ready()
             time.sleep(60)
         finally:
             print('tidying', file=sys.stderr, flush=True)
             time.sleep(60)
     """
-    assert ended_by(textwrap.dedent(body), CTRL_C, CTRL_C) == ["130"]
-    assert ended_by(textwrap.dedent(body), CTRL_C, TERM) == ["130"]
+    assert ended_by(body, CTRL_C, CTRL_C) == ["130"]
+    assert ended_by(body, CTRL_C, TERM) == ["130"]
 
 
 def test_a_signal_while_the_interpreter_ends_is_as_quiet() -> None:
-    body = "import atexit\natexit.register(lambda: (print('end', file=sys.stderr), time.sleep(60)))"
-    assert ended_by(body + "\ntime.sleep(60)", CTRL_C, CTRL_C) == ["-2"]
+    body = """
+        import atexit
+        atexit.register(lambda: (print('end', file=sys.stderr, flush=True), time.sleep(60)))
+        ready()
+        time.sleep(60)
+    """
+    assert ended_by(body, CTRL_C, CTRL_C) == [str(-CTRL_C)]
 
 
 @pytest.mark.parametrize("number", [CTRL_C, HUP])
@@ -158,7 +167,7 @@ def test_what_was_ignored_stays_so(number: int) -> None:
     def ignore() -> None:
         signal.signal(number, signal.SIG_IGN)
 
-    body = f"os.kill(os.getpid(), {number:d})\nprint('alive', file=sys.stderr)\nreturn 0"
+    body = f"ready()\nos.kill(os.getpid(), {number:d})\nprint('alive', file=sys.stderr)\nreturn 0"
     assert ended_by(body, before=ignore) == ["0", "alive"]
 
 
@@ -168,20 +177,22 @@ def test_a_signal_is_not_lost_where_python_cannot_raise_it() -> None:
             def __del__(self):
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.2)
+        ready()
         Thing()
         time.sleep(60)
     """
-    assert ended_by(textwrap.dedent(body)) == ["130"]
+    assert ended_by(body) == ["130"]
 
 
 def test_a_signal_that_a_library_makes_another_error_of_is_one_still() -> None:
     body = """
         try:
+            ready()
             time.sleep(60)
         except KeyboardInterrupt as error:
             raise ImportError("numpy.core.multiarray failed to import") from error
     """
-    assert ended_by(textwrap.dedent(body), CTRL_C) == ["130"]
+    assert ended_by(body, CTRL_C) == ["130"]
 
 
 # --- Errors ---------------------------------------------------------------------------------------
