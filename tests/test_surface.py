@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
 import signs as signs_package
 from pipeline.commands.doctor import Finding
+from pipeline.commands.lazy import LazyCommand
 from pipeline.commands.main import app, main
 from pipeline.config import Data, PipelineConfig, setting_names
 from pipeline.environment import Workspace
@@ -359,9 +359,10 @@ def signs(
 
 def test_commands_and_their_options() -> None:
     found: dict[str, dict[str, Any]] = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in app.commands.items():
         found[name] = {}
-        for parameter in command.params:
+        assert isinstance(command, LazyCommand)
+        for parameter in command.load().params:
             is_option = parameter.param_type_name == "option"
             default = parameter.default
             found[name][parameter.opts[0] if is_option else parameter.name] = (

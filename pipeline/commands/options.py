@@ -13,6 +13,7 @@ from rich.console import Console
 
 from signs import features
 from signs.errors import UserError
+from signs.versions import version_number
 
 if TYPE_CHECKING:
     from signs.transports.transport import Tls
@@ -75,7 +76,12 @@ class Connection:
 class Question(Connection):
     """A connection by which one version of the model is asked."""
 
-    version: Annotated[int | None, typer.Option(help="By default the newest.")] = None
+    version: Annotated[
+        int | None,
+        typer.Option(
+            parser=version_number, metavar="VERSION", help="Such as v3; by default the newest."
+        ),
+    ] = None
     label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None
     timeout: Annotated[float, typer.Option(help="Seconds for an answer.")] = 10.0
 
