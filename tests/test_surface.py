@@ -261,6 +261,14 @@ SUMMARY = {
     "span": 2,
     "version": 1,
     "counts": {"train": 80, "eval": 20, "test": 20},
+    "findings": [
+        {
+            "kind": "test_in_train",
+            "count": 1,
+            "text": "1 of 20 test images are train or eval images, too",
+            "examples": ["test/a.jpg is train/a.jpg"],
+        }
+    ],
     "components": {"Trainer": {"state": "done", "seconds": 431.5}},
     "accuracy": 0.9,
     "metrics": {"accuracy": 0.9, "accuracy/cat": None},
@@ -291,12 +299,12 @@ SUMMARY = {
 
 INGESTED = {
     "name", "span", "version", "directory", "reused", "class_names", "counts", "rejected",
-    "rejected_list", "ignored", "warnings",
+    "rejected_list", "ignored", "warnings", "findings", "findings_list", "repaired",
 }  # fmt: skip
 MANIFEST = {
     "name", "span", "version", "class_names", "counts", "shards", "source", "is_synthetic",
-    "fingerprint", "settings", "tool_version", "created", "rejected", "ignored", "warnings",
-    "format",
+    "fingerprint", "settings", "tool_version", "created", "rejected", "ignored", "findings",
+    "format", "checksum",
 }  # fmt: skip
 PREDICTION = {"source", "class_id", "class_name", "probability", "probabilities", "by_class"}
 VERSION = {"version", "labels", "on_disk", "state"}
@@ -433,13 +441,18 @@ def test_the_json_of_an_ingestion_and_the_span_it_leaves(signs: Callable[..., An
     span = Path("workspace/data/signs-synthetic/span-1/v-1").resolve()
     assert Path(ingested["directory"]) == span
     assert Path(ingested["rejected_list"]) == span / "rejected.jsonl"
+    assert Path(ingested["findings_list"]) == span / "findings.jsonl"
     left = {path.name for path in span.iterdir()}
     assert_frozen(
-        "The files of a span", left, {"train", "eval", "test", "manifest.json", "rejected.jsonl"}
+        "The files of a span",
+        left,
+        {"train", "eval", "test", "manifest.json", "rejected.jsonl", "findings.jsonl"},
     )
     manifest = json.loads((span / "manifest.json").read_text())
     assert_frozen("manifest.json", set(manifest), MANIFEST)
     assert manifest["format"] == 1
+    finding = manifest["findings"][0]
+    assert_frozen("A finding in it", set(finding), {"kind", "count", "text", "examples"})
     for shard in manifest["shards"]:
         assert_frozen("A shard in it", set(shard), {"path", "split", "bytes", "sha256", "records"})
         assert re.fullmatch(r"(train|eval|test)/[\w.-]+", shard["path"])

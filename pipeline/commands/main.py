@@ -85,15 +85,8 @@ def signs(
     ] = False,
 ) -> None:
     """SIGNS images in, a blessed ResNet50 out, answering over gRPC."""
-<<<<<<< HEAD
-=======
 
 
 app = typer.main.get_group(_typer)
 for _name, _module in {**_COMMANDS, **(_ON_A_CLUSTER if has_kubeflow() else {})}.items():
     app.add_command(LazyCommand(_name, _module))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
->>>>>>> minute

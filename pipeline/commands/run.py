@@ -120,6 +120,7 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     if run.accuracy is not None:
         images = run.counts.get(features.TEST)
         lines.append(("accuracy", f"{percent(run.accuracy)} on {_images(images)}"))
+    lines += [("note" if not i else "", one.text) for i, one in enumerate(run.findings)]
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
         lines += [("", _in_words(unmet)) for unmet in run.not_blessed_reasons]
