@@ -15,7 +15,6 @@ from data.sources.layout import (
     Parts,
     detect,
     display_name,
-    litter,
     natural_order,
     source_id,
 )
@@ -30,6 +29,7 @@ from data.sources.source import (
     check_classes,
     file_sha256,
 )
+from signs.litter import litter
 
 SIGNS_SHA256 = "83c747d0be0cb1f478c72f62f1dbb7e7b971e5f852ac614cefbf12a6fe75adac"
 _ENCRYPTED = 0x1  # bit of the general purpose flags

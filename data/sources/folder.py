@@ -14,7 +14,6 @@ from data.sources.layout import (
     Parts,
     detect,
     display_name,
-    litter,
     natural_order,
     source_id,
 )
@@ -28,6 +27,7 @@ from data.sources.source import (
     UnreadableError,
     check_classes,
 )
+from signs.litter import litter
 
 _DEEPEST = 50
 

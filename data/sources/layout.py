@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from data import IngestError
 from data.splits import Proportions
 from signs.features import EVAL, TEST, TRAIN
+from signs.litter import litter
 
 Parts = tuple[str, ...]
 # Lists one folder of the source: the names of its folders and of its files.
@@ -34,7 +35,6 @@ _SPLITS = {
 }
 _SIGNS = re.compile(r"(train|val|dev|test)_signs")
 _SIGNS_FILE = re.compile(r"([0-9]+)_IMG_.+", re.DOTALL)
-_LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r"}
 
 
 class MisplacedError(ValueError):
@@ -127,14 +127,6 @@ def detect(list_folder: ListFolder, where: str) -> Layout:
         for name in _list_data(list_folder, (*prefix, split))[0]
     )
     return Layout(_Kind.SPLIT_CLASSES, prefix, declared, proportions)
-
-
-def litter(parts: Parts) -> str | None:
-    """Returns the kind of litter a path is, None if it may be data."""
-    for name in parts:
-        if (name.startswith(".") and name != "..") or name.casefold() in _LITTER:
-            return name if name in (".DS_Store", "Thumbs.db", "__MACOSX") else "hidden"
-    return None
 
 
 def display_name(name: str) -> str:

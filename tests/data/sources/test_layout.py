@@ -1,7 +1,7 @@
 import pytest
 
 from data import IngestError
-from data.sources.layout import MisplacedError, detect, litter, natural_order
+from data.sources.layout import MisplacedError, detect, natural_order
 
 
 def listing(*paths):
@@ -90,23 +90,6 @@ def test_declared_classes_include_empty_folders():
     assert detect(listing("a/1.jpg", "b/"), "x").declared == {"a", "b"}
     paths = ("train/a/1.jpg", "train/b/", "test/c/1.jpg")
     assert detect(listing(*paths), "x").declared == {"a", "b", "c"}
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        (".DS_Store", ".DS_Store"),
-        ("a/Thumbs.db", "Thumbs.db"),
-        ("__MACOSX/a/._1.jpg", "__MACOSX"),
-        ("a/._1.jpg", "hidden"),
-        (".git/config", "hidden"),
-        ("a/desktop.ini", "hidden"),
-        ("a/1.jpg", None),
-        ("../1.jpg", None),
-    ],
-)
-def test_litter(path, kind):
-    assert litter(tuple(path.split("/"))) == kind
 
 
 def test_natural_order():
