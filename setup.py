@@ -27,8 +27,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "signs = pipeline.commands.main:main",
-            "signs-model-server = model_server:main",
+            "signs = pipeline.commands.__main__:main",
+            "signs-model-server = model_server.__main__:main",
         ]
     },
 )

@@ -1,9 +1,9 @@
 """Ingest: images in, an immutable span of TFRecords out.
 
-    open_source -> survey -> plan -> Beam -> manifest -> published span
+    open_source -> survey -> division -> plan -> Beam -> findings, manifest -> published span
 
     root/{name}/span-N/v-M/{train,eval,test}/data-00000-of-00004.tfrecord.gz
-    root/{name}/span-N/v-M/{manifest.json,rejected.jsonl}
+    root/{name}/span-N/v-M/{manifest.json,rejected.jsonl,findings.jsonl}
 
 The content is read twice: once for its fingerprint, once to convert it.
 """
@@ -13,6 +13,7 @@ import dataclasses
 import datetime
 import errno
 import json
+import math
 import os
 import shutil
 import time
@@ -22,7 +23,9 @@ from pathlib import Path
 
 from data import IngestError, spans
 from data.dataset_name import check_classes_of, check_name, dataset_name
-from data.manifest import Manifest, Shard, damage
+from data.findings import of_classes, of_copies
+from data.manifest import Manifest, Shard, check_strangers, damage
+from data.pictures import copies
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.shard import records_path, result_path
 from data.sources import open_source
@@ -36,15 +39,16 @@ from data.sources.source import (
     check_classes,
     check_usable,
 )
-from signs.features import REJECTED, SPLITS, TRAIN
+from signs.features import FINDINGS, REJECTED, SPLITS
 from signs.image_bytes import MAX_PIXELS
 
 # Raise it when the same source and settings give other files: reuse ends there.
-TOOL_VERSION = "1"
+TOOL_VERSION = "2"
 
 Report = Callable[[Progress], None]
 _REPORT_S = 0.1
 _MOST_REASONS = 20
+_BUCKET = 100_000  # images whose digests are compared at a time
 _SHOWN = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -120,23 +124,34 @@ def ingest(
                 surveyed = opened.survey(_taking(listing, reasons, progress))
                 check_usable(listing.items, reasons, str(source))
                 check_classes(surveyed.class_names, str(source))
+                listing.close()
+                if surveyed.proportions:
+                    if progress:
+                        progress(Progress("Dividing into splits", listing.items, unit="images"))
+                    listing.divide(
+                        opened,
+                        surveyed.class_names,
+                        surveyed.proportions,
+                        seed=seed,
+                        max_pixels=MAX_PIXELS,
+                    )
             dataset = root / dataset_name(name, surveyed)
             plan = Plan(
                 folder=folder,
                 source=opened,
                 class_names=surveyed.class_names,
-                proportions=surveyed.proportions,
                 seed=seed,
                 max_pixels=MAX_PIXELS,
                 shards=listing.deal(seed, SHARD_BYTES),
             )
-            settings = _settings(plan, answers)
+            settings = _settings(plan, surveyed, answers)
             found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION)
             damaged: Mapping[str, str] = {}
             if found:
                 directory = spans.directory_of(dataset, found)
                 kept = directory / REJECTED
                 _check_rejected(found.rejected_count, found.examples, max_rejected, kept, kept)
+                check_strangers(directory, found)
                 damaged = damage(directory, found)
                 if not damaged:
                     return _ingested(dataset, found, reused=True)
@@ -210,14 +225,14 @@ def _counting(
     return lambda done, total: report(Progress(doing, done, total, unit))
 
 
-def _settings(plan: Plan, answers: Answers) -> Mapping[str, object]:
+def _settings(plan: Plan, surveyed: Surveyed, answers: Answers) -> Mapping[str, object]:
     given = answers.as_dict()
     return {
         **({"answers": given} if given else {}),
         "seed": plan.seed,
         "max_pixels": plan.max_pixels,
         "shards": plan.shards,
-        "proportions": dict(plan.proportions.as_dict()) if plan.proportions else None,
+        "proportions": surveyed.proportions and dict(surveyed.proportions.as_dict()),
     }
 
 
@@ -242,6 +257,9 @@ def _assemble(
             for label, count in result.pop("counts").items():
                 counts[split][plan.class_names[int(label)]] += count
             shards.append(Shard(path=path, split=split, **result))
+    sizes = {split: sum(counts[split].values()) for split in SPLITS}
+    buckets = math.ceil(sum(sizes.values()) / _BUCKET)
+    groups = copies(plan.folder, range(plan.shards), buckets)
     draft = Manifest(
         name=name,
         span=1,
@@ -257,9 +275,9 @@ def _assemble(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         rejected=_gather_rejections(plan, built / REJECTED),
         ignored=dict(sorted(listing.ignored.items())),
-        warnings=(),
+        findings=(*of_classes(counts), *of_copies(groups, sizes, built / FINDINGS)),
     )
-    return built, dataclasses.replace(draft, warnings=tuple(_warnings(draft)))
+    return built, draft
 
 
 def _gather_rejections(plan: Plan, path: Path) -> Mapping[str, int]:
@@ -274,21 +292,6 @@ def _gather_rejections(plan: Plan, path: Path) -> Mapping[str, int]:
                     few = reason in reasons or len(reasons) < _MOST_REASONS
                     reasons[reason if few else "other"] += 1
     return dict(reasons.most_common())
-
-
-def _warnings(manifest: Manifest) -> list[str]:
-    """Says what a trainer will stumble over."""
-    warnings = []
-    for split in SPLITS:
-        if manifest.split_size(split) == 0:
-            warnings.append(f"there are no {split} images")
-    if manifest.split_size(TRAIN) == 0:
-        warnings.append("nothing can be trained on this data: it is for evaluation alone")
-    else:
-        for class_name, count in manifest.counts[TRAIN].items():
-            if count == 0:
-                warnings.append(f"class {class_name!r} has no train images")
-    return warnings
 
 
 def _check_rejected(

@@ -1,15 +1,20 @@
 """What is in a span: manifest.json beside the split folders.
 
 {"format": 1, "name": ..., "class_names": [...], "counts": {split: {class: n}}, "shards": [...]}
+
+`checksum` is the SHA-256 of all the rest, as compact JSON with sorted keys: whoever edits a name or
+a number by hand is told so. Spans of tool version 1 have none, and `warnings` in place of findings.
 """
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from data import IngestError
+from data.findings import Finding
 from data.sources.source import file_sha256
 from signs.features import MANIFEST, SPLITS
 
@@ -54,7 +59,7 @@ class Manifest:
         created: ISO 8601, UTC.
         rejected: How many files could not become examples, by reason.
         ignored: How much litter was passed over, by kind.
-        warnings: What a trainer should know, in words.
+        findings: What a reader of the scores should know.
         format: Of this file.
     """
 
@@ -72,7 +77,7 @@ class Manifest:
     created: str
     rejected: Mapping[str, int]
     ignored: Mapping[str, int]
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -106,14 +111,16 @@ class Manifest:
 
     def to_json(self) -> str:
         """Returns the text of manifest.json."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+        fields = dataclasses.asdict(self)
+        fields["checksum"] = _checksum(fields)
+        return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Reads the manifest of a version of a span.
 
         Raises:
-            IngestError: It is missing, damaged or of another format.
+            IngestError: It is missing, damaged, edited or of another format.
         """
         path = directory / MANIFEST
         again = "Remove that folder and ingest again."
@@ -126,13 +133,26 @@ class Manifest:
         found = fields.get("format") if isinstance(fields, dict) else None
         if found != FORMAT:
             raise IngestError(f"{path} has the format {found}, expected {FORMAT}. {again}")
+        checksum = fields.pop("checksum", None)
+        if checksum is not None and checksum != _checksum(fields):
+            raise IngestError(f"{path} was edited since it was written. {again}")
+        fields.pop("warnings", None)
         try:
             fields["class_names"] = tuple(fields["class_names"])
-            fields["warnings"] = tuple(fields["warnings"])
+            fields["findings"] = tuple(_finding(**one) for one in fields.get("findings", ()))
             fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
             return cls(**fields)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise IngestError(f"{path} is damaged: {err}. {again}") from err
+
+
+def _checksum(fields: Mapping[str, object]) -> str:
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _finding(*, examples: Sequence[str], **fields: Any) -> Finding:
+    return Finding(**fields, examples=tuple(examples))
 
 
 def damage(directory: Path, manifest: Manifest) -> dict[str, str]:
@@ -157,13 +177,26 @@ def damage(directory: Path, manifest: Manifest) -> dict[str, str]:
     return found
 
 
+def check_strangers(directory: Path, manifest: Manifest) -> None:
+    """Raises IngestError if a split folder holds anything else: ExampleGen would read it."""
+    known = {directory / shard.path for shard in manifest.shards}
+    for split in SPLITS:
+        folder = directory / split
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path not in known:
+                raise IngestError(
+                    f"{path} is no file of this span, and would be read as one: move it away."
+                )
+
+
 def verify(directory: Path) -> Manifest:
     """Checks every shard against its checksum and returns the manifest.
 
     Raises:
-        IngestError: The manifest or a shard is missing or damaged.
+        IngestError: The manifest or a shard is missing or damaged, or a file does not belong here.
     """
     manifest = Manifest.load(directory)
+    check_strangers(directory, manifest)
     for path, what in damage(directory, manifest).items():
         raise IngestError(
             f"{directory / path} {what}. Ingest the same source again, which repairs it, or copy "

@@ -1,6 +1,6 @@
 """What is to be converted, on disk, so that neither launcher nor worker holds it in memory.
 
-    survey -> listing.jsonl -> part-00000.jsonl, part-00001.jsonl, ... -> one worker each
+    survey -> listing.jsonl -> divide -> part-00000.jsonl, part-00001.jsonl, ... -> one worker each
 
 An item's part and its place there come from a hash of where it is: every shard holds a mixture of
 all classes, and the same on every machine.
@@ -11,19 +11,27 @@ import hashlib
 import json
 import math
 import pickle
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from data.sources.source import Ignored, Item, Rejection, Source
-from data.splits import Proportions
+from data.splits import Proportions, divide, place_of
+from signs.errors import UserError
+from signs.features import SPLITS
+from signs.image_bytes import canonical_bytes
 
 SHARD_BYTES = 100 * 2**20
 # Small data sets are cut so that a few processes have something to do each.
 _SHARD_IMAGES = 250
 _SHARDS_OF_SMALL = 16
 _BUFFERED = 100_000  # lines
+_FEW = 20  # images of a class, of which one or two are for test
+_LISTING = "listing.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +42,7 @@ class Plan:
         folder: Holds the parts, and takes the results; every worker must see it.
         source: Reads the images.
         class_names: In label order.
-        proportions: How to divide the items whose split is None.
-        seed: Of the order and of the division.
+        seed: Of the order.
         max_pixels: Larger images are rejected.
         shards: How many parts there are.
     """
@@ -43,7 +50,6 @@ class Plan:
     folder: Path
     source: Source
     class_names: tuple[str, ...]
-    proportions: Proportions | None
     seed: int
     max_pixels: int
     shards: int
@@ -61,8 +67,7 @@ class Plan:
 
     def part(self, shard: int) -> list[Item]:
         """Returns the items of one shard in their order."""
-        with self.folder.joinpath(_part(shard)).open(encoding="utf-8") as file:
-            items = [Item(*json.loads(line)) for line in file]
+        items = _items(self.folder / _part(shard))
         return sorted(items, key=lambda item: _place(self.seed, item.source_id))
 
 
@@ -75,7 +80,8 @@ class Listing:
         self.rejected = 0
         self.ignored: Counter[str] = Counter()
         self._bytes = 0
-        self._listing = (folder / "listing.jsonl").open("w", encoding="utf-8")
+        self._undivided: Counter[str] = Counter()  # by class
+        self._listing = (folder / _LISTING).open("w", encoding="utf-8")
         self._rejections = rejections_path(folder).open("w", encoding="utf-8")
 
     def add(self, found: Item | Rejection | Ignored) -> None:
@@ -84,17 +90,61 @@ class Listing:
             case Item():
                 self.items += 1
                 self._bytes += found.size
-                self._listing.write(json.dumps(dataclasses.astuple(found)) + "\n")
+                self._undivided[found.class_name] += found.split is None
+                self._listing.write(_line(found))
             case Rejection():
                 self.rejected += 1
                 self._rejections.write(rejection_line(found))
             case Ignored():
                 self.ignored[found.kind] += 1
 
-    def deal(self, seed: int, shard_bytes: int) -> int:
-        """Writes the parts and returns how many there are."""
+    def close(self) -> None:
+        """Ends the survey."""
         self._listing.close()
         self._rejections.close()
+
+    def divide(
+        self,
+        source: Source,
+        class_names: Sequence[str],
+        proportions: Proportions,
+        *,
+        seed: int,
+        max_pixels: int,
+    ) -> None:
+        """Gives a split to every item that has none; those that cannot be read are rejected.
+
+        Of an item twelve bytes are held in memory. What has no digest is read for it. Of a class
+        of few items each is decoded as well: one that is damaged must not be its only test image.
+        """
+        label_of = {name: label for label, name in enumerate(class_names)}
+        places, labels = array("Q"), array("i")
+        listing, readable = self.folder / _LISTING, self.folder / "readable.jsonl"
+        with (
+            readable.open("w", encoding="utf-8") as file,
+            rejections_path(self.folder).open("a", encoding="utf-8") as rejections,
+        ):
+            for item in _items(listing):
+                if item.split is None:
+                    is_one_of_few = self._undivided[item.class_name] <= _FEW
+                    try:
+                        digest = _digest(source, item, max_pixels if is_one_of_few else None)
+                    except UserError as err:
+                        rejections.write(rejection_line(Rejection(item.source_id, str(err))))
+                        self.items, self.rejected = self.items - 1, self.rejected + 1
+                        continue
+                    places.append(place_of(digest, seed))
+                    labels.append(label_of[item.class_name])
+                file.write(_line(item))
+        splits = iter(divide(np.asarray(places), np.asarray(labels), proportions))
+        with listing.open("w", encoding="utf-8") as file:
+            for item in _items(readable):
+                if item.split is None:
+                    item = dataclasses.replace(item, split=SPLITS[next(splits)])
+                file.write(_line(item))
+
+    def deal(self, seed: int, shard_bytes: int) -> int:
+        """Writes the parts and returns how many there are."""
         small = min(self.items // _SHARD_IMAGES, _SHARDS_OF_SMALL)
         shards = max(math.ceil(self._bytes / shard_bytes), small, 1)
         for shard in range(shards):
@@ -110,7 +160,7 @@ class Listing:
         return shards
 
     def _batches(self) -> Iterator[list[str]]:
-        with (self.folder / "listing.jsonl").open(encoding="utf-8") as file:
+        with (self.folder / _LISTING).open(encoding="utf-8") as file:
             while lines := [line for _, line in zip(range(_BUFFERED), file, strict=False)]:
                 yield lines
 
@@ -123,6 +173,26 @@ def rejections_path(folder: Path, shard: int | None = None) -> Path:
 def rejection_line(rejection: Rejection) -> str:
     """Returns one line of rejected.jsonl."""
     return json.dumps(dataclasses.asdict(rejection), ensure_ascii=False) + "\n"
+
+
+def _line(item: Item) -> str:
+    return json.dumps(dataclasses.astuple(item)) + "\n"
+
+
+def _items(path: Path) -> Iterator[Item]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield Item(*json.loads(line))
+
+
+def _digest(source: Source, item: Item, max_pixels: int | None) -> str:
+    """Returns the SHA-256 of an item's bytes, after decoding them where `max_pixels` is given."""
+    if item.digest and max_pixels is None:
+        return item.digest
+    raw = source.read(item)
+    if max_pixels is not None:
+        canonical_bytes(raw, max_pixels=max_pixels)
+    return hashlib.sha256(raw).hexdigest()
 
 
 def _part(shard: int) -> str:

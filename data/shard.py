@@ -1,6 +1,6 @@
 """Converts one part of a plan: the work of a worker.
 
-    part-K.jsonl -> {split}-K.tfrecord.gz, rejected-K.jsonl, shard-K.json
+    part-K.jsonl -> {split}-K.tfrecord.gz, pictures-K.jsonl, rejected-K.jsonl, shard-K.json
 
 Doing it again gives the same bytes under the same names, so that any runner may retry. Imports
 neither TensorFlow nor Beam: `python -m data.shard FOLDER K...` starts in a fraction of a second.
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.pictures import Picture, digest_of, pictures_path
 from data.plan import Plan, rejection_line, rejections_path
 from data.sample import Sample
 from data.sources.source import Item, Rejection
@@ -36,6 +37,8 @@ def write_shard(plan: Plan, shard: int) -> None:
         writers: dict[str, Writer] = {}
         rejected_path = plan.folder / f"{attempt}-rejected"
         rejected = stack.enter_context(rejected_path.open("w", encoding="utf-8"))
+        pictures = plan.folder / f"{attempt}-pictures"
+        listed = stack.enter_context(pictures.open("w", encoding="utf-8"))
         counts = {split: Counter[int]() for split in SPLITS}
         for item in _ticking(plan.part(shard), plan.folder / "progress"):
             sample = _convert(plan, item)
@@ -46,6 +49,9 @@ def write_shard(plan: Plan, shard: int) -> None:
                 paths[sample.split] = plan.folder / f"{attempt}-{sample.split}"
                 writers[sample.split] = stack.enter_context(Writer(paths[sample.split]))
             writers[sample.split].write(sample.serialize())
+            digest = digest_of(sample.image)
+            picture = Picture(digest, sample.source_id, sample.split, sample.class_name)
+            listed.write(picture.to_line())
             counts[sample.split][sample.label] += 1
         result = {
             split: {**dataclasses.asdict(writer.close()), "counts": counts[split]}
@@ -54,6 +60,7 @@ def write_shard(plan: Plan, shard: int) -> None:
     for split, path in paths.items():
         path.replace(records_path(plan.folder, split, shard))
     rejected_path.replace(rejections_path(plan.folder, shard))
+    pictures.replace(pictures_path(plan.folder, shard))
     summary = plan.folder / f"{attempt}-summary"
     summary.write_text(json.dumps(result), encoding="utf-8")
     summary.replace(result_path(plan.folder, shard))
@@ -75,12 +82,9 @@ def _convert(plan: Plan, item: Item) -> Sample | Rejection:
         image = canonical_bytes(raw, max_pixels=plan.max_pixels)
     except UserError as err:
         return Rejection(item.source_id, str(err))
-    split = item.split
-    if split is None:
-        assert plan.proportions is not None
-        split = plan.proportions.split_of(raw, plan.seed)
+    assert item.split is not None
     label = plan.class_names.index(item.class_name)
-    return Sample(image, label, item.class_name, item.source_id, split)
+    return Sample(image, label, item.class_name, item.source_id, item.split)
 
 
 def _ticking(items: list[Item], progress: Path) -> Iterator[Item]:

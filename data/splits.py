@@ -1,7 +1,11 @@
-"""Which split an image goes to when the data itself does not say.
+"""Which split an image goes to when the data itself does not say: a share of each class.
 
-By a hash of the content, so that identical images always land in the same split and the answer
-depends neither on the order of the files nor on the number of workers.
+    content -> place (a hash) -> rank within the class -> test | train ... train | eval
+
+The pictures of a class stand in the order of their places; test takes its share from one end and
+eval from the other. This depends on the content and the seed alone: names, order and workers change
+nothing, and identical pictures stand at one place. One more picture in a class moves at most one
+of the old ones into or out of test, one into or out of eval, and none from the one to the other.
 """
 
 import dataclasses
@@ -9,6 +13,8 @@ import hashlib
 import math
 from collections.abc import Collection, Mapping
 from typing import Self
+
+import numpy as np
 
 from signs.features import EVAL, SPLITS, TEST, TRAIN
 
@@ -48,14 +54,59 @@ class Proportions:
             return cls(train=0.8, eval=0.2, test=0.0)
         return cls()
 
-    def split_of(self, content: bytes, seed: int) -> str:
-        """Returns the split for an image with these bytes."""
-        digest = hashlib.sha256(seed.to_bytes(8, "little", signed=True) + content).digest()
-        place = int.from_bytes(digest[:8], "little") / 2**64
-        if place < self.train:
-            return TRAIN
-        return EVAL if place < self.train + self.eval else TEST
+    def quotas(self, pictures: int) -> tuple[int, int]:
+        """Returns how many of a class's pictures go to eval and to test, rounded.
+
+        Each gets one at least where it has a share, but the first picture is for train and the
+        second for test: 1 gives train alone, 2 train and test, 3 all of them.
+        """
+        spare = max(pictures - 1, 0)
+        test = min(_rounded(self.test, pictures), spare)
+        return min(_rounded(self.eval, pictures), spare - test), test
 
     def as_dict(self) -> Mapping[str, float]:
         """Returns the three numbers by split."""
         return dataclasses.asdict(self)
+
+
+def place_of(digest: str, seed: int) -> int:
+    """Returns where a picture stands, in [0, 2**64).
+
+    Args:
+        digest: SHA-256 of its bytes, in hexadecimal.
+        seed: Another seed, another division.
+    """
+    hashed = hashlib.blake2b(f"{seed} {digest}".encode(), digest_size=8)
+    return int.from_bytes(hashed.digest(), "little")
+
+
+def divide(places: np.ndarray, labels: np.ndarray, proportions: Proportions) -> np.ndarray:
+    """Divides images so that each class gives its share to every split.
+
+    Copies of a picture count once and stay together. A picture under several labels counts for the
+    first of them.
+
+    Args:
+        places: uint64 [n], what `place_of` returns.
+        labels: int [n], not negative.
+        proportions: What share goes where.
+
+    Returns:
+        uint8 [n]: indices into `signs.features.SPLITS`.
+    """
+    pictures, copies = np.unique(places, return_inverse=True)
+    label_of = np.full(len(pictures), np.iinfo(np.int32).max, np.int32)
+    np.minimum.at(label_of, copies, labels.astype(np.int32))
+    by_label = np.argsort(label_of, kind="stable")  # and by place within a label
+    split_of = np.full(len(pictures), SPLITS.index(TRAIN), np.uint8)
+    end = 0
+    for count in np.bincount(label_of).tolist() if len(pictures) else ():
+        start, end = end, end + count
+        in_eval, in_test = proportions.quotas(count)
+        split_of[by_label[start : start + in_test]] = SPLITS.index(TEST)
+        split_of[by_label[end - in_eval : end]] = SPLITS.index(EVAL)
+    return split_of[copies]
+
+
+def _rounded(share: float, pictures: int) -> int:
+    return max(math.floor(share * pictures + 0.5), 1) if share else 0

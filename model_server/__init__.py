@@ -1,6 +1,6 @@
 """The embedded model server: TF Serving's contract in Python, for one machine.
 
-    __main__ -> flags, options
+    command  -> flags, options
              -> server -> grpc_api --+-> services: prediction_service -> inference (-> on_examples)
                        -> rest ------+             model_service       |
                        -> page                           |             | lease of a Servable
@@ -19,7 +19,7 @@ command. They are imported when they are asked for, so that `import model_server
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model_server.__main__ import main
+    from model_server.command import main
     from model_server.process import ServerProcess
 
 __all__ = ["ServerProcess", "main"]
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> object:
 
         return ServerProcess
     if name == "main":
-        from model_server.__main__ import main
+        from model_server.command import main
 
         return main
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,7 +28,7 @@ from google.protobuf import text_format
 
 from signs import durable, protos
 from signs.errors import UserError
-from signs.versions import complete_versions
+from signs.versions import complete_versions, version_name
 
 STABLE, CANARY = "stable", "canary"
 LABELS = (STABLE, CANARY)
@@ -182,7 +182,7 @@ class Rollout:
             now = state.labels.get(STABLE) or max(state.versions or pushed)
             if check is not None and now == target:
                 raise RolloutError(
-                    f"Version {target} answers already: there is nothing to compare."
+                    f"{version_name(target)} answers already: there is nothing to compare."
                 )
             # Until the labels have moved, who answers now goes on answering.
             loaded = replace(state, versions=tuple(sorted({*(state.versions or (now,)), target})))
@@ -227,9 +227,9 @@ class Rollout:
         if version not in pushed:
             incomplete = (self.base_path / str(version)).is_dir()
             raise RolloutError(
-                f"Version {version} of {self.model_name} "
+                f"{self.model_name} {version_name(version)} "
                 + ("has no saved_model.pb" if incomplete else "does not exist")
-                + f"; there are {', '.join(map(str, pushed))}."
+                + f"; there are {', '.join(map(version_name, pushed))}."
             )
         return version
 

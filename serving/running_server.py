@@ -8,6 +8,7 @@ import grpc
 from serving.rollout import RolloutError
 from signs.client import Client, ClientError
 from signs.transports.transport import Tls
+from signs.versions import version_name
 
 _POLL_S = 0.2
 _ENDED_FOR_GOOD_S = 5.0
@@ -79,12 +80,12 @@ class RunningServer:
                     ended_at = time.monotonic()
                 elif time.monotonic() > ended_at + _ENDED_FOR_GOOD_S and status.error_message:
                     raise RolloutError(
-                        f"Version {version} could not be loaded: {status.error_message}. "
+                        f"{version_name(version)} could not be loaded: {status.error_message}. "
                         "What was served before is served again."
                     )
-                return f"version {version} is {status.state} {status.error_message}".rstrip()
+                return f"{version_name(version)} is {status.state} {status.error_message}".rstrip()
 
-            self._wait(is_loaded, self._load_timeout_s, f"version {version} was not loaded")
+            self._wait(is_loaded, self._load_timeout_s, f"{version_name(version)} was not loaded")
 
     def wait_until_labelled(self, label: str, version: int) -> None:
         """See `rollout.Server`."""
@@ -92,12 +93,12 @@ class RunningServer:
 
             def is_labelled() -> str | None:
                 answers = client.metadata().version
-                return None if answers == version else f"{label} is version {answers}"
+                return None if answers == version else f"{label} is {version_name(answers)}"
 
             self._wait(
                 is_labelled,
                 self._label_timeout_s,
-                f"{label} did not become version {version}: does the server poll the file?",
+                f"{label} did not become {version_name(version)}: does the server poll the file?",
             )
 
     def _client(self, version: int | None = None, label: str | None = None) -> Client:

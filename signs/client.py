@@ -22,6 +22,7 @@ from signs.transports.transport import (
     Transport,
     checked_headers,
 )
+from signs.versions import VersionError, version_number
 from signs.waiting import BLOCKING, ON_LOOP, Waiting, at_once
 
 __all__ = [
@@ -61,6 +62,13 @@ def connect(
     return GrpcTransport(address, target, tls, max_message_bytes)
 
 
+def _number(version: int | str | None) -> int | None:
+    try:
+        return version_number(version) if isinstance(version, str) else version
+    except VersionError as err:
+        raise ClientError(str(err)) from err
+
+
 class _Connection:
     """What both clients are made of."""
 
@@ -71,7 +79,7 @@ class _Connection:
         address: str = DEFAULT_ADDRESS,
         *,
         model_name: str = "signs",
-        version: int | None = None,
+        version: int | str | None = None,
         label: str | None = None,
         tls: Tls | None = None,
         timeout_s: float = 10.0,
@@ -90,7 +98,7 @@ class _Connection:
         self.address = address
         self.model_name = model_name
         self._terms = Terms(timeout_s, max_attempts, checked_headers(metadata))
-        target = Target(model_name, version, label)
+        target = Target(model_name, _number(version), label)
         transport: AsyncTransport
         if self._waiting is ON_LOOP and not _is_rest(address):
             transport = AsyncGrpcTransport(address, target, tls, max_message_bytes)
@@ -118,7 +126,7 @@ class Client(_Connection):
     Args:
         address: "host:port" or "unix:path" (gRPC), "http://host:port" or "https://..." (REST).
         model_name: the name the server knows the model by.
-        version: the version to ask; None asks the newest.
+        version: the version to ask, 3 or "v3"; None asks the newest.
         label: the label of the version to ask, such as "stable".
         tls: encrypts a connection over gRPC; names the certificates for https.
         timeout_s: seconds for one request (one batch of images), with all its retries.

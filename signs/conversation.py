@@ -26,6 +26,7 @@ from signs.transports.transport import (
     TransportError,
     UnexpectedAnswerError,
 )
+from signs.versions import version_name
 from signs.waiting import Waiting
 
 _FIRST_PAUSE_S = 0.1
@@ -142,7 +143,8 @@ class Conversation:
                 if available:
                     return max(available)
                 seen = "; ".join(
-                    f"version {s.version} is {s.state} {s.error_message}".rstrip() for s in statuses
+                    f"{version_name(s.version)} is {s.state} {s.error_message}".rstrip()
+                    for s in statuses
                 )
             except ClientError as error:
                 seen = str(error)

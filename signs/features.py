@@ -44,7 +44,8 @@ GRPC_PORT, REST_PORT = 8500, 8501  # where TensorFlow Serving's documentation ha
 SPAN_PATTERN = "span-{SPAN}/v-{VERSION}"  # as ImportExampleGen spells it
 MANIFEST = "manifest.json"
 SYNTHETIC_DATASET = "signs-synthetic"  # the name that drawn hands have, and no photographs
-REJECTED = "rejected.jsonl"
+REJECTED = "rejected.jsonl"  # what could not be used, beside the manifest
+FINDINGS = "findings.jsonl"  # pictures in two splits or under two classes, there too
 
 # --- The request log of a model server ------------------------------------------------------------
 REQUEST_LOG_FILES = "requests-*.tfrecord"  # names sort by time

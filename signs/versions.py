@@ -1,15 +1,41 @@
-"""Which folders under a base path are versions of a model: those that are named by a number.
+"""Versions of a model: their names, and which folders under a base path are some.
 
-The rule is TF Serving's (`file_system_storage_path_source.cc`): any way to write an int64 counts,
-so 007 is version 7, and what has another name, as a push that goes on, is passed over.
+People read and type `v3`. TF Serving knows the number alone: so do folders, addresses and JSON.
+
+Which folders count is TF Serving's rule (`file_system_storage_path_source.cc`): any way to write an
+int64, so 007 is version 7; what has another name, as a push that goes on, is passed over.
 """
 
 import re
 from pathlib import Path
 
+from signs.errors import UserError
+
+_NAME = re.compile(r"[vV]?([0-9]+)")
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*")
 _INT64 = range(-(2**63), 2**63)
 _MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+
+class VersionError(UserError):
+    """What should name a version does not."""
+
+
+def version_name(number: int) -> str:
+    """A version as people read it: `v3`."""
+    return f"v{number}"
+
+
+def version_number(name: str) -> int:
+    """The number of `v3`, or of `3`.
+
+    Raises:
+        VersionError: it is neither.
+    """
+    found = _NAME.fullmatch(name.strip())
+    if found is None or (number := int(found[1])) not in _INT64:
+        raise VersionError(f"A version is a number, such as v3 or 3. Received: {name!r}")
+    return number
 
 
 def version_folders(base_path: Path) -> list[tuple[int, Path]]:

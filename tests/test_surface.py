@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
 import signs as signs_package
 from pipeline.commands.doctor import Finding
+from pipeline.commands.lazy import LazyCommand
 from pipeline.commands.main import app, main
 from pipeline.config import Data, PipelineConfig, setting_names
 from pipeline.environment import Workspace
@@ -270,6 +270,14 @@ SUMMARY = {
     "span": 2,
     "version": 1,
     "counts": {"train": 80, "eval": 20, "test": 20},
+    "findings": [
+        {
+            "kind": "test_in_train",
+            "count": 1,
+            "text": "1 of 20 test images are train or eval images, too",
+            "examples": ["test/a.jpg is train/a.jpg"],
+        }
+    ],
     "components": {"Trainer": {"state": "done", "seconds": 431.5}},
     "accuracy": 0.9,
     "metrics": {"accuracy": 0.9, "accuracy/cat": None},
@@ -300,12 +308,12 @@ SUMMARY = {
 
 INGESTED = {
     "name", "span", "version", "directory", "reused", "class_names", "counts", "rejected",
-    "rejected_list", "ignored", "warnings",
+    "rejected_list", "ignored", "warnings", "findings", "findings_list", "repaired",
 }  # fmt: skip
 MANIFEST = {
     "name", "span", "version", "class_names", "counts", "shards", "source", "is_synthetic",
-    "fingerprint", "settings", "tool_version", "created", "rejected", "ignored", "warnings",
-    "format",
+    "fingerprint", "settings", "tool_version", "created", "rejected", "ignored", "findings",
+    "format", "checksum",
 }  # fmt: skip
 PREDICTION = {"source", "class_id", "class_name", "probability", "probabilities", "by_class"}
 VERSION = {"version", "labels", "on_disk", "state"}
@@ -368,9 +376,10 @@ def signs(
 
 def test_commands_and_their_options() -> None:
     found: dict[str, dict[str, Any]] = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in app.commands.items():
         found[name] = {}
-        for parameter in command.params:
+        assert isinstance(command, LazyCommand)
+        for parameter in command.load().params:
             is_option = parameter.param_type_name == "option"
             default = parameter.default
             found[name][parameter.opts[0] if is_option else parameter.name] = (
@@ -441,13 +450,18 @@ def test_the_json_of_an_ingestion_and_the_span_it_leaves(signs: Callable[..., An
     span = Path("workspace/data/signs-synthetic/span-1/v-1").resolve()
     assert Path(ingested["directory"]) == span
     assert Path(ingested["rejected_list"]) == span / "rejected.jsonl"
+    assert Path(ingested["findings_list"]) == span / "findings.jsonl"
     left = {path.name for path in span.iterdir()}
     assert_frozen(
-        "The files of a span", left, {"train", "eval", "test", "manifest.json", "rejected.jsonl"}
+        "The files of a span",
+        left,
+        {"train", "eval", "test", "manifest.json", "rejected.jsonl", "findings.jsonl"},
     )
     manifest = json.loads((span / "manifest.json").read_text())
     assert_frozen("manifest.json", set(manifest), MANIFEST)
     assert manifest["format"] == 1
+    finding = manifest["findings"][0]
+    assert_frozen("A finding in it", set(finding), {"kind", "count", "text", "examples"})
     for shard in manifest["shards"]:
         assert_frozen("A shard in it", set(shard), {"path", "split", "bytes", "sha256", "records"})
         assert re.fullmatch(r"(train|eval|test)/[\w.-]+", shard["path"])

@@ -9,7 +9,6 @@ will.
 
 import filecmp
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +67,9 @@ def publish(model: Path, base: Path) -> Path:
         base: the base path that model servers poll.
 
     Returns:
-        The version's folder. Its name is the time in seconds since 1970, or, where that is taken,
-        the next free number, so that a newer version always has the higher number. If the newest
-        version is this model to the byte, it is the newest version's.
+        The version's folder, which has its number for a name: the first is 1, and each newer one
+        has the number after the largest. If the newest version is this model to the byte, it is the
+        newest version's.
     """
     base.mkdir(parents=True, exist_ok=True)
     with durable.lock(base / _LOCK):
@@ -86,7 +85,7 @@ def _publish_alone(model: Path, base: Path) -> Path:
     pushed = dict(version_folders(base))
     if pushed and is_same(model, pushed[max(pushed)]):
         return pushed[max(pushed)]
-    number = max([int(time.time()), *(taken + 1 for taken in pushed)])
+    number = max([0, *pushed]) + 1
     staging = base / f"{_STAGING_PREFIX}{number}"
     try:
         shutil.copytree(model, staging)

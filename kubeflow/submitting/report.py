@@ -11,8 +11,7 @@ from kubeflow.submitting.connection import Connection
 from kubeflow.submitting.submit import Schedule, Started, Submission
 from kubeflow.submitting.watch import Ended, follow
 from pipeline.showing.wording import duration, say
-
-_INTERRUPTED = 130
+from signs.command import INTERRUPTED
 
 
 @dataclass
@@ -30,7 +29,7 @@ class Report:
     def exit_code(self) -> int:
         """0 where all went well, 1 where the run did not succeed, 130 after Ctrl-C."""
         if self.interrupted:
-            return _INTERRUPTED
+            return INTERRUPTED
         return int(self.ended is not None and self.ended.status != "succeeded")
 
     def plan(self) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """`signs ingest`: from images to a span, and what it has in common with `signs run`."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -15,7 +16,7 @@ from pipeline.commands.options import (
     examples,
     print_json,
 )
-from signs.features import REJECTED
+from signs.features import FINDINGS, REJECTED
 
 if TYPE_CHECKING:
     from data.convert import Ingested
@@ -126,5 +127,8 @@ def as_dict(ingested: "Ingested") -> dict[str, object]:
         "rejected": dict(manifest.rejected),
         "rejected_list": str(ingested.directory / REJECTED),
         "ignored": dict(manifest.ignored),
-        "warnings": list(manifest.warnings),
+        "warnings": [finding.text for finding in manifest.findings],
+        "findings": [dataclasses.asdict(finding) for finding in manifest.findings],
+        "findings_list": str(ingested.directory / FINDINGS),
+        "repaired": list(ingested.repaired),
     }

@@ -6,31 +6,34 @@ TensorFlow, TFX and Beam are imported by the commands that need them, so that he
 import logging
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from pipeline.commands import bench_serving, doctor, ingest, predict, rollout, run, runs, serve
-from pipeline.commands.options import INTERRUPTED, examples
-from pipeline.running.checkout import has_kubeflow, kubeflow
+from pipeline.commands.lazy import LazyCommand
+from pipeline.commands.options import examples
+from pipeline.running.checkout import has_kubeflow
+from signs.command import INTERRUPTED
 from signs.errors import UserError
 
 _MISUSE = 2
-
-
-app = typer.Typer(
-    help="SIGNS images in, a blessed ResNet50 out, answering over gRPC.",
-    epilog=examples("signs doctor", "signs run", "signs predict hand.jpg", "signs run --help"),
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-for group in (doctor, ingest, run, serve, predict, runs, bench_serving, rollout):
-    app.add_typer(group.app)
-if has_kubeflow():
-    app.add_typer(kubeflow("commands.main").app)
+_COMMANDS = {  # in the order in which help lists them
+    "doctor": "pipeline.commands.doctor",
+    "ingest": "pipeline.commands.ingest",
+    "run": "pipeline.commands.run",
+    "serve": "pipeline.commands.serve",
+    "predict": "pipeline.commands.predict",
+    "runs": "pipeline.commands.runs",
+    "bench-serving": "pipeline.commands.bench_serving",
+    "promote": "pipeline.commands.rollout",
+    "rollback": "pipeline.commands.rollout",
+    "versions": "pipeline.commands.rollout",
+    "shadow": "pipeline.commands.rollout",
+}
+_ON_A_CLUSTER = {
+    "compile": "kubeflow.commands.compile",
+    "submit": "kubeflow.commands.submit",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,15 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 where all went well, 1 where the command failed, 2 where the user made a
-        mistake (told on standard error in a line or two), 130 after Ctrl-C.
+        mistake (told on standard error in a line or two), 130 after Ctrl-C. What else can end a
+        command: see `signs.command`, through which `pipeline.commands.__main__` calls this.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A file's name, or a mark, that the terminal's encoding lacks must not end a run.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     # In this process Beam only ingests, and what it warns of is how it does so.
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     try:
-        # A reader of our output that has enough of it ends us quietly: typer sees to that.
         return app(args=argv, prog_name="signs", standalone_mode=False) or 0
     except typer.TyperException as err:
         context = getattr(err, "ctx", None)
@@ -63,11 +63,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata
+
         print(f"signs {metadata.version('signs-pipeline')}")
         raise typer.Exit
 
 
-@app.callback()
+_typer = typer.Typer(
+    epilog=examples("signs doctor", "signs run", "signs predict hand.jpg", "signs run --help"),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@_typer.callback()
 def signs(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -76,5 +87,6 @@ def signs(
     """SIGNS images in, a blessed ResNet50 out, answering over gRPC."""
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+app = typer.main.get_group(_typer)
+for _name, _module in {**_COMMANDS, **(_ON_A_CLUSTER if has_kubeflow() else {})}.items():
+    app.add_command(LazyCommand(_name, _module))

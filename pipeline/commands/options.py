@@ -13,12 +13,12 @@ from rich.console import Console
 
 from signs import features
 from signs.errors import UserError
+from signs.versions import version_number
 
 if TYPE_CHECKING:
     from signs.transports.transport import Tls
 
 WORKSPACE = Path("workspace")
-INTERRUPTED = 130  # the exit code after Ctrl-C
 # Of a command's context: what we do not know is Beam's, or the model server's.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _OPTION = Parameter.KEYWORD_ONLY
@@ -76,7 +76,12 @@ class Connection:
 class Question(Connection):
     """A connection by which one version of the model is asked."""
 
-    version: Annotated[int | None, typer.Option(help="By default the newest.")] = None
+    version: Annotated[
+        int | None,
+        typer.Option(
+            parser=version_number, metavar="VERSION", help="Such as v3; by default the newest."
+        ),
+    ] = None
     label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None
     timeout: Annotated[float, typer.Option(help="Seconds for an answer.")] = 10.0
 

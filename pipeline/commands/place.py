@@ -20,6 +20,7 @@ from serving.shadow import Comparison, replay
 from signs import features
 from signs.client import connect
 from signs.transports.transport import Target, Tls
+from signs.versions import VersionError, version_name, version_number
 
 _SHOWN_DIFFERENCES = 20
 
@@ -102,15 +103,16 @@ def promote(
 
     def compare(now: int, target: int) -> None:
         assert check is not None
-        comparison = shadow(place, check.log, str(now), str(target), check.newest, console)
+        names = version_name(now), version_name(target)
+        comparison = shadow(place, check.log, *names, check.newest, console)
         found.append(comparison)
         if not comparison.images:
             raise RolloutError(f"{check.log} holds no request to {place.model_name}.")
         if comparison.changed > check.max_changed:
-            render_comparison(console, comparison, str(now), str(target))
+            render_comparison(console, comparison, *names)
             raise RolloutError(
-                f"Version {target} answers {percent(comparison.changed)} of the images "
-                f"otherwise than version {now}, more than {percent(check.max_changed)}: "
+                f"{names[1]} answers {percent(comparison.changed)} of the images "
+                f"otherwise than {names[0]}, more than {percent(check.max_changed)}: "
                 f"{label} stays where it was."
             )
 
@@ -137,7 +139,7 @@ def shadow(
     Args:
         place: where it runs.
         log: the request log.
-        before: a version's number, or its label.
+        before: a version, such as v3, or a label.
         after: another.
         newest: so many requests, the newest.
         console: shows the progress.
@@ -198,8 +200,10 @@ def render_comparison(console: Console, comparison: Comparison, before: str, aft
 
 
 def _target(model_name: str, name: str) -> Target:
-    version, label = (int(name), None) if name.isdecimal() else (None, name)
-    return Target(model_name, version, label, features.REPLAYING_CLIENT)
+    try:
+        return Target(model_name, version_number(name), None, features.REPLAYING_CLIENT)
+    except VersionError:
+        return Target(model_name, None, name, features.REPLAYING_CLIENT)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pipeline.commands.options import (
     spread,
 )
 from pipeline.showing.wording import say
+from signs.versions import version_name, version_number
 
 if TYPE_CHECKING:
     from pipeline.commands.place import ServedVersion
@@ -46,7 +47,12 @@ app = typer.Typer()
 def promote(
     connection: Connection,
     version: Annotated[
-        int | None, typer.Option(help="By default the canary, or else the newest.")
+        int | None,
+        typer.Option(
+            parser=version_number,
+            metavar="VERSION",
+            help="Such as v3. By default the canary, or else the newest.",
+        ),
     ] = None,
     to: Annotated[Literal["stable", "canary"], typer.Option(help="The label.")] = "stable",
     shadow_log: Annotated[
@@ -119,14 +125,14 @@ def versions(
 @app.command(
     epilog=examples(
         "signs shadow workspace/requests",
-        "signs shadow workspace/requests --before 4 --after 5 --json",
+        "signs shadow workspace/requests --before v4 --after v5 --json",
     )
 )
 @spread
 def shadow(
     log: Annotated[Path, typer.Argument(help="The request log: its folder, or one file.")],
     connection: Connection,
-    before: Annotated[str, typer.Option(help="A version's number or label.")] = "stable",
+    before: Annotated[str, typer.Option(help="A version, such as v3, or a label.")] = "stable",
     after: Annotated[str, typer.Option(help="The other one's.")] = "canary",
     newest: NewestOption = 1000,
     workspace: WorkspaceOption = WORKSPACE,
@@ -155,13 +161,13 @@ def comparison_as_dict(comparison: "Comparison") -> dict[str, object]:
 def render_versions(console: Console, found: list["ServedVersion"]) -> None:
     """Prints one line for each version."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("version", justify="right")
+    table.add_column("version")
     table.add_column("labels")
     table.add_column("server")
     table.add_column("")
     for each in found:
         table.add_row(
-            str(each.version),
+            version_name(each.version),
             ", ".join(each.labels),
             each.state or "-",
             "" if each.on_disk else "no longer on disk",
@@ -171,5 +177,5 @@ def render_versions(console: Console, found: list["ServedVersion"]) -> None:
 
 def render_state(console: Console, model_name: str, state: "State") -> None:
     """Prints what the labels name now."""
-    labels = ", ".join(f"{name} is version {number}" for name, number in state.labels.items())
+    labels = ", ".join(f"{name} is {version_name(number)}" for name, number in state.labels.items())
     say(console, f"{model_name}: {labels}")

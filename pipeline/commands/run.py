@@ -20,7 +20,6 @@ from pipeline.commands.ingest import (
     beam_args,
 )
 from pipeline.commands.options import (
-    INTERRUPTED,
     PASS_ON,
     WORKSPACE,
     JsonOption,
@@ -31,6 +30,7 @@ from pipeline.commands.options import (
 from pipeline.commands.runs import in_a_word
 from pipeline.showing.wording import duration, percent
 from signs import features
+from signs.command import INTERRUPTED
 
 if TYPE_CHECKING:
     from pipeline.running.summary import RunSummary, Tuned, Unmet
@@ -128,6 +128,7 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     if run.accuracy is not None:
         images = run.counts.get(features.TEST)
         lines.append(("accuracy", f"{percent(run.accuracy)} on {_images(images)}"))
+    lines += [("note" if not i else "", one.text) for i, one in enumerate(run.findings)]
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
         lines += [("", _in_words(unmet)) for unmet in run.not_blessed_reasons]

@@ -19,6 +19,7 @@ from pipeline.commands.options import (
     print_json,
 )
 from pipeline.showing.wording import clock, percent, say
+from signs.versions import version_name
 
 if TYPE_CHECKING:
     from pipeline.running.summary import RunSummary, Status
@@ -46,8 +47,11 @@ def render_runs(console: Console, runs: Sequence["RunSummary"], workspace: Path)
         return
     roomy = console.width >= 110  # else the run's name tells when it began
     name_width = max(len(run.run_id) for run in runs)
+    pushed = [_pushed(run) for run in runs]
+    pushed_width = max(6, *map(len, pushed))
     # The data's name gives way, down to a few letters: no other column can lose any.
-    data_width = max(8, console.width - name_width - 11 - 8 - 7 - 10 - 5 - (17 if roomy else 0))
+    other_width = name_width + 11 + 8 + 7 + pushed_width + 5 + (17 if roomy else 0)
+    data_width = max(8, console.width - other_width)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     if roomy:
         table.add_column("when", no_wrap=True)
@@ -56,8 +60,8 @@ def render_runs(console: Console, runs: Sequence["RunSummary"], workspace: Path)
     table.add_column("result", no_wrap=True, min_width=11)
     table.add_column("accuracy", no_wrap=True, justify="right")
     table.add_column("time", no_wrap=True, min_width=7, justify="right")
-    table.add_column("pushed", no_wrap=True, min_width=10, justify="right")
-    for run in runs:
+    table.add_column("pushed", no_wrap=True, min_width=6, justify="right")
+    for run, version in zip(runs, pushed, strict=True):
         result, style = in_a_word(run)
         when = [run.started.astimezone().strftime("%Y-%m-%d %H:%M")] if roomy else []
         table.add_row(
@@ -67,7 +71,7 @@ def render_runs(console: Console, runs: Sequence["RunSummary"], workspace: Path)
             Text(result, style),
             Text(percent(run.accuracy)),
             Text("-" if run.duration_s is None else clock(run.duration_s)),
-            Text("-" if run.pushed_version is None else str(run.pushed_version)),
+            Text(version),
         )
     console.print(table)
     for run in runs:
@@ -82,6 +86,10 @@ def in_a_word(run: "RunSummary") -> tuple[str, str]:
         return ("blessed", "green") if blessed else ("not blessed", "yellow")
     styles: dict[Status, str] = {"running": "cyan", "finished": "green", "interrupted": "yellow"}
     return run.status, styles.get(run.status, "red")
+
+
+def _pushed(run: "RunSummary") -> str:
+    return "-" if run.pushed_version is None else version_name(run.pushed_version)
 
 
 def _data(run: "RunSummary") -> str:

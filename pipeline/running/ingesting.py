@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.showing.wording import duration, say
-from signs.features import REJECTED, SPLITS
+from signs.features import FINDINGS, REJECTED, SPLITS
 
 if TYPE_CHECKING:
     from data.convert import Ingested
@@ -97,6 +97,8 @@ def render_ingested(console: Console, ingested: "Ingested") -> None:
     """Prints the images by class and split, and what was rejected with its reasons."""
     manifest = ingested.manifest
     state = "was there already" if ingested.reused else "ingested"
+    if ingested.repaired:
+        state = "was damaged and is repaired"
     say(console, f"{ingested.name}: span {ingested.span}, version {ingested.version}, {state}")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("class", overflow="fold")
@@ -116,8 +118,12 @@ def render_ingested(console: Console, ingested: "Ingested") -> None:
         say(console, f"Ignored:  {sum(manifest.ignored.values()):,}{_reasons(manifest.ignored)}")
     if ingested.repaired:
         say(console, f"Repaired: {', '.join(ingested.repaired)} (damaged since it was written)")
-    for warning in manifest.warnings:
-        say(console, f"Note:     {warning}")
+    for finding in manifest.findings:
+        say(console, f"Note:     {finding.text}")
+        for example in finding.examples:
+            say(console, f"            {example}")
+    if (listed := ingested.directory / FINDINGS).exists() and listed.stat().st_size:
+        say(console, f"  all such pictures: {listed}")
     say(console, f"Read as:  {manifest.source}")
     say(console, f"Stored:   {ingested.directory}")
 

@@ -181,6 +181,7 @@ def run_ingested(
         span=ingested.span,
         version=ingested.version,
         counts=data.counts,
+        findings=ingested.manifest.findings,
         components=components,
         training_s=trainer.seconds if trainer and trainer.state == "done" else None,
         log=str(log),

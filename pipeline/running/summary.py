@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, TypeAdapter
 
+from data.findings import Finding
 from pipeline.showing.events import State, Text
 from signs import durable
 
@@ -100,6 +101,7 @@ class _Run:
     span: int | None = None
     version: int | None = None
     counts: dict[str, int] = field(default_factory=dict)  # images by split
+    findings: tuple[Finding, ...] = ()  # what the data hide from the scores
     components: dict[str, ComponentSummary] = field(default_factory=dict)
 
 

@@ -1,7 +1,7 @@
 """Follows a run to its end: reads its events, shows them, and ends it when the user says so.
 
 child process -> events.jsonl -> EventReader -> RunState -> the view
-Ctrl-C, SIGTERM or SIGHUP to this process -> the child and all that it started are stopped
+Ctrl-C, or a signal that `signs.command` makes one of -> the child and all it started are stopped
 """
 
 import contextlib
@@ -9,12 +9,10 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 from rich.console import Console
@@ -83,7 +81,7 @@ def follow(
     state = RunState()
     has_group = _leads_group(process)
     interrupted = False
-    with _signals_interrupt(), contextlib.ExitStack() as leaving:
+    with contextlib.ExitStack() as leaving:
         leaving.callback(_end, process, has_group, grace_s)
         view = leaving.enter_context(open_view(console, state, title=title))
         try:
@@ -185,27 +183,6 @@ def _leads_group(process: subprocess.Popen[bytes]) -> bool:
         return os.getpgid(process.pid) == process.pid
     except ProcessLookupError:  # over already, and waited for
         return False
-
-
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP act as Ctrl-C does, save where they are ignored, as under nohup."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _death(code: int) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -16,13 +17,13 @@ import pytest
 from PIL import Image
 
 from data import IngestError
-from data.convert import ingest
+from data.convert import Ingested, ingest
 from data.manifest import Manifest, verify
 from data.sources.answers import Answers
 from data.sources.archive import SIGNS_SHA256
 from data.sources.source import Progress
 from data.splits import Proportions
-from signs.image_bytes import canonical_bytes
+from signs.image_bytes import canonical_bytes, encode_png
 from tests import ROOT
 from tests.data.images import by_id, class_tree, jpeg, samples, write_tree
 
@@ -38,6 +39,11 @@ def files_of(directory: Path) -> dict[str, str]:
 def visible(root: Path) -> list[str]:
     """All that is published below a root."""
     return sorted(path.relative_to(root).as_posix() for path in root.glob("*/span-*/v-*"))
+
+
+def kinds(done: Ingested) -> list[str]:
+    """What was told of a span."""
+    return [finding.kind for finding in done.manifest.findings]
 
 
 def assert_left_clean(root: Path) -> None:
@@ -61,6 +67,10 @@ def test_the_real_zip(tmp_path, signs_data):
     assert by_id(done)["64x64_SIGNS/train_signs/0_IMG_6237 (1).jpg"].split == "train"
     assert manifest.rejected == {}
     assert manifest.ignored == {".DS_Store": 1, "directory": 4}
+    assert [(one.kind, one.count) for one in manifest.findings] == [
+        ("test_in_train", 12),
+        ("eval_in_train", 15),
+    ]
     assert verify(done.directory) == manifest
     assert ingest(signs_data / "64x64_SIGNS.zip", tmp_path).reused
 
@@ -70,11 +80,7 @@ def test_the_courses_test_file(tmp_path, signs_data):
     done = ingest(signs_data / "test_signs.h5", tmp_path)
     assert done.name == "signs"
     assert [done.manifest.split_size(split) for split in ("train", "eval", "test")] == [0, 0, 120]
-    assert done.manifest.warnings == (
-        "there are no train images",
-        "there are no eval images",
-        "nothing can be trained on this data: it is for evaluation alone",
-    )
+    assert kinds(done) == ["no_train", "no_eval"]
     with h5py.File(signs_data / "test_signs.h5") as file:
         for row in (0, 119):
             sample = by_id(done)[f"test_set_x[{row}]"]
@@ -91,6 +97,7 @@ def test_synthetic(tmp_path):
     assert (sample.label, sample.class_name, sample.split) == (5, "5", "test")
     assert sorted(path.name for path in done.directory.iterdir()) == [
         "eval",
+        "findings.jsonl",
         "manifest.json",
         "rejected.jsonl",
         "test",
@@ -136,6 +143,57 @@ def test_identical_images_land_in_the_same_split(tmp_path):
     assert len(splits) == 20
     assert all(len(found) == 1 for found in splits.values())
     assert len(set.union(*splits.values())) > 1
+
+
+def test_each_class_gives_its_share(tmp_path):
+    tree = class_tree(tmp_path / "x", 40, ("many",))
+    for name, count in (("one", 1), ("two", 2), ("three", 3), ("dozen", 12)):
+        files = {f"{name}/{n}.jpg": jpeg(9000 + 100 * count + n) for n in range(count)}
+        write_tree(tree, files)
+    # A copy takes no place of its own, and a damaged file of a small class takes none at all.
+    shutil.copy(tree / "three" / "0.jpg", tree / "three" / "copy.jpg")
+    write_tree(tree, {f"three/{n}.jpg": jpeg(n)[:200] for n in (7, 8, 9)})
+    done = ingest(tree, tmp_path / "root", max_rejected=0.1)
+    pictures = {(sample.class_name, sample.image, sample.split) for sample in samples(done)}
+    numbers: dict[str, Counter[str]] = {}
+    for class_name, _, split in pictures:
+        numbers.setdefault(class_name, Counter())[split] += 1
+    assert numbers == {
+        "one": {"train": 1},
+        "two": {"train": 1, "test": 1},
+        "three": {"train": 1, "eval": 1, "test": 1},
+        "dozen": {"train": 10, "eval": 1, "test": 1},
+        "many": {"train": 32, "eval": 4, "test": 4},
+    }
+    assert sum(done.manifest.rejected.values()) == 3
+    told = {finding.kind: finding.text for finding in done.manifest.findings}
+    assert told["class_without_test"].endswith(
+        "1 of 5 classes has no test images, so nobody evaluates them: one"
+    )
+    assert "two_classes" not in told
+    assert "test_in_train" not in told
+
+
+def test_a_folder_a_zip_and_arrays_are_divided_alike(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 3), np.uint8)
+    labels = np.arange(90) % 3
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file["train_set_x"], file["train_set_y"] = pixels, labels
+        file["list_classes"] = np.arange(3)
+    tree = tmp_path / "tree"
+    # Other names, so that the order is another one.
+    files = {f"{label}/{89 - row}.png": encode_png(pixels[row]) for row, label in enumerate(labels)}
+    write_tree(tree, files)
+    with zipfile.ZipFile(tmp_path / "tree.zip", "w") as archive:
+        for name in sorted(files, reverse=True):
+            archive.writestr(name, files[name])
+    first, *others = (
+        {sample.image: sample.split for sample in samples(ingest(source, tmp_path / "root"))}
+        for source in (tree, tmp_path / "tree.zip", tmp_path / "train.h5")
+    )
+    assert len(first) == 90
+    assert all(other == first for other in others)
+    assert Counter(first.values()) == {"train": 72, "eval": 9, "test": 9}
 
 
 def test_every_shard_mixes_the_classes(tmp_path):
@@ -249,6 +307,33 @@ def test_a_damaged_span_is_repaired(tmp_path, how):
     assert ingest(tree, root).repaired == ()
 
 
+def test_a_file_that_does_not_belong_to_a_span_is_named(tmp_path):
+    tree, root = class_tree(tmp_path / "x"), tmp_path / "root"
+    stranger = ingest(tree, root).directory / "train" / "more.tfrecord.gz"
+    stranger.touch()
+    with pytest.raises(IngestError, match=f"{stranger} is no file of this span"):
+        ingest(tree, root)
+    stranger.unlink()
+    assert ingest(tree, root).reused
+
+
+def test_a_span_of_another_tool_version_stays_and_gets_a_version_beside_it(tmp_path):
+    tree, root = class_tree(tmp_path / "x"), tmp_path / "root"
+    old = ingest(tree, root).directory
+    fields = json.loads((old / "manifest.json").read_text())
+    for name in ("checksum", "findings"):
+        del fields[name]
+    (old / "manifest.json").write_text(
+        json.dumps({**fields, "tool_version": "1", "warnings": ["there are no eval images"]})
+    )
+    before = files_of(old)
+    new = ingest(tree, root)
+    assert (new.span, new.version, new.reused) == (1, 2, False)
+    assert files_of(old) == before
+    assert verify(old).tool_version == "1"
+    assert ingest(tree, root).version == 2
+
+
 def test_a_repair_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     tree, root = class_tree(tmp_path / "x"), tmp_path / "root"
     done = ingest(tree, root)
@@ -333,7 +418,7 @@ def test_a_class_folder_without_images(tmp_path):
         ingest(tree, tmp_path / "root")
 
 
-def test_a_split_without_a_class_is_a_warning(tmp_path):
+def test_what_a_score_hides_is_told(tmp_path):
     tree = write_tree(
         tmp_path / "x",
         {f"train/{c}/{n}.jpg": jpeg(n) for c in "a" for n in range(5)}
@@ -341,7 +426,17 @@ def test_a_split_without_a_class_is_a_warning(tmp_path):
         | {f"test/b/{n}.jpg": jpeg(n) for n in range(5)},
     )
     done = ingest(tree, tmp_path / "root", answers=Answers("splits"))
-    assert done.manifest.warnings == ("class 'b' has no train images",)
+    assert {one.kind: one.count for one in done.manifest.findings} == {
+        "class_without_train": 1,
+        "class_of_few_train": 1,
+        "class_without_test": 1,
+        "test_in_train": 5,
+        "eval_in_train": 10,
+        "two_classes": 5,
+    }
+    listed = [json.loads(line) for line in (done.directory / "findings.jsonl").open()]
+    assert sorted(line["source_id"] for line in listed) == sorted(by_id(done))
+    assert Manifest.load(done.directory) == done.manifest
 
 
 # --- Accidents -----------------------------------------------------------------------------------
@@ -349,7 +444,7 @@ def test_a_split_without_a_class_is_a_warning(tmp_path):
 _KILLED = """
 import sys
 from pathlib import Path
-from data.convert import ingest
+from data.convert import Ingested, ingest
 ingest("synthetic:30000", Path(sys.argv[1]))
 """
 

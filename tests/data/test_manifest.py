@@ -4,6 +4,7 @@ import json
 import pytest
 
 from data import IngestError
+from data.findings import Finding
 from data.manifest import Manifest, Shard, damage, verify
 from data.tfrecord import Writer
 
@@ -35,7 +36,7 @@ def span(tmp_path):
         created="2026-01-01T00:00:00+00:00",
         rejected={"not an image": 2},
         ignored={".DS_Store": 1},
-        warnings=("there are no eval images",),
+        findings=(Finding("no_eval", 2, "there are no eval images", ("a is b",)),),
     )
     (tmp_path / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     return tmp_path, manifest
@@ -58,17 +59,60 @@ def test_round_trip(span):
         ({"counts": {"train": {}}}, "`counts` must have"),
         ({"shards": []}, "add up to 2, its shards to 0"),
         ({"shards": [{"path": 3}]}, "is damaged"),
+        ({"findings": [{"kind": "x"}]}, "is damaged"),
         ({"surprise": 1}, "is damaged"),
     ],
 )
 def test_a_damaged_manifest_is_named(span, change, message):
     folder, manifest = span
     fields = {**json.loads(manifest.to_json()), **change}
+    del fields["checksum"]
     (folder / "manifest.json").write_text(json.dumps(fields))
     with pytest.raises(IngestError, match=message) as caught:
         Manifest.load(folder)
     assert str(folder) in str(caught.value)
     assert "ingest again" in str(caught.value)
+
+
+def test_an_edit_by_hand_is_told_though_all_numbers_agree(span):
+    folder, manifest = span
+    path = folder / "manifest.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("Hände hoch", "Hände runter"), encoding="utf-8")
+    with pytest.raises(IngestError) as caught:
+        verify(folder)
+    assert str(caught.value) == (
+        f"{path} was edited since it was written. Remove that folder and ingest again."
+    )
+    # What an editor does to the white space alone changes nothing.
+    path.write_text(json.dumps(json.loads(text)), encoding="utf-8")
+    assert verify(folder) == manifest
+
+
+def test_spans_of_tool_version_1_are_read(span):
+    folder, manifest = span
+    fields = json.loads(manifest.to_json())
+    del fields["checksum"], fields["findings"]
+    fields["warnings"] = ["there are no eval images"]
+    (folder / "manifest.json").write_text(json.dumps(fields))
+    assert verify(folder) == dataclasses.replace(manifest, findings=())
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "copy of data-00000-of-00001.tfrecord.gz"])
+def test_a_file_that_does_not_belong_to_the_span_is_named(span, name):
+    folder, _ = span
+    (folder / "notes.txt").write_text("nobody reads this as data")
+    verify(folder)
+    for split in ("train", "test"):
+        path = folder / split / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        with pytest.raises(IngestError) as caught:
+            verify(folder)
+        assert str(caught.value) == (
+            f"{path} is no file of this span, and would be read as one: move it away."
+        )
+        path.unlink()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"format": 1}'])

@@ -16,14 +16,16 @@ def listing(folder: Path, count: int, size: int = 1000) -> Listing:
 
 
 def plan(folder: Path, shards: int, seed: int = 0) -> Plan:
-    return Plan(folder, SyntheticSource(2), ("a", "b"), None, seed, 10**6, shards)
+    return Plan(folder, SyntheticSource(2), ("a", "b"), seed, 10**6, shards)
 
 
 def dealt(folder: Path, count: int, seed: int = 0, shard_bytes: int = 100_000) -> list[list[str]]:
     folder.mkdir()
-    shards = listing(folder, count).deal(seed, shard_bytes)
-    found = plan(folder, shards, seed)
-    return [[item.source_id for item in found.part(shard)] for shard in range(shards)]
+    found = listing(folder, count)
+    found.close()
+    shards = found.deal(seed, shard_bytes)
+    dealing = plan(folder, shards, seed)
+    return [[item.source_id for item in dealing.part(shard)] for shard in range(shards)]
 
 
 def test_every_item_is_in_one_shard_and_shards_are_alike(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_what_cannot_be_used_is_counted_and_listed(tmp_path: Path) -> None:
     found.add(Rejection("größe.txt", "not an image"))
     for _ in range(2):
         found.add(Ignored(".DS_Store"))
-    found.deal(0, 10**9)
+    found.close()
     assert (found.items, found.rejected, found.ignored) == (2, 1, {".DS_Store": 2})
     lines = rejections_path(tmp_path).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [

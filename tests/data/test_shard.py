@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from data import shard, tfrecord
+from data.pictures import Picture, digest_of, pictures_path
 from data.plan import Listing, Plan, rejections_path
 from data.sample import Sample
 from data.shard import records_path, result_path, write_shard
@@ -22,7 +23,9 @@ def plan(tmp_path: Path) -> Plan:
     folder.mkdir()
     listing, source = Listing(folder), open_source(tree)
     source.survey(listing.add)
-    plan = Plan(folder, source, ("cat", "dog"), Proportions(), 0, 10**6, listing.deal(0, 10**9))
+    listing.close()
+    listing.divide(source, ("cat", "dog"), Proportions(), seed=0, max_pixels=10**6)
+    plan = Plan(folder, source, ("cat", "dog"), 0, 10**6, listing.deal(0, 10**9))
     plan.save()
     return plan
 
@@ -31,12 +34,20 @@ def test_the_summary_says_what_the_files_hold(plan: Plan) -> None:
     write_shard(plan, 0)
     result = json.loads(result_path(plan.folder, 0).read_text())
     assert sum(one["records"] for one in result.values()) == 60
+    lines = pictures_path(plan.folder, 0).read_text(encoding="utf-8").splitlines()
+    pictures = {picture.source_id: picture for picture in map(Picture.from_line, lines)}
+    assert len(pictures) == 60
     for split, one in result.items():
         path = records_path(plan.folder, split, 0)
         samples = [Sample.parse(record) for record in tfrecord.read(path)]
         assert len(samples) == one["records"]
         assert path.stat().st_size == one["bytes"]
         assert {sample.split for sample in samples} == {split}
+        for sample in samples:
+            digest = digest_of(sample.image)
+            assert pictures.pop(sample.source_id) == Picture(
+                digest, sample.source_id, split, sample.class_name
+            )
         labels = [sample.label for sample in samples]
         assert one["counts"] == {str(label): labels.count(label) for label in dict.fromkeys(labels)}
     (line,) = rejections_path(plan.folder, 0).read_text().splitlines()

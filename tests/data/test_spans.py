@@ -28,7 +28,6 @@ def manifest(fingerprint: str, span: int = 1, version: int = 1, seed: int = 0) -
         created="2026-01-01T00:00:00+00:00",
         rejected={},
         ignored={},
-        warnings=(),
     )
 
 

@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 
 import typer
+from typer.core import TyperGroup
+
+from pipeline.commands.lazy import LazyCommand
 
 
-def unknown_options(app: typer.Typer, words: Sequence[str]) -> list[str]:
-    """The options in `words`, the words after `signs`, that the command does not have.
+def unknown_options(app: typer.Typer | TyperGroup, words: Sequence[str]) -> list[str]:
+    """The options in `words`, the words after the program's name, that the command does not have.
 
     Raises:
         LookupError: there is no such command.
     """
-    command = typer.main.get_command(app)
-    while hasattr(command, "commands"):
+    command = app if isinstance(app, TyperGroup) else typer.main.get_command(app)
+    if isinstance(command, TyperGroup):
         if words[0] not in command.commands:
-            raise LookupError(f"signs has no command {words[0]}")
+            raise LookupError(f"there is no command {words[0]}")
         command, words = command.commands[words[0]], words[1:]
+    if isinstance(command, LazyCommand):
+        command = command.load()
     known = {"--help"} | {
         option
         for parameter in command.params

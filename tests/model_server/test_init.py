@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import model_server
-from model_server.__main__ import main
+from model_server.command import main
 from model_server.process import ServerProcess
 
 

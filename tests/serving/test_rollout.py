@@ -224,9 +224,9 @@ def test_the_same_version_again_changes_nothing(rollout):
 @pytest.mark.parametrize(
     ("version", "label", "text"),
     [
-        (7, "stable", "Version 7 of signs does not exist; there are 1, 2, 3, 10."),
-        (-1, "stable", "Version -1 of signs does not exist; there are 1, 2, 3, 10."),
-        (4, "stable", "Version 4 of signs has no saved_model.pb; there are 1, 2, 3, 10."),
+        (7, "stable", "signs v7 does not exist; there are v1, v2, v3, v10."),
+        (-1, "stable", "signs v-1 does not exist; there are v1, v2, v3, v10."),
+        (4, "stable", "signs v4 has no saved_model.pb; there are v1, v2, v3, v10."),
         (
             3,
             "canary",
@@ -358,7 +358,7 @@ def test_a_check_sees_both_versions_and_may_refuse(rollout):
 def test_a_check_of_a_version_with_itself(rollout):
     rollout.promote(2)
     assert refused(rollout.promote, 2, check=lambda now, target: None) == (
-        "Version 2 answers already: there is nothing to compare."
+        "v2 answers already: there is nothing to compare."
     )
 
 

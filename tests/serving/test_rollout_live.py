@@ -120,11 +120,11 @@ def test_labels_move_without_one_failed_request(workspace, address, rest_address
 
         assert signs("promote", "--to", "canary", "--version", "3")[:2] == (
             0,
-            "signs: canary is version 3, stable is version 2\n",
+            "signs: canary is v3, stable is v2\n",
         )
         assert version_of(address, "canary") == version_of(rest_address, "canary") == 3
 
-        assert signs("promote")[:2] == (0, "signs: canary is version 3, stable is version 3\n")
+        assert signs("promote")[:2] == (0, "signs: canary is v3, stable is v3\n")
         assert version_of(address, "stable") == 3
 
         assert signs("promote", "--version", "4")[0] == 0
@@ -146,7 +146,7 @@ def test_a_version_that_does_not_load_leaves_stable_where_it_was(workspace, addr
     before, text = version_of(address, "stable"), rollout.path.read_text()
     with (
         asked_all_the_time(address) as counted,
-        pytest.raises(RolloutError, match=r"Version 5 could not be loaded: .*saved_model.pb"),
+        pytest.raises(RolloutError, match=r"v5 could not be loaded: .*saved_model.pb"),
     ):
         rollout.promote(5, server=RunningServer(address, "signs"))
     assert version_of(address, "stable") == before
@@ -159,10 +159,10 @@ def test_versions_are_listed(workspace, address, signs):
     assert code == 0
     assert [line.split() for line in out.splitlines()] == [
         ["version", "labels", "server"],
-        ["5", "END"],
-        ["4", "END"],
-        ["3", "canary,", "stable", "AVAILABLE"],
-        ["2", "END"],
+        ["v5", "END"],
+        ["v4", "END"],
+        ["v3", "canary,", "stable", "AVAILABLE"],
+        ["v2", "END"],
     ]
 
 
@@ -177,19 +177,19 @@ def test_a_replay_of_the_log_keeps_a_version_that_answers_otherwise(workspace, a
     assert (code, out) == (2, "")
     lines = err.splitlines()
     assert lines[0].startswith("4 images in 1 requests: 25.0 % change their class (1); the largest")
-    assert lines[1].split() == ["asked", "at", "request", "image", "3", "4", "change"]
+    assert lines[1].split() == ["asked", "at", "request", "image", "v3", "v4", "change"]
     assert lines[2].split()[-4:] == ["1", "green", "lilac", "0.0000"]
     assert lines[-1] == (
-        "signs: error: Version 4 answers 25.0 % of the images otherwise than version 3, more than "
+        "signs: error: v4 answers 25.0 % of the images otherwise than v3, more than "
         "20.0 %: stable stays where it was."
     )
     assert version_of(address, "stable") == 3
     assert sum(1 for _ in read_log(Path(log))) == records  # a replay is not logged
 
-    arguments = ("promote", "--version", "4", "--shadow", log, "--newest", "1")
+    arguments = ("promote", "--version", "v4", "--shadow", log, "--newest", "1")
     assert signs(*arguments, "--max-changed", "0.25")[:2] == (
         0,
-        "signs: canary is version 4, stable is version 4\n",
+        "signs: canary is v4, stable is v4\n",
     )
     code, out, _ = signs("shadow", log, "--newest", "1")
     assert out.startswith("4 images in 1 requests: 0.0 % change their class (0)")
@@ -198,7 +198,7 @@ def test_a_replay_of_the_log_keeps_a_version_that_answers_otherwise(workspace, a
 
 def test_mistakes_are_told(workspace, address, signs, tmp_path):
     for arguments, text in (
-        (("promote", "--version", "9"), "Version 9 of signs does not exist; there are 2, 3, 4, 5."),
+        (("promote", "--version", "9"), "signs v9 does not exist; there are v2, v3, v4, v5."),
         (("shadow", str(tmp_path)), f"{tmp_path}: no request log there."),
         (("promote", "--shadow", "x", "--max-changed", "2"), "`max_changed` must be in [0, 1]."),
         (("promote", "--shadow", "x", "--offline"), "A replay needs a running server"),

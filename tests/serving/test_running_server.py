@@ -80,15 +80,15 @@ def test_a_version_that_cannot_be_loaded_is_not_waited_for(served, monkeypatch):
     server = RunningServer(served.address, "signs")
     put(served.base_path, 2, "broken")
     eventually(lambda: server.states().get(2) == "END")
-    with pytest.raises(RolloutError, match="Version 2 could not be loaded: Can't parse it"):
+    with pytest.raises(RolloutError, match="v2 could not be loaded: Can't parse it"):
         server.wait_until_loaded(2)
 
 
 def test_what_does_not_come_in_time_is_told(served):
     server = RunningServer(served.address, "signs", load_timeout_s=0.3, label_timeout_s=0.3)
-    with pytest.raises(RolloutError, match="version 9 was not loaded"):
+    with pytest.raises(RolloutError, match="v9 was not loaded"):
         server.wait_until_loaded(9)
-    with pytest.raises(RolloutError, match="stable did not become version 2: does the server poll"):
+    with pytest.raises(RolloutError, match="stable did not become v2: does the server poll"):
         server.wait_until_labelled("stable", 2)
 
 

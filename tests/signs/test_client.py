@@ -204,7 +204,7 @@ def test_status_and_metadata(client):
 
 
 def test_version(address):
-    with Client(address, version=3) as client:
+    with Client(address, version="v3") as client:
         assert names(client.predict(RED)) == ["red"]
         assert client.metadata().version == client.wait_until_available(1) == 3
     with Client(address, version=9) as client:
@@ -350,6 +350,9 @@ def test_numbers_that_make_no_sense():
     assert refused("h:1", timeout_s=0) == "`timeout_s` must be positive. Received: 0"
     assert refused("h:1", max_attempts=0) == "`max_attempts` must be positive. Received: 0"
     assert refused("h:1", batch_size=-1) == "`batch_size` must be positive. Received: -1"
+    assert refused("h:1", version="newest") == (
+        "A version is a number, such as v3 or 3. Received: 'newest'"
+    )
     assert refused("h:1", version=-1) == "`version` must not be negative. Received: -1"
     assert refused("h:1", version=2, label="a") == (
         'Only one of `version` and `label` can be asked. Received: 2 and "a"'

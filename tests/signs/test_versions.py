@@ -4,13 +4,31 @@ from pathlib import Path
 
 import pytest
 
-from signs.versions import complete_versions, is_complete, version_folders
+from signs.versions import (
+    VersionError,
+    complete_versions,
+    is_complete,
+    version_folders,
+    version_name,
+    version_number,
+)
 
 
 def push(base: Path, *names: str, file: str = "saved_model.pb") -> None:
     for name in names:
         (base / name).mkdir()
         (base / name / file).touch()
+
+
+@pytest.mark.parametrize("name", ["3", "v3", "V3", "003", " v3\n", version_name(3)])
+def test_a_name_has_a_number(name: str) -> None:
+    assert version_number(name) == 3
+
+
+@pytest.mark.parametrize("name", ["", "v", "-3", "v-3", "3.0", "v3.1", "stable", "vv3", str(2**63)])
+def test_what_names_no_version(name: str) -> None:
+    with pytest.raises(VersionError, match=r"is a number, such as v3 or 3\. Received: "):
+        version_number(name)
 
 
 def test_numbers_are_versions_however_they_are_written(tmp_path: Path) -> None:

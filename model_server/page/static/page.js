@@ -148,7 +148,7 @@ const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 const top = (answer) => answer.probabilities[answer.classId];
 const isSure = (answer) => top(answer) >= SURE;
 const verdict = (answer) => (isSure(answer) ? answer.className : "not sure");
-const facts = (answer) => `version ${answer.version} · ${answer.milliseconds.toFixed(0)} ms`;
+const facts = (answer) => `v${answer.version} · ${answer.milliseconds.toFixed(0)} ms`;
 
 function sureness(answer) {
   return isSure(answer)
@@ -224,7 +224,7 @@ async function look() {
     const seen = await status();
     const loading = seen.state === "START" || seen.state === "LOADING";
     state = seen.version ? "ready" : loading ? "waiting" : "failed";
-    text = seen.version ? `version ${seen.version}` : loading ? "loading …" : "no version is ready";
+    text = seen.version ? `v${seen.version}` : loading ? "loading …" : "no version is ready";
   } catch (error) {
     state = "failed";
     text = error.code ? "no such model" : "the server does not answer";

@@ -39,7 +39,6 @@ def write_span(data: Path, span: int, version: int) -> Path:
         created="",
         rejected={},
         ignored={},
-        warnings=(),
     )
     (directory / features.MANIFEST).write_text(manifest.to_json())
     return directory

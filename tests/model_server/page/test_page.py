@@ -63,7 +63,7 @@ def expect_answer(page: Page, digit: str, told: str = "") -> None:
 def test_a_chosen_file_is_answered(page: Page, site: Site) -> None:
     expect(page.get_by_text("The answer to your picture appears here.")).to_be_visible()
     choose(page, as_file("hand.png"))
-    expect_answer(page, "0", "hand.png: 0, 90.0 %. version 3 · ")
+    expect_answer(page, "0", "hand.png: 0, 90.0 %. v3 · ")
     expect(page.locator("#sureness")).to_have_text("90.0 %")
     bars = page.get_by_role("list", name="Probability of each class").get_by_role("listitem")
     assert [" ".join(text.split()) for text in bars.all_inner_texts()] == [
@@ -74,7 +74,7 @@ def test_a_chosen_file_is_answered(page: Page, site: Site) -> None:
     assert track and fill
     assert fill["width"] / track["width"] == pytest.approx(0.9, abs=0.01)
     facts = page.locator("#facts").inner_text()
-    assert facts.startswith("version 3 · ") and facts.endswith(" ms")
+    assert facts.startswith("v3 · ") and facts.endswith(" ms")
     assert site.rest.paths[-1] == "/v1/models/signs/versions/3:predict"
 
 
@@ -221,7 +221,7 @@ def test_formats_that_the_model_does_not_read(page: Page, site: Site, kind: str)
 def test_not_sure(page: Page, site: Site) -> None:
     site.rest.confidence = 0.69
     choose(page, as_file("hand.png"))
-    expect_answer(page, "not sure", "hand.png: not sure, perhaps 0, with 69.0 %. version 3 · ")
+    expect_answer(page, "not sure", "hand.png: not sure, perhaps 0, with 69.0 %. v3 · ")
     expect(page.get_by_text("“Not sure” means that")).to_have_text(
         "“Not sure” means that the most probable class has less than 70 %."
     )
@@ -247,11 +247,11 @@ def test_a_model_with_many_classes_that_have_names(page: Page, site: Site) -> No
 
 
 def test_a_newer_version_takes_over(page: Page, site: Site) -> None:
-    expect_server(page, "version 3")
+    expect_server(page, "v3")
     site.rest.versions = [(10, "AVAILABLE"), (9, "AVAILABLE"), (3, "UNLOADING")]
     choose(page, as_file("hand.png"))
-    expect(page.locator("#facts")).to_contain_text("version 10 · ")
-    expect(page.locator("#server")).to_have_text("version 10")
+    expect(page.locator("#facts")).to_contain_text("v10 · ")
+    expect(page.locator("#server")).to_have_text("v10")
 
 
 class Replaced(FakeRest):
@@ -265,7 +265,7 @@ class Replaced(FakeRest):
 def test_a_version_that_goes_meanwhile(page: Page, site: Site) -> None:
     site.rest = Replaced()
     choose(page, as_file("hand.png"))
-    expect(page.locator("#facts")).to_contain_text("version 4 · ")
+    expect(page.locator("#facts")).to_contain_text("v4 · ")
 
 
 # --- When something goes wrong --------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_the_model_is_loading(page: Page, site: Site) -> None:
         "The model is still loading. Try again in a moment."
     )
     site.rest.versions = [(1, "AVAILABLE")]
-    expect_server(page, "version 1")
+    expect_server(page, "v1")
 
 
 def test_no_such_model(page: Page, site: Site) -> None:
@@ -344,7 +344,7 @@ def test_the_server_is_gone(page: Page) -> None:
     choose(page, as_file("hand.png"))
     expect(page.locator("#reason")).to_have_text("The server does not answer. Is it still running?")
     page.unroute("**/v1/**")
-    expect_server(page, "version 3")
+    expect_server(page, "v3")
     page.get_by_role("button", name="Try again").click()
     expect_answer(page, "0")
 
@@ -392,7 +392,7 @@ def test_what_a_screen_reader_finds(page: Page) -> None:
     expect(page.locator("body")).to_match_aria_snapshot("""
 - banner:
   - heading "signs" [level=1]
-  - status: version 3
+  - status: v3
 - main:
   - region "Show the model a picture":
     - heading "Show the model a picture" [level=2]
@@ -421,8 +421,8 @@ def test_what_a_screen_reader_finds(page: Page) -> None:
       - listitem: 3 2.0 %
       - listitem: 4 2.0 %
       - listitem: 5 2.0 %
-    - paragraph: /version 3 · \\d+ ms/
-    - status: /Example of 1. 1, 90.0 %. version 3 · \\d+ ms./
+    - paragraph: /v3 · \\d+ ms/
+    - status: /Example of 1. 1, 90.0 %. v3 · \\d+ ms./
   - region "Pictures so far":
     - heading "Pictures so far" [level=2]
     - list:

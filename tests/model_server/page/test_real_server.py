@@ -60,9 +60,9 @@ def test_nothing_but_the_page(server: ServerProcess, rest_port: int) -> None:
 def test_pictures_are_answered(server: ServerProcess, browser: Browser, rest_port: int) -> None:
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{rest_port}/")
-    expect(page.locator("#server")).to_have_text("version 3")
+    expect(page.locator("#server")).to_have_text("v3")
     choose(page, as_file("a.png", RED))
-    expect_answer(page, "red", "a.png: red, 100.0 %. version 3 · ")
+    expect_answer(page, "red", "a.png: red, 100.0 %. v3 · ")
     choose(page, as_file("b.png", GREEN))
     expect_answer(page, "green")
     page.get_by_role("button", name="Example of blue").click()

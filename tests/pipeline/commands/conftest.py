@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.commands import main as cli
 
-SIGNS = [sys.executable, "-m", "pipeline.commands.main"]
+SIGNS = [sys.executable, "-m", "pipeline.commands"]
 
 
 @pytest.fixture

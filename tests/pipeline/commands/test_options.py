@@ -48,8 +48,9 @@ def test_each_option_arrives(tmp_path: Path) -> None:
     assert connection.tls == Tls(**files)
 
 
-def test_a_question_is_to_one_version() -> None:
-    question, _, _ = called(Question, "--version", "3", "--timeout", "2.5", "--ca", "ca.pem")
+@pytest.mark.parametrize("version", ["3", "v3"])
+def test_a_question_is_to_one_version(version: str) -> None:
+    question, _, _ = called(Question, "--version", version, "--timeout", "2.5", "--ca", "ca.pem")
     assert question == Question(version=3, timeout=2.5, ca=Path("ca.pem"))
 
 

@@ -22,16 +22,14 @@ def test_versions_and_what_the_server_has_of_them() -> None:
     ]
     assert [line.split() for line in shown(render_versions, found)] == [
         ["version", "labels", "server"],
-        ["3", "canary", "-"],
-        ["2", "earlier,", "stable", "AVAILABLE", "no", "longer", "on", "disk"],
+        ["v3", "canary", "-"],
+        ["v2", "earlier,", "stable", "AVAILABLE", "no", "longer", "on", "disk"],
     ]
 
 
 def test_the_labels() -> None:
     state = State(labels={"stable": 3, "canary": 4})
-    assert shown(render_state, "signs", state) == [
-        "signs: stable is version 3, canary is version 4"
-    ]
+    assert shown(render_state, "signs", state) == ["signs: stable is v3, canary is v4"]
 
 
 def test_a_replay_without_a_difference() -> None:

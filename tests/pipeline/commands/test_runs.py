@@ -29,11 +29,11 @@ def test_the_table_of_runs(tmp_path: Path) -> None:
     )
     lines = shown(render_runs, [UNBLESSED, FULL, pushed, damaged], tmp_path)
     assert lines == [
-        "run                  data                result      accuracy    time     pushed",
-        "20261123-080000-cd34 signs               not blessed   63.3 %    1:01          -",
-        "20261122-221400-ab12 signs-synthetic 1.2 blessed       93.3 %    6:12          3",
-        "20261121-000000-0001 my-photos-of-the-w… failed             -       - 1795386083",
-        "20261121-000000-0002 signs               damaged            -       -          -",
+        "run                  data               result      accuracy    time      pushed",
+        "20261123-080000-cd34 signs              not blessed   63.3 %    1:01           -",
+        "20261122-221400-ab12 signs-synthetic 1… blessed       93.3 %    6:12          v3",
+        "20261121-000000-0001 my-photos-of-the-… failed             -       - v1795386083",
+        "20261121-000000-0002 signs              damaged            -       -           -",
         "20261121-000000-0002: /x/summary.json is damaged. [Errno]",
     ]
     assert max(map(len, lines[:-1])) <= 80

@@ -47,7 +47,6 @@ def make_span(workspace: Workspace, number: int, samples: list[tuple[int, str, b
         created="2026-01-01T00:00:00+00:00",
         rejected={},
         ignored={},
-        warnings=(),
     )
     (directory / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     return directory

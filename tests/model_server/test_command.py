@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 
-from model_server.__main__ import _stop_on_signals
+from model_server.command import _stop_on_signals
 
 
 def test_the_first_signal_stops_and_the_second_ends():
