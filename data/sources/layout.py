@@ -344,7 +344,7 @@ def _divided(
         left_out=left_out,
         declared=frozenset() if is_signs else declared,
         proportions=proportions,
-        in_words=_in_words(roots),
+        in_words=_in_words(roots, proportions),
         is_signs=is_signs,
     )
 
@@ -401,8 +401,11 @@ def _no_images(tree: Tree, where: str) -> str:
     return f"{where} holds {files} and none of them is an image: {kinds}.{unpack}"
 
 
-def _in_words(roots: Mapping[Parts, str | None]) -> str:
-    return ", ".join(f"{split} from {'/'.join(path)}" for path, split in roots.items())
+def _in_words(roots: Mapping[Parts, str | None], proportions: Proportions | None) -> str:
+    order = sorted(roots.items(), key=lambda root: SPLITS.index(root[1] or TRAIN))
+    told = ", ".join(f"{split} from {'/'.join(path)}" for path, split in order)
+    missing = [split for split in SPLITS if split not in roots.values()] if proportions else []
+    return f"{told}, {' and '.join(missing)} out of train" if missing else told
 
 
 def _listed(names: "Sequence[str] | set[str] | frozenset[str] | Mapping[str, object]") -> str:

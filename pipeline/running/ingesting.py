@@ -124,7 +124,7 @@ def render_ingested(console: Console, ingested: "Ingested") -> None:
             say(console, f"            {example}")
     if (listed := ingested.directory / FINDINGS).exists() and listed.stat().st_size:
         say(console, f"  all such pictures: {listed}")
-    say(console, f"Read as:  {manifest.source}")
+    say(console, f"Source:   {manifest.source}")
     say(console, f"Stored:   {ingested.directory}")
 
 

@@ -46,19 +46,19 @@ UNDERSTOOD = {
     "one folder per class": (["{cat,dog}/{1..3}.jpg"], "class folders"),
     "ImageNet": (
         ["imagenet/{train,val}/{n01440764,n01443537}/{1..3}.JPEG"],
-        "train from imagenet/train, eval from imagenet/val",
+        "train from imagenet/train, eval from imagenet/val, test out of train",
     ),
     "ImageNet, whose val is not sorted": (
         ["ILSVRC/{train}/{n01440764,n01443537}/{1..3}.JPEG", "ILSVRC/{val,test}/{1..4}.JPEG"],
-        "train from ILSVRC/train",
+        "train from ILSVRC/train, eval and test out of train",
     ),
     "Tiny ImageNet": (
         ["train/{n01,n02}/images/{1..3}.JPEG", "{val,test}/images/{1..9}.JPEG", "wnids.txt"],
-        "train from train",
+        "train from train, eval and test out of train",
     ),
     "Intel image classification, unpacked": (
         ["seg_{train,test}/{sea,street}/{1..3}.jpg", "seg_pred/{1..9}.jpg"],
-        "test from seg_test, train from seg_train",
+        "train from seg_train, test from seg_test, eval out of train",
     ),
     "Intel image classification": (
         [
@@ -66,15 +66,15 @@ UNDERSTOOD = {
             "seg_test/seg_test/{sea,street}/{1..3}.jpg",
             "seg_pred/seg_pred/{1..9}.jpg",
         ],
-        "test from seg_test/seg_test, train from seg_train/seg_train",
+        "train from seg_train/seg_train, test from seg_test/seg_test, eval out of train",
     ),
     "Cats and dogs, of the deep-learning courses": (
         ["{training,test}_set/{cats,dogs}/{1..3}.jpg"],
-        "test from test_set, train from training_set",
+        "train from training_set, test from test_set, eval out of train",
     ),
     "Cats and dogs, filtered": (
-        ["cats_and_dogs_filtered/{train,validation}/{cats,dogs}/1.jpg", "x/vectorize.py"],
-        "train from cats_and_dogs_filtered/train, eval from cats_and_dogs_filtered/validation",
+        ["filtered/{train,validation}/{cats,dogs}/1.jpg", "x/vectorize.py"],
+        "train from filtered/train, eval from filtered/validation, test out of train",
     ),
     "PetImages": (
         ["PetImages/{Cat,Dog}/{1..3}.jpg", "readme[1].txt"],
@@ -85,7 +85,7 @@ UNDERSTOOD = {
             "asl_alphabet_train/asl_alphabet_train/{A,B,space}/{1..3}.jpg",
             "asl_alphabet_test/asl_alphabet_test/{A,B}_test.jpg",
         ],
-        "train from asl_alphabet_train/asl_alphabet_train",
+        "train from asl_alphabet_train/asl_alphabet_train, eval and test out of train",
     ),
     "ASL alphabet, its train alone": (
         ["asl_alphabet_train/asl_alphabet_train/{A,B,space}/{1..3}.jpg"],
@@ -93,11 +93,11 @@ UNDERSTOOD = {
     ),
     "Chest X-ray": (
         ["chest_xray/{train,test,val}/{NORMAL,PNEUMONIA}/{1..3}.jpeg"],
-        "test from chest_xray/test, train from chest_xray/train, eval from chest_xray/val",
+        "train from chest_xray/train, eval from chest_xray/val, test from chest_xray/test",
     ),
     "Brain tumour": (
         ["{Training,Testing}/{glioma,notumor}/1.jpg"],
-        "test from Testing, train from Training",
+        "train from Training, test from Testing, eval out of train",
     ),
     "Fruits-360": (
         [
@@ -105,23 +105,23 @@ UNDERSTOOD = {
             "fruits/test-multiple_fruits/{1..9}.jpg",
             "fruits/papers/a.pdf",
         ],
-        "test from fruits/Test, train from fruits/Training",
+        "train from fruits/Training, test from fruits/Test, eval out of train",
     ),
     "Sign Language MNIST as images": (
         ["train_images/{A,B}/1.png", "test_images/{A,B}/1.png"],
-        "test from test_images, train from train_images",
+        "train from train_images, test from test_images, eval out of train",
     ),
     "CIFAR-10": (
         ["cifar10/{train,test}/{airplane,bird}/{1..3}.png", "cifar10/labels.txt"],
-        "test from cifar10/test, train from cifar10/train",
+        "train from cifar10/train, test from cifar10/test, eval out of train",
     ),
     "MNIST": (
         ["mnist_png/{training,testing}/{0..9}/1.png"],
-        "test from mnist_png/testing, train from mnist_png/training",
+        "train from mnist_png/training, test from mnist_png/testing, eval out of train",
     ),
     "Hugging Face imagefolder": (
         ["folder/{train,validation,test}/{dog,cat}/1.png", "folder/README.md"],
-        "test from folder/test, train from folder/train, eval from folder/validation",
+        "train from folder/train, eval from folder/validation, test from folder/test",
     ),
     "Hugging Face imagefolder with a table": (["{1..3}.png", "metadata.csv"], "metadata.csv"),
     "Hugging Face imagefolder with a table for each split": (
@@ -143,16 +143,15 @@ UNDERSTOOD = {
     "EuroSAT": (["2750/{Forest,River}/1.jpg"], "class folders in 2750"),
     "YOLO's classification": (
         ["{train,val,test}/{a,b}/1.jpg"],
-        "test from test, train from train, eval from val",
+        "train from train, eval from val, test from test",
     ),
     "CS230": (
-        ["64x64_SIGNS/{train,val,test}_signs/{0..5}_IMG_1.jpg"],
-        "test from 64x64_SIGNS/test_signs, train from 64x64_SIGNS/train_signs, "
-        "eval from 64x64_SIGNS/val_signs",
+        ["w64/{train,val,test}_signs/{0..5}_IMG_1.jpg"],
+        "train from w64/train_signs, eval from w64/val_signs, test from w64/test_signs",
     ),
     "folders that are called as CS230's, with class folders": (
         ["{train,test}_signs/{0..5}/1.jpg"],
-        "test from test_signs, train from train_signs",
+        "train from train_signs, test from test_signs, eval out of train",
     ),
     "a class called train": (["{bus,car,train}/{1..3}.jpg"], "class folders"),
     "a class called test": (["{cat,test}/{1..3}.jpg"], "class folders"),
@@ -171,23 +170,23 @@ UNDERSTOOD = {
     "wrappers of any depth": (["a/a/b c/{cat,dog}/1.jpg"], "class folders in a/a/b c"),
     "wrappers within the splits": (
         ["train/images/{a,b}/1.jpg", "test/images/{a,b}/1.jpg"],
-        "test from test/images, train from train/images",
+        "train from train/images, test from test/images, eval out of train",
     ),
     "splits within a folder of images": (
         ["images/{train2017,val2017}/{a,b}/1.jpg"],
-        "train from images/train2017, eval from images/val2017",
+        "train from images/train2017, eval from images/val2017, test out of train",
     ),
     "a class without test images": (
         ["train/{a,b,c}/1.jpg", "test/{a,b}/1.jpg"],
-        "test from test, train from train",
+        "train from train, test from test, eval out of train",
     ),
     "an empty class folder in a split": (
         ["train/{a,b}/1.jpg", "test/a/1.jpg", "test/b/"],
-        "test from test, train from train",
+        "train from train, test from test, eval out of train",
     ),
     "a stray picture beside class folders": (
         ["train/{a,b}/{1..9}.jpg", "train/preview.jpg", "test/{a,b}/1.jpg"],
-        "test from test, train from train",
+        "train from train, test from test, eval out of train",
     ),
     "train alone": (["train/{a,b}/1.jpg"], "class folders in train"),
     "files without suffixes": (["{cat,dog}/img{1..3}"], "class folders"),
@@ -350,7 +349,10 @@ def test_answers_decide():
     folds = ("all/fold{1,2,3}/{x,y}/1.jpg", "all/extra/1.jpg")
     told = Answers.parse(None, ["train=fold1", "train=all/fold2", "val=fold3/"], None)
     layout = layout_of(*folds, answers=told)
-    assert layout.in_words == "train from all/fold1, train from all/fold2, eval from all/fold3"
+    assert (
+        layout.in_words
+        == "train from all/fold1, train from all/fold2, eval from all/fold3, test out of train"
+    )
     assert layout.place(("all", "fold2", "y", "1.jpg")) == ("y", None)  # test comes out of it
     assert layout.place(("all", "fold3", "y", "1.jpg")) == ("y", "eval")
     with pytest.raises(LeftOutError, match="in no folder that --split names"):

@@ -76,6 +76,8 @@ def test_data_set_is_compiled(
         (["--image", IMAGE, "--name", "My_Signs"], "must be at most 63 lower-case letters"),
         (["--image", IMAGE, "--name", "synthetic-"], "choose another with --name"),
         (["--image", IMAGE, "--name", "hands"], "must end in -synthetic"),
+        (["--image", IMAGE, "--layout", "classes"], "are for folders and .zip files"),
+        (["--image", IMAGE, "--split", "train"], "--split must be NAME=FOLDER"),
     ],
 )
 def test_mistake_is_told_in_a_line(

@@ -76,7 +76,7 @@ def test_what_is_not_clear_is_asked_and_answered(
     code, out, _ = signs("ingest", "folds", "--split", "train=a", "--split", "test=b")
     assert code == 0
     assert "Ignored:  2 (2 in no folder that --split names)\n" in out
-    assert "Read as:  folder folds: train from a, test from b\n" in out
+    assert "Source:   folder folds: train from a, test from b, eval out of train\n" in out
     assert [line.split()[-1] for line in out.splitlines() if line.startswith(("x ", "y "))] == [
         "6",
         "6",

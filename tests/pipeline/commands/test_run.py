@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from data.sources.answers import NO_ANSWERS, Answers
 from pipeline.commands.run import render_summary
 from pipeline.running import run
 from pipeline.running.summary import ComponentSummary, RunSummary, Tuned
@@ -124,6 +125,7 @@ def test_run_hands_everything_on(
     code, out, err = signs(
         "run",
         *("--data", "my photos", "--name", "mine", "--workspace", "w"),
+        *("--split", "train=a b", "--split", "val=c", "--zip-encoding", "gbk"),
         *("--set", "train.epochs=3", "--set", "image_size=32", "--schema", "infer"),
         *("--tune", "8", "--warm-start", "--on", "kubeflow-local"),
         *("--max-rejected", "0.5", "--direct_num_workers", "2", "--temp_location", "t", "--json"),
@@ -134,6 +136,7 @@ def test_run_hands_everything_on(
         "source": "my photos",
         "workspace": Path("w"),
         "name": "mine",
+        "answers": Answers(splits=(("train", "a b"), ("eval", "c")), zip_encoding="gbk"),
         "settings": [
             "schema=infer",
             "warm_start=true",
@@ -156,3 +159,4 @@ def test_run_hands_everything_on(
     assert ("accuracy  90.0 %" in out) == (status == "finished")
     assert received["source"] == "synthetic"
     assert received["settings"] == received["beam_args"] == []
+    assert received["answers"] == NO_ANSWERS
