@@ -105,9 +105,8 @@ def test_a_table_of_its_own(tmp_path):
     assert by_id(done)["images/7.jpg"].class_name == "cat"
     assert ingest(tree / "labels.csv", tmp_path / "root").reused
     # Another label of the same file is other content.
-    write_tree(
-        tree, {"labels.csv": "\n".join(["path,label", *lines[1:], "images/0.jpg,cat"]).encode()}
-    )
+    table = "\n".join(["path,label", "images/0.jpg,cat", *lines[1:]])
+    write_tree(tree, {"labels.csv": table.encode()})
     assert ingest(tree / "labels.csv", tmp_path / "root").span == 2
 
 
