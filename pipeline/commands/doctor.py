@@ -48,6 +48,7 @@ PROTOBUF = ("6.31.1", "7")  # half-open: generated code of 6.31 is in TensorFlow
 # Locked against what tfx asks for (overrides.txt), as their newer wheels need glibc 2.39.
 OVERRIDES = ("ml-metadata", "tensorflow-data-validation")
 DISK_GIB = (2, 5)  # below the first no run fits, below the second it may get tight
+SPAN_GIB = 8  # 1.6 GB/s: larger ones would keep a person waiting
 MEMORY_GIB = (2, 4)  # the same; a run of SIGNS takes up to 4
 TENSORFLOW_TIMEOUT_S = 180.0  # 5 s as a rule; a minute on a cold disk without .pyc files
 _GIB = 2**30
@@ -108,6 +109,7 @@ def checks(workspace: Path, lock: Path = LOCK) -> list[Finding]:
         ("disk", partial(_disk, workspace)),
         ("workspace", partial(_workspace, workspace)),
         ("port", _port),
+        ("spans", partial(_spans, workspace)),
     ]
     return [_guarded(name, check) for name, check in all_checks]
 
@@ -364,6 +366,32 @@ def _port() -> Finding:
             found = f"{GRPC_PORT} is taken by another program"
             return Finding("port", "ok", found, "give `signs serve` another one: --port")
     return Finding("port", "ok", f"{GRPC_PORT} is free for `signs serve`")
+
+
+def _spans(workspace: Path) -> Finding:
+    """Holds what the next run of each data set would read against its checksums."""
+    from data import IngestError, spans
+    from data.manifest import Manifest, verify
+
+    folders = [path for path in sorted((workspace / "data").glob("*")) if path.is_dir()]
+    newest = [directory for path in folders for _, _, directory in spans.versions(path)[-1:]]
+    wrong, unread = [], 0
+    for directory in newest:
+        try:
+            size = sum(shard.bytes for shard in Manifest.load(directory).shards)
+            if size > SPAN_GIB * _GIB:
+                unread += 1
+            else:
+                verify(directory)
+        except IngestError as err:
+            wrong.append(str(err))
+    if wrong:
+        more = f" ({len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        return Finding("spans", "warn", wrong[0] + more)
+    found = f"{len(newest) - unread} whole" if newest else "none yet"
+    if unread:
+        found += f", {unread} of more than {SPAN_GIB} GiB not read: `signs ingest` reads them"
+    return Finding("spans", "ok", found)
 
 
 # --- Probes ---------------------------------------------------------------------------------------

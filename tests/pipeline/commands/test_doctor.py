@@ -19,6 +19,7 @@ from rich.console import Console
 
 from pipeline.commands import doctor
 from pipeline.commands.doctor import Finding, checks, exit_code, render
+from tests.kubeflow.step.spans import write_span
 
 
 @pytest.fixture
@@ -76,6 +77,7 @@ def test_this_machine_can_run_the_pipeline(tmp_path: Path) -> None:
         "disk",
         "workspace",
         "port",
+        "spans",
     ]
     by_name = {finding.name: finding for finding in findings}
     for name in ("Python", "system", "ml-metadata", "protobuf", "TensorFlow", "workspace"):
@@ -546,6 +548,28 @@ def test_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
             "give `signs serve` another one: --port",
         )
     assert doctor._port().found == f"{doctor.GRPC_PORT} is free for `signs serve`"
+
+
+def test_spans_are_held_against_their_checksums(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert doctor._spans(tmp_path) == Finding("spans", "ok", "none yet")
+    (tmp_path / "data" / ".downloads").mkdir(parents=True)
+    base = tmp_path / "data" / "signs"
+    for number in (9, 10):
+        write_span(base, number, 1)
+    assert doctor._spans(tmp_path) == Finding("spans", "ok", "1 whole")
+    shard = base / "span-10" / "v-1" / "train" / "records.gz"
+    content = bytearray(shard.read_bytes())
+    content[90] ^= 1
+    shard.write_bytes(content)
+    finding = doctor._spans(tmp_path)
+    assert finding.level == "warn"
+    assert finding.found.startswith(f"{shard} differs from its checksum. Ingest the same source")
+    monkeypatch.setattr(doctor, "SPAN_GIB", 0)
+    assert doctor._spans(tmp_path).found == (
+        "0 whole, 1 of more than 0 GiB not read: `signs ingest` reads them"
+    )
 
 
 def test_findings_are_plain_data() -> None:
