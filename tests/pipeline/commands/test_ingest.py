@@ -149,11 +149,12 @@ def test_what_a_score_hides_is_told(
     code, out, err = signs("ingest", "pets")
     assert (code, err) == (0, "")
     stored = tmp_path / "workspace/data/pets/span-1/v-1"
-    assert out.splitlines()[-5:] == [
+    assert out.splitlines()[-6:] == [
         "Note:     1 of 2 classes has fewer than 5 test images: a (2)",
         "Note:     1 of 2 test images are train or eval images, too: the score on them says "
         "nothing of new pictures",
         "            test/a/copy.png is train/a/1.png",
         f"  all such pictures: {stored / 'findings.jsonl'}",
+        "Read as:  folder pets: test from test, train from train, eval from val",
         f"Stored:   {stored}",
     ]
