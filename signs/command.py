@@ -106,6 +106,7 @@ def run(program: str, command: Callable[[], int]) -> int:
         if sys.flags.optimize > 1:
             print(f"{program}: error: {_NO_DOCSTRINGS}", file=sys.stderr)
             return _MISUSE
+        _name_user()
         try:
             code = command()
         finally:
@@ -138,6 +139,19 @@ def _in_a_line(error: BaseException) -> str | None:
         case ImportError():
             return f"{error}: `signs doctor` checks what is installed"
     return None
+
+
+def _name_user() -> None:
+    """Gives a number that is no user of this machine, as in a container, what libraries ask for."""
+    import pwd
+
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        import tempfile
+
+        os.environ.setdefault("USER", str(os.getuid()))
+        os.environ.setdefault("HOME", tempfile.gettempdir())
 
 
 # --- Standard streams -----------------------------------------------------------------------------

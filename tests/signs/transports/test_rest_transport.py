@@ -179,7 +179,9 @@ def test_a_status_of_http_is_one_of_grpc(status, code):
 
 def test_an_error_page_of_another_server():
     with Servant(404, "<html>not here</html>") as servant:
-        assert failure(lambda: predict(servant)).details == "HTTP 404 Not Found"
+        assert failure(lambda: predict(servant)).details == (
+            "HTTP 404 Not Found, as no model server says it: check the address"
+        )
 
 
 @pytest.mark.parametrize(
