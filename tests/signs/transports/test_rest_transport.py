@@ -247,4 +247,6 @@ def test_a_connection_that_breaks_is_tried_again():
             client.predict(RED)
         thread.join()
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
-    assert str(caught.value).startswith(f"{address} refused: UNAVAILABLE: Connection broken: ")
+    # Three times it hung up, and then it took connections and did nothing.
+    place = address.removeprefix("http://")
+    assert str(caught.value).startswith(f"{place} takes connections and says nothing: ")
