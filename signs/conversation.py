@@ -33,6 +33,7 @@ from signs.waiting import Waiting
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _POLL_S = 0.1
+_LONGEST_S = 10_000_000  # four months; what gRPC counts in has an end
 # What a request weighs beyond its images: names, dtypes, the length before each string.
 _BYTES_BESIDE_IMAGES = 1024
 _BYTES_BESIDE_IMAGE = 48
@@ -63,8 +64,11 @@ class Terms:
     headers: Headers
 
     def __post_init__(self) -> None:
-        if self.timeout_s <= 0:
-            raise ClientError(f"`timeout_s` must be positive. Received: {self.timeout_s}")
+        if not 0 < self.timeout_s <= _LONGEST_S:
+            raise ClientError(
+                f"`timeout_s` must be positive, and {_LONGEST_S:,} at most. "
+                f"Received: {self.timeout_s}"
+            )
 
 
 class Conversation:

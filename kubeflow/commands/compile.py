@@ -44,7 +44,10 @@ def compile_(
         typer.Option("--warm-start", help="Start from the weights of the newest pushed model."),
     ] = False,
     tune: Annotated[
-        int | None, typer.Option(metavar="TRIALS", help="First search the recipe, as `signs run`.")
+        int | None,
+        typer.Option(
+            min=0, max=1000, metavar="TRIALS", help="First search the recipe, as `signs run`."
+        ),
     ] = None,
     pin_span: Annotated[
         bool,
@@ -60,7 +63,8 @@ def compile_(
         ),
     ] = None,
     gpu: Annotated[
-        int | None, typer.Option(metavar="COUNT", help="GPUs of each step that trains.")
+        int | None,
+        typer.Option(min=0, max=64, metavar="COUNT", help="GPUs of each step that trains."),
     ] = None,
     pipeline_root: Annotated[
         str | None,
@@ -74,7 +78,7 @@ def compile_(
         typer.Option("--allow-tag", help="Take an image by its tag, though a tag can be moved."),
     ] = False,
     max_rejected: Annotated[
-        float, typer.Option(help="Fraction of files that may be unusable, from 0 to 1.")
+        float, typer.Option(min=0, max=1, help="Fraction of files that may be unusable.")
     ] = 0.01,
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("pipeline.yaml"),
     workspace: WorkspaceOption = WORKSPACE,

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from pipeline.commands.beam_options import check_beam_options
 from pipeline.commands.options import (
+    LAST_SEED,
     PASS_ON,
     WORKSPACE,
     JsonOption,
@@ -30,12 +31,14 @@ NameOption = Annotated[
     str | None, typer.Option(help="Name of the data set; by default the source's.")
 ]
 RejectedOption = Annotated[
-    float, typer.Option(help="Fraction of files that may be unusable, from 0 to 1.")
+    float, typer.Option(min=0, max=1, help="Fraction of files that may be unusable.")
 ]
 RunnerOption = Annotated[str | None, typer.Option(help="Beam runner, such as FlinkRunner.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--direct_num_workers", help="Worker processes of Beam's direct runner."),
+    typer.Option(
+        "--direct_num_workers", min=0, max=1000, help="Worker processes of Beam's direct runner."
+    ),
 ]
 
 app = typer.Typer()
@@ -50,7 +53,9 @@ def ingest(
     source: Annotated[str, typer.Argument(help=IMAGES_HELP)],
     name: NameOption = None,
     max_rejected: RejectedOption = 0.01,
-    seed: Annotated[int, typer.Option(help="Of splits, order and drawings.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED, help="Of splits, order and drawings.")
+    ] = 0,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
     workspace: WorkspaceOption = WORKSPACE,
