@@ -93,17 +93,22 @@ def bench_serving(
     """Put a load on a model server: latencies, throughput, errors."""
     from serving.load import Load
     from signs.client import connect
+    from signs.transports.probe import place_of, what_it_speaks
     from signs.transports.transport import Target
 
     load = Load(clients, duration, warm_up, rate, batch, question.timeout)
     name = question.model_name(workspace)
     target, tls = Target(name, question.version, question.label), question.tls
-    measured = measure(
-        load,
-        lambda: connect(question.address, target, tls=tls),
-        images_of(images),
-        Console(stderr=True),
-    )
+    chosen = images_of(images)
+    try:
+        measured = measure(
+            load, lambda: connect(question.address, target, tls=tls), chosen, Console(stderr=True)
+        )
+    except BenchError as error:
+        place = place_of(question.address, is_encrypted=tls is not None)
+        if (another := what_it_speaks(place)) is None:
+            raise
+        raise BenchError(f"{error} {another}") from error
     if picture is not None:
         draw_picture(measured, picture, f"{name} at {question.address}")
     if as_json:
