@@ -137,7 +137,9 @@ def _in_a_line(error: BaseException) -> str | None:
         case MemoryError():
             return "the memory is not enough: end other programs, or raise the limit (ulimit -v)"
         case ImportError():
-            return f"{error}: `signs doctor` checks what is installed"
+            while isinstance(cause := error.__cause__ or error.__context__, ImportError):
+                error = cause  # NumPy's own words fill a page
+            return f"{' '.join(str(error).split())}: `signs doctor` checks what is installed"
     return None
 
 

@@ -23,7 +23,7 @@ from pipeline.commands.options import (
     examples,
 )
 from pipeline.environment import Workspace
-from signs import features
+from signs import durable, features
 from signs.errors import UserError
 
 _MOST_EXAMPLES = 12
@@ -152,7 +152,7 @@ def write_examples(workspace: Workspace, model: str) -> Path:
         old.unlink()
     for class_name, image in (_test_images(workspace.data / model) or _drawn()).items():
         suffix = ".png" if image.startswith(b"\x89PNG") else ".jpg"
-        (folder / f"{quote(class_name, safe=' ')}{suffix}").write_bytes(image)
+        durable.write_bytes(folder / f"{quote(class_name, safe=' ')}{suffix}", image)
     return folder
 
 
