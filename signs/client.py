@@ -12,6 +12,7 @@ from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionSt
 from signs.conversation import Conversation, Terms
 from signs.images import Images
 from signs.transports.grpc_transport import AsyncGrpcTransport, GrpcTransport
+from signs.transports.probe import place_of
 from signs.transports.transport import (
     AsyncTransport,
     Awaited,
@@ -105,8 +106,9 @@ class _Connection:
         else:
             blocking = connect(address, target, tls=tls, max_message_bytes=max_message_bytes)
             transport = Awaited(blocking, self._waiting)
+        place = place_of(address, is_encrypted=tls is not None)
         self._conversation = Conversation(
-            transport, self._waiting, address, target, batch_size, max_message_bytes
+            transport, self._waiting, address, place, target, batch_size, max_message_bytes
         )
 
     def _terms_of(self, timeout_s: float | None, metadata: Headers | None) -> Terms:

@@ -52,7 +52,10 @@ def compile_(
         typer.Option("--warm-start", help="Start from the weights of the newest pushed model."),
     ] = False,
     tune: Annotated[
-        int | None, typer.Option(metavar="TRIALS", help="First search the recipe, as `signs run`.")
+        int | None,
+        typer.Option(
+            min=0, max=1000, metavar="TRIALS", help="First search the recipe, as `signs run`."
+        ),
     ] = None,
     pin_span: Annotated[
         bool,
@@ -68,7 +71,8 @@ def compile_(
         ),
     ] = None,
     gpu: Annotated[
-        int | None, typer.Option(metavar="COUNT", help="GPUs of each step that trains.")
+        int | None,
+        typer.Option(min=0, max=64, metavar="COUNT", help="GPUs of each step that trains."),
     ] = None,
     pipeline_root: Annotated[
         str | None,

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands.options import (
+    MOST_SECONDS,
     WORKSPACE,
     JsonOption,
     Question,
@@ -65,14 +66,24 @@ def bench_serving(
     images: Annotated[
         str, typer.Argument(help="An image, a folder or a zip of them, or synthetic.")
     ] = "synthetic",
-    clients: Annotated[int, typer.Option(help="Requests at the same time, at most.")] = 8,
+    clients: Annotated[
+        int, typer.Option(min=1, max=1000, help="Requests at the same time, at most.")
+    ] = 8,
     rate: Annotated[
         float | None,
-        typer.Option(help="Requests a second, whether or not earlier ones are answered."),
+        typer.Option(
+            min=0.001,
+            max=100_000,
+            help="Requests a second, whether or not earlier ones are answered.",
+        ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images in a request.")] = 1,
-    duration: Annotated[float, typer.Option(help="Seconds that are measured.")] = 10.0,
-    warm_up: Annotated[float, typer.Option(help="Seconds before, not measured.")] = 2.0,
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Images in a request.")] = 1,
+    duration: Annotated[
+        float, typer.Option(min=0.1, max=MOST_SECONDS, help="Seconds that are measured.")
+    ] = 10.0,
+    warm_up: Annotated[
+        float, typer.Option(min=0, max=MOST_SECONDS, help="Seconds before, not measured.")
+    ] = 2.0,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw latencies and throughput.")
     ] = None,
@@ -82,17 +93,22 @@ def bench_serving(
     """Put a load on a model server: latencies, throughput, errors."""
     from serving.load import Load
     from signs.client import connect
+    from signs.transports.probe import place_of, what_it_speaks
     from signs.transports.transport import Target
 
     load = Load(clients, duration, warm_up, rate, batch, question.timeout)
     name = question.model_name(workspace)
     target, tls = Target(name, question.version, question.label), question.tls
-    measured = measure(
-        load,
-        lambda: connect(question.address, target, tls=tls),
-        images_of(images),
-        Console(stderr=True),
-    )
+    chosen = images_of(images)
+    try:
+        measured = measure(
+            load, lambda: connect(question.address, target, tls=tls), chosen, Console(stderr=True)
+        )
+    except BenchError as error:
+        place = place_of(question.address, is_encrypted=tls is not None)
+        if (another := what_it_speaks(place)) is None:
+            raise
+        raise BenchError(f"{error} {another}") from error
     if picture is not None:
         draw_picture(measured, picture, f"{name} at {question.address}")
     if as_json:

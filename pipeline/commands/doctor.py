@@ -49,6 +49,7 @@ PROTOBUF = ("6.31.1", "7")  # half-open: generated code of 6.31 is in TensorFlow
 OVERRIDES = ("ml-metadata", "tensorflow-data-validation")
 DISK_GIB = (2, 5)  # below the first no run fits, below the second it may get tight
 SPAN_GIB = 8  # 1.6 GB/s: larger ones would keep a person waiting
+TEMPORARY_GIB = (0.05, 0.5)  # the same; what a run makes itself lies in its workspace
 MEMORY_GIB = (2, 4)  # the same; a run of SIGNS takes up to 4
 TENSORFLOW_TIMEOUT_S = 180.0  # 5 s as a rule; a minute on a cold disk without .pyc files
 _GIB = 2**30
@@ -106,6 +107,8 @@ def checks(workspace: Path, lock: Path = LOCK) -> list[Finding]:
         ("Java", _java),
         ("cores", _cores),
         ("memory", _memory),
+        ("user", _user),
+        ("temporary files", _temporary_files),
         ("disk", partial(_disk, workspace)),
         ("workspace", partial(_workspace, workspace)),
         ("port", _port),
@@ -306,6 +309,34 @@ def _memory() -> Finding:
     found = f"{available / _GIB:.1f} GiB available{where}"
     remedy = f"a run needs up to {enough} GiB: end other programs, or raise the limit"
     return _at_least("memory", available / _GIB, least, enough, found, remedy)
+
+
+def _user() -> Finding:
+    """Whose home libraries keep caches in; `signs.command` gives one to who has none."""
+    home = Path.home()
+    found = f"number {os.geteuid()}, whose home is {home}"
+    if home.is_dir() and os.access(home, os.W_OK):
+        return Finding("user", "ok", found)
+    found += ", which cannot be written: libraries keep no caches, and some start slower"
+    return Finding("user", "ok", found, "HOME=PATH names another")
+
+
+def _temporary_files() -> Finding:
+    wanted = os.environ.get("TMPDIR")
+    try:
+        place = tempfile.gettempdir()
+        with tempfile.TemporaryFile() as trial:
+            trial.write(b"x" * 4096)
+    except OSError as err:
+        found = f"cannot be written: {err.strerror}"
+        return Finding("temporary files", "fail", found, "name a folder that can: TMPDIR=PATH")
+    free = shutil.disk_usage(place).free / _GIB
+    found = f"{free:.1f} GiB free at {place}"
+    if wanted and os.path.realpath(wanted) != os.path.realpath(place):
+        found += f", as TMPDIR={wanted} cannot be written"
+        return Finding("temporary files", "warn", found, "name a folder that can: TMPDIR=PATH")
+    remedy = "free some space there, or name another folder: TMPDIR=PATH"
+    return _at_least("temporary files", free, *TEMPORARY_GIB, found, remedy)
 
 
 def _disk(workspace: Path) -> Finding:

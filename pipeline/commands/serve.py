@@ -14,6 +14,7 @@ from urllib.parse import quote
 import typer
 
 from pipeline.commands.options import (
+    LAST_PORT,
     PASS_ON,
     WORKSPACE,
     ModelOption,
@@ -22,7 +23,7 @@ from pipeline.commands.options import (
     examples,
 )
 from pipeline.environment import Workspace
-from signs import features
+from signs import durable, features
 from signs.errors import UserError
 
 _MOST_EXAMPLES = 12
@@ -39,10 +40,16 @@ app = typer.Typer()
 def serve(
     context: typer.Context,
     model: ModelOption = None,
-    port: Annotated[int, typer.Option(help="Port of the gRPC API.")] = features.GRPC_PORT,
+    port: Annotated[
+        int, typer.Option(min=1, max=LAST_PORT, help="Port of the gRPC API.")
+    ] = features.GRPC_PORT,
     rest_port: Annotated[
         int | None,
-        typer.Option(help=f"Port of the REST API; with --page {features.REST_PORT}, else none."),
+        typer.Option(
+            min=0,
+            max=LAST_PORT,
+            help=f"Port of the REST API; with --page {features.REST_PORT}, else none.",
+        ),
     ] = None,
     page: Annotated[
         bool, typer.Option("--page", help="A web page to try the model on, at the REST port.")
@@ -145,7 +152,7 @@ def write_examples(workspace: Workspace, model: str) -> Path:
         old.unlink()
     for class_name, image in (_test_images(workspace.data / model) or _drawn()).items():
         suffix = ".png" if image.startswith(b"\x89PNG") else ".jpg"
-        (folder / f"{quote(class_name, safe=' ')}{suffix}").write_bytes(image)
+        durable.write_bytes(folder / f"{quote(class_name, safe=' ')}{suffix}", image)
     return folder
 
 

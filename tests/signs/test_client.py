@@ -347,7 +347,10 @@ def test_rest_address_that_is_none(wrong):
 
 
 def test_numbers_that_make_no_sense():
-    assert refused("h:1", timeout_s=0) == "`timeout_s` must be positive. Received: 0"
+    for seconds in (0, -1, float("nan"), float("inf"), 1e300):
+        assert refused("h:1", timeout_s=seconds) == (
+            f"`timeout_s` must be positive, and 10,000,000 at most. Received: {seconds}"
+        )
     assert refused("h:1", max_attempts=0) == "`max_attempts` must be positive. Received: 0"
     assert refused("h:1", batch_size=-1) == "`batch_size` must be positive. Received: -1"
     assert refused("h:1", version="newest") == (

@@ -8,6 +8,7 @@ import platform
 import shutil
 import socket
 import sys
+import tempfile
 from collections import namedtuple
 from collections.abc import Callable
 from importlib import metadata
@@ -74,6 +75,8 @@ def test_this_machine_can_run_the_pipeline(tmp_path: Path) -> None:
         "Java",
         "cores",
         "memory",
+        "user",
+        "temporary files",
         "disk",
         "workspace",
         "port",
@@ -480,6 +483,46 @@ def test_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gib: float, level
     monkeypatch.setattr(shutil, "disk_usage", lambda place: DiskUsage(int(gib * GIB)))
     finding = doctor._disk(tmp_path / "not" / "yet")
     assert (finding.level, finding.found) == (level, f"{gib:.1f} GiB free at {tmp_path}")
+
+
+@pytest.mark.parametrize("can_be_written", [True, False])
+def test_the_users_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, can_be_written: bool
+) -> None:
+    home = tmp_path if can_be_written else tmp_path / "none"
+    monkeypatch.setenv("HOME", str(home))
+    finding = doctor._user()
+    assert finding.level == "ok"
+    assert finding.found.startswith(f"number {os.geteuid()}, whose home is {home}")
+    assert bool(finding.remedy) == (not can_be_written)
+
+
+@pytest.mark.parametrize(
+    ("tmpdir", "gib", "level"),
+    [("", 9, "ok"), (".", 9, "ok"), ("none", 9, "warn"), ("", 0.1, "warn"), ("", 0.01, "fail")],
+)
+def test_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmpdir: str, gib: float, level: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: DiskUsage(int(gib * GIB)))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / tmpdir) if tmpdir else "")
+    finding = doctor._temporary_files()
+    assert (finding.level, bool(finding.remedy)) == (level, level != "ok")
+    assert ("cannot be written" in finding.found) == (tmpdir == "none")
+
+
+def test_no_temporary_files_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    assert doctor._temporary_files() == Finding(
+        "temporary files",
+        "fail",
+        "cannot be written: No space left on device",
+        "name a folder that can: TMPDIR=PATH",
+    )
 
 
 def test_a_workspace_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
