@@ -1,6 +1,5 @@
 """`signs compile`: reads what is asked, and hands it on. TFX is imported by the command alone."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -80,9 +79,11 @@ def compile_(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Write the pipeline as Kubeflow Pipelines v2 takes it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or it greets on standard error
     from kubeflow.compiling.options import load_options
-    from kubeflow.compiling.package import compile_source
+    from signs.tensorflow_notes import without_tensorflow_notes
+
+    with without_tensorflow_notes():
+        from kubeflow.compiling.package import compile_source
     from pipeline.environment import Workspace
 
     options = load_options(
