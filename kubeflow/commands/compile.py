@@ -80,10 +80,7 @@ def compile_(
 ) -> None:
     """Write the pipeline as Kubeflow Pipelines v2 takes it."""
     from kubeflow.compiling.options import load_options
-    from signs.tensorflow_notes import without_tensorflow_notes
-
-    with without_tensorflow_notes():
-        from kubeflow.compiling.package import compile_source
+    from kubeflow.compiling.package import compile_source
     from pipeline.environment import Workspace
 
     options = load_options(
