@@ -1,6 +1,5 @@
 """`signs compile`: reads what is asked, and hands it on. TFX is imported by the command alone."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +89,6 @@ def compile_(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Write the pipeline as Kubeflow Pipelines v2 takes it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or it greets on standard error
     from data.sources.answers import Answers
     from kubeflow.compiling.options import load_options
     from kubeflow.compiling.package import compile_source
