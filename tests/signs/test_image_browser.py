@@ -39,8 +39,8 @@ def described() -> dict[str, bytes]:
     }
 
 
-# A browser shows the first as it decodes, the second with a gamma that Pillow and TensorFlow ignore,
-# and the third on the page's ground instead of white.
+# A browser shows the first as it decodes, the second with a gamma that Pillow and TensorFlow do
+# not know, and the third on the page's ground instead of white.
 OTHERWISE = {"JPEG without an end", "PNG gamma 1", "palette with a hole"}
 FILES = {**{name: raw for name, raw in kinds().items() if "61x47" in name}, **described()}
 
