@@ -21,7 +21,7 @@ Image: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | np.
 Images: TypeAlias = Image | Iterable[Image]
 
 # A file with such a name that holds no image is told of, where another is passed over.
-_SUFFIXES = frozenset(
+SUFFIXES = frozenset(
     (
         *(".avif", ".bmp", ".gif", ".heic", ".ico", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
         *(".png", ".ppm", ".tif", ".tiff", ".webp"),
@@ -162,7 +162,7 @@ def _walk(folder: Path, depth: int, visited: set[tuple[int, int]]) -> Iterator[P
 def _read_file(path: Path, *, is_named: bool = True) -> tuple[str, bytes] | Unanswered:
     """Reads a file; `is_named` tells whether a user has named it, or a folder that it is in."""
     source = str(path)
-    is_asked_for = is_named or path.suffix.lower() in _SUFFIXES
+    is_asked_for = is_named or path.suffix.lower() in SUFFIXES
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) and not is_named:
