@@ -17,7 +17,7 @@ import numpy as np
 
 from signs import features, protos, tensors
 from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
-from signs.images import Images, InputError, read_images
+from signs.images import Images, InputError, Unanswered, read_each, read_images
 from signs.transports.probe import Place, what_it_speaks
 from signs.transports.transport import (
     AsyncTransport,
@@ -110,14 +110,22 @@ class Conversation:
 
     async def predict(self, images: Images, terms: Terms, at_most: int = 1) -> list[Prediction]:
         """See `Client.predict`; `at_most` so many requests are in flight."""
-        try:
-            pairs = await self._waiting.work(read_images, images)
-        except InputError as error:
-            raise ClientError(str(error)) from error
-        answers = await self._waiting.each(
-            lambda batch: self._predict_batch(batch, terms), list(self._batches(pairs)), at_most
-        )
-        return [prediction for answer in answers for prediction in answer]
+        pairs = await self._read(read_images, images)
+        predictions = []
+        for answer in await self._ask(pairs, terms, at_most):
+            if isinstance(answer, Unanswered):
+                raise ClientError(str(answer), grpc.StatusCode.INVALID_ARGUMENT)
+            predictions.append(answer)
+        return predictions
+
+    async def predict_each(
+        self, images: Images, terms: Terms, at_most: int = 1
+    ) -> list[Prediction | Unanswered]:
+        """See `Client.predict_each`; `at_most` so many requests are in flight."""
+        found = await self._read(read_each, images)
+        pairs = [item for item in found if not isinstance(item, Unanswered)]
+        answers = iter(await self._ask(pairs, terms, at_most))
+        return [item if isinstance(item, Unanswered) else next(answers) for item in found]
 
     async def status(self, terms: Terms) -> list[VersionStatus]:
         """See `Client.status`."""
@@ -171,6 +179,44 @@ class Conversation:
                     grpc.StatusCode.DEADLINE_EXCEEDED,
                 )
             await self._waiting.pause(_POLL_S)
+
+    async def _read(self, read: Callable[[Images], _Answer], images: Images) -> _Answer:
+        try:
+            return await self._waiting.work(read, images)
+        except InputError as error:
+            raise ClientError(str(error)) from error
+
+    async def _ask(
+        self, pairs: _Batch, terms: Terms, at_most: int
+    ) -> list[Prediction | Unanswered]:
+        """The answers for all images, in their order.
+
+        Raises:
+            ClientError: also where the server refuses every image of a request: then something
+                else is wrong.
+        """
+        batches = list(self._batches(pairs))
+        answers = await self._waiting.each(
+            lambda batch: self._answers(batch, terms, len(batches) == 1), batches, at_most
+        )
+        return [answer for batch in answers for answer in batch]
+
+    async def _answers(
+        self, batch: _Batch, terms: Terms, is_only: bool
+    ) -> list[Prediction | Unanswered]:
+        """Asks for a batch; where it is refused for what it holds, for each image by itself."""
+        try:
+            return [*await self._predict_batch(batch, terms)]
+        except ClientError as error:
+            if error.code is not grpc.StatusCode.INVALID_ARGUMENT or (len(batch) == 1 and is_only):
+                raise
+            refusal = error
+        if len(batch) == 1:
+            return [Unanswered(batch[0][0], str(refusal))]
+        answers = [answer for pair in batch for answer in await self._answers([pair], terms, False)]
+        if all(isinstance(answer, Unanswered) for answer in answers):
+            raise refusal
+        return answers
 
     def _batches(self, pairs: _Batch) -> Iterator[_Batch]:
         """Cuts the images into requests of at most `batch_size` images and the largest message."""

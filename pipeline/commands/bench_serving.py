@@ -126,11 +126,8 @@ def images_of(source: str) -> list[bytes]:
     """
     import zipfile
 
-    from signs.images import SUFFIXES, read_images
-
-    def is_image(name: PurePosixPath) -> bool:
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
-        return not hidden and name.suffix.lower() in SUFFIXES
+    from signs.images import Unanswered, read_each
+    from signs.litter import litter
 
     found: Images
     if source == SYNTHETIC:
@@ -140,15 +137,17 @@ def images_of(source: str) -> list[bytes]:
     elif zipfile.is_zipfile(source):
         try:
             with zipfile.ZipFile(source) as archive:
-                members = [name for name in archive.namelist() if is_image(PurePosixPath(name))]
-                found = [archive.read(name) for name in members[:_MOST_IMAGES]]
+                entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+                entries = [e for e in entries if not litter(PurePosixPath(e.filename).parts)]
+                found = [archive.read(entry) for entry in entries[:_MOST_IMAGES]]
         except (OSError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted
             raise BenchError(f"{source}: cannot be read: {error}.") from error
         if not found:
-            raise BenchError(f"{source}: no images in this zip ({', '.join(sorted(SUFFIXES))}).")
+            raise BenchError(f"{source}: no images in this zip.")
     else:
         found = Path(source)
-    return [image for _, image in read_images(found)][:_MOST_IMAGES]
+    readable = [item for item in read_each(found) if not isinstance(item, Unanswered)]
+    return [image for _, image in readable][:_MOST_IMAGES]
 
 
 def measure(
