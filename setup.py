@@ -13,7 +13,7 @@ setup(
     description="SIGNS images in, a blessed ResNet50 out: a TFX pipeline",
     author="The SIGNS pipeline authors",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(
         include=[
             f"{package}{suffix}"
