@@ -1,43 +1,42 @@
-# make run   - set everything up, then run the whole pipeline (DATA=path for your own images)
-# make test  - set everything up, then lint, check types and imports, and test (WORKERS=2)
-# make protos - write TF Serving's messages in signs/protos anew from the locked packages
-# make lock  - pin requirements.txt anew from requirements.in and overrides.txt
+# make run         - set everything up, then run the whole pipeline (DATA=path for your own images)
+# make test        - set everything up, then lint, check types and imports, and test (WORKERS=2)
+# make test-native - make test in a root of Debian 13, with its Python 3.13 and glibc 2.41
+# make protos      - write TF Serving's messages in signs/protos anew from the locked packages
+# make lock        - write the locks in requirements/ anew (ARGS=--upgrade for newer versions)
 
-PYTHON ?= python3.11
+PYTHON ?=
 DATA ?= synthetic
 WORKERS ?= 2
-UV_VERSION := 0.13.9
 
 BIN := .venv/bin
 UV := $(BIN)/uv
-READY := .venv/.ready
 
-.PHONY: help setup run test test-slow lint browser lock protos setup-gpu clean
+.PHONY: help setup run test test-native test-slow lint browser lock protos setup-gpu clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-setup: $(READY)
+# Any Python runs the installer, which finds the one for .venv. It does nothing where that was done.
+setup:
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null; then \
+	        exec env PYTHONSAFEPATH= $$python -B -m requirements.install $(PYTHON); \
+	    fi; \
+	done; \
+	echo "Cannot be set up here: no Python is on the PATH. Install CPython 3.13, 3.12 or 3.11." >&2; \
+	exit 2
 
 $(UV):
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "CPython 3.11 is needed, found " + sys.version)'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(MAKE) setup
 
-# The lock is installed as it stands (no resolving) and byte-compiled: `import tfx` takes three
-# times as long where .pyc files are missing and cannot be written.
-$(READY): requirements.txt setup.py signs/pyproject.toml Makefile | $(UV)
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode -r requirements.txt
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable ./signs --editable .
-	@touch $@
+setup-gpu: setup
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
+	    --requirement requirements/gpu.txt
 
-setup-gpu: $(READY)
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps -r requirements-gpu.txt
-
-run: $(READY)
+run: setup
 	$(BIN)/signs run --data "$(DATA)" $(ARGS)
 
-lint: $(READY)
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -57,19 +56,30 @@ test: lint browser
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
 	    --max-worker-restart 0 $(ARGS)
 
-test-slow: $(READY)
+test-native:
+	tests/native.sh make test WORKERS=$(WORKERS) ARGS="$(ARGS)"
+
+test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-protos: $(READY)
+protos: setup
 	$(BIN)/python -m signs.protos.generator
 
-lock: | $(UV)
-	$(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --no-emit-find-links \
-	    --custom-compile-command "make lock" \
-	    --override overrides.txt requirements.in --output-file requirements.txt
-	$(UV) pip compile --quiet --python-version 3.11 --no-emit-index-url --no-emit-find-links \
-	    --custom-compile-command "make lock" \
-	    --constraint requirements.txt requirements-gpu.in --output-file requirements-gpu.txt
+# The native lock is for all its Pythons and systems at once. Versions that are locked stay unless
+# ARGS says otherwise.
+COMPILE = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
+    --python-version 3.11 --custom-compile-command "make lock" $(ARGS)
+OLD_GLIBC := --python-platform x86_64-manylinux_2_28
 
+lock: | $(UV)
+	$(COMPILE) --universal requirements/project.in --output-file requirements/native.txt
+	$(COMPILE) $(OLD_GLIBC) --override requirements/old-glibc-overrides.txt \
+	    requirements/project.in --output-file requirements/old-glibc.txt
+	$(COMPILE) $(OLD_GLIBC) --constraint requirements/native.txt \
+	    --constraint requirements/old-glibc.txt requirements/gpu.in \
+	    --output-file requirements/gpu.txt
+	$(COMPILE) --universal requirements/uv.in --output-file requirements/uv.txt
+
+# Both names are of folders that make alone fills; nothing is ever mounted in the second from outside.
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .native build *.egg-info

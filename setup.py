@@ -1,8 +1,8 @@
 """The installable packages and the `signs` command.
 
-Dependencies are not listed here: they are locked in requirements.txt, because no resolver can
-install this set without overrides.txt. `kubeflow/` is never installed, since an SDK on the package
-index has that name.
+Dependencies are not listed here: they are locked in requirements/, and which lock is installed
+depends on the machine. `kubeflow/` is never installed, since an SDK on the package index has that
+name.
 """
 
 from setuptools import find_packages, setup
@@ -13,7 +13,14 @@ setup(
     description="SIGNS images in, a blessed ResNet50 out: a TFX pipeline",
     author="The SIGNS pipeline authors",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+    ],
     packages=find_packages(
         include=[
             f"{package}{suffix}"

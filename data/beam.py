@@ -8,7 +8,6 @@ otherwise, the DoFn hands its shards to processes of its own: they start in 0.3 
 """
 
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from data import IngestError
 from data.plan import Plan
 from data.shard import write_shard
+from signs.process import cores
 
 # DirectRunner would first try to download Prism, a runner written in Go.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -52,7 +52,7 @@ def convert(
     beam_decides = not is_local or any(argument.startswith("--direct_") for argument in beam_args)
     processes = 1
     if not beam_decides and images >= _FEW_IMAGES:
-        processes = min(len(os.sched_getaffinity(0)), plan.shards, _MOST_PROCESSES)
+        processes = min(cores(), plan.shards, _MOST_PROCESSES)
     shards = list(range(plan.shards))
     # Own processes share the shards of one element; Beam's workers get an element per shard.
     elements = [shards] if processes > 1 else [[shard] for shard in shards]

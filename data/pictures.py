@@ -37,7 +37,7 @@ class Picture:
 
     def to_line(self) -> str:
         """Returns a line of JSON that begins with the digest."""
-        return json.dumps(dataclasses.astuple(self)) + "\n"
+        return json.dumps([self.digest, self.source_id, self.split, self.class_name]) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> Self:

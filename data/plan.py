@@ -114,7 +114,7 @@ class Listing:
     ) -> None:
         """Gives a split to every item that has none; those that cannot be read are rejected.
 
-        Of an item twelve bytes are held in memory. What has no digest is read for it. Of a class
+        About fifty bytes an item are held in memory. What has no digest is read for it. Of a class
         of few items each is decoded as well: one that is damaged must not be its only test image.
         """
         label_of = {name: label for label, name in enumerate(class_names)}
@@ -176,7 +176,8 @@ def rejection_line(rejection: Rejection) -> str:
 
 
 def _line(item: Item) -> str:
-    return json.dumps(dataclasses.astuple(item)) + "\n"
+    # dataclasses.astuple() would take four times as long.
+    return json.dumps([getattr(item, name) for name in Item.__slots__]) + "\n"
 
 
 def _items(path: Path) -> Iterator[Item]:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from types import FrameType
 
@@ -28,11 +28,15 @@ _PROGRAM = "signs-model-server"
 _FAILED = 255
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None, on_ready: Callable[[Mapping[str, int]], None] | None = None
+) -> int:
     """Serves until a signal.
 
     Args:
         argv: the flags, without the program's name; None reads them from the process.
+        on_ready: called when the ports are open, with the newest version of each model that
+            answers.
 
     Returns:
         The exit code: 0 after a signal, 255 if the server could not start.
@@ -56,15 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for flag in FLAGS:
         if flag.ignored and getattr(options, flag.name) != flag.default:
             log.warning("--%s has no effect: %s", flag.name, flag.ignored)
-    # TensorFlow's notes on the CPU it found are not the user's business; its errors are.
+    # TensorFlow's notes are not the user's business; its errors are.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow's allocator for oneDNN keeps what models that are unloaded had; the system's does
     # not, and ResNet50 is as quick with it.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
-    return _serve(options)
+    return _serve(options, on_ready)
 
 
-def _serve(options: ServerOptions) -> int:
+def _serve(options: ServerOptions, on_ready: Callable[[Mapping[str, int]], None] | None) -> int:
     from model_server.server import ModelServer
 
     stop = threading.Event()
@@ -78,6 +82,8 @@ def _serve(options: ServerOptions) -> int:
     except StartError as error:
         code = _fail(error)
     else:
+        if on_ready is not None and not stop.is_set():
+            on_ready(server.newest_versions())
         stop.wait()
     if not server.stop():
         # A thread that will not end would keep the interpreter from exiting.

@@ -5,13 +5,13 @@ does the documentation: each flag is supported, taken without effect (`ignored` 
 refused unless it keeps its default (`refused` says why).
 """
 
-import os
 from dataclasses import dataclass, field, fields
 from typing import TypeAlias, TypeVar, cast
 
 from signs import features
+from signs.process import cores
 
-_CPUS = len(os.sched_getaffinity(0))
+_CPUS = cores()
 # TF Serving's default is four for each CPU. On two cores its ninth caller would be refused; here a
 # thread that waits is cheap.
 _MIN_GRPC_THREADS = 64

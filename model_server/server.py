@@ -28,6 +28,7 @@ from model_server.versions.model_store import LoadPolicy
 from model_server.versions.models import Models
 from model_server.versions.version_folders import GRACE_S
 from signs import protos
+from signs.tensorflow_notes import without_tensorflow_notes
 
 if TYPE_CHECKING:
     from model_server.loading.loader import Loader
@@ -81,8 +82,12 @@ class ModelServer:
         grpc_server.check_port()
         self._request_log = self._start_request_log()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
-        from model_server.loading.loader import Loader
+        with without_tensorflow_notes():
+            import tensorflow as tf
 
+            from model_server.loading.loader import Loader
+
+            tf.config.list_physical_devices()
         # What is imported by now stays: not looking at it again keeps a collection under 10 ms.
         gc.collect()
         gc.freeze()
@@ -113,6 +118,10 @@ class ModelServer:
         self._listening.append(grpc_server)
         if options.rest_api_port:
             self._start_rest(prediction, model, config)
+
+    def newest_versions(self) -> dict[str, int]:
+        """The newest version that answers, of each model that has one."""
+        return self._models.newest() if self._models is not None else {}
 
     def stop(self) -> bool:
         """Drains and unloads; False if something would not finish."""

@@ -31,6 +31,29 @@ def preprocessing_fn(
     }
 
 
+def decode(image: tf.Tensor) -> tf.Tensor:
+    """Decodes one image, a JPEG as exactly as Pillow and browsers do.
+
+    TensorFlow's default is a quicker inverse transform of JPEG's blocks, whose pixels are off by
+    one or two here and there.
+
+    Args:
+        image: string [], a JPEG, PNG, BMP or GIF (of which the first frame counts).
+
+    Returns:
+        uint8 [height, width, 3].
+
+    Raises:
+        tf.errors.InvalidArgumentError: in the graph, for bytes that are no image.
+    """
+    pixels = tf.cond(
+        tf.io.is_jpeg(image),
+        lambda: tf.io.decode_jpeg(image, channels=CHANNELS, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(image, channels=CHANNELS, expand_animations=False),
+    )
+    return tf.ensure_shape(pixels, [None, None, CHANNELS])
+
+
 def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes, resizes and scales a batch of encoded images.
 
@@ -48,8 +71,7 @@ def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
     """
 
     def prepare(image: tf.Tensor) -> tf.Tensor:
-        pixels = tf.io.decode_image(image, channels=CHANNELS, expand_animations=False)
-        pixels.set_shape([None, None, CHANNELS])
+        pixels = decode(image)
         shape = tf.shape(pixels)
         side = tf.minimum(shape[0], shape[1])
         top, left = (shape[0] - side) // 2, (shape[1] - side) // 2

@@ -23,6 +23,7 @@ from modules.training.input import read_prepared, share_of_batch, steps_per_epoc
 from modules.training.job import TrainingJob
 from modules.training.log import log_confusion
 from modules.training.loop import build_network, train
+from modules.training.undecodable import naming_undecodable
 from modules.training.warm_start import start_from
 from signs import features
 
@@ -55,7 +56,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         TrainingError: there are no images, the loss is not a number, the memory does not suffice,
             or another worker is lost.
         UserError: what is asked for cannot be had: devices, hyperparameters, weights to start from,
-            workers.
+            workers; or an image does not decode.
     """
     job = TrainingJob.from_custom_config(fn_args.custom_config)
     recipe = job.recipe
@@ -99,16 +100,19 @@ def run_fn(fn_args: "FnArgs") -> None:
     checkpoints = f"{job.checkpoints}/{name}" if job.checkpoints else None
 
     begun = time.monotonic()
-    by_epoch = train(
-        network,
-        training_batches(prepared, count, recipe, job.image_size, len(job.class_names), workers),
-        steps,
-        recipe,
-        run_dir,
-        validation=eval_images.cache() if eval_is_new else None,
-        devices=devices,
-        checkpoints=checkpoints,
-    )
+    with naming_undecodable([*fn_args.train_files, *fn_args.eval_files]):
+        by_epoch = train(
+            network,
+            training_batches(
+                prepared, count, recipe, job.image_size, len(job.class_names), workers
+            ),
+            steps,
+            recipe,
+            run_dir,
+            validation=eval_images.cache() if eval_is_new else None,
+            devices=devices,
+            checkpoints=checkpoints,
+        )
     if not workers.is_chief:
         tf.io.gfile.makedirs(fn_args.serving_model_dir)  # TFX looks whether it is there
         return

@@ -15,7 +15,7 @@ import gc
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ from modules.training.job import TrainingJob
 from modules.training.loop import build_network, train
 from modules.training.progress import TrainingProgress, log
 from modules.training.recipe import Recipe
+from modules.training.undecodable import naming_undecodable
 from signs import features
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
         directory=Path(fn_args.working_dir),
         devices=devices,
         kept=kept,
+        files=[*fn_args.train_files, *fn_args.eval_files],
     )
     return TunerFnResult(tuner=tuner, fit_kwargs={})
 
@@ -128,6 +130,7 @@ class RecipeTuner(base_tuner.BaseTuner):
         directory: Path,
         devices: Devices | None = None,
         kept: str | None = None,
+        files: Sequence[str] = (),
     ) -> None:
         """Constructs the tuner.
 
@@ -143,6 +146,7 @@ class RecipeTuner(base_tuner.BaseTuner):
             devices: as `modules.training.loop.train` takes them.
             kept: folder or address for this search alone, where an unfinished one is kept. None
                 keeps nothing.
+            files: patterns of the files that the images come from, to name one in an error.
         """
         super().__init__(
             oracle=_FromTheRecipeOn(
@@ -157,6 +161,7 @@ class RecipeTuner(base_tuner.BaseTuner):
             overwrite=True,
         )
         self._recipe = recipe
+        self._files = files
         self._train_images = train_images
         self._count = count
         self._eval_images = eval_images
@@ -180,7 +185,9 @@ class RecipeTuner(base_tuner.BaseTuner):
         number = len(self.oracle.trials)
         recipe = self._recipe.with_hyperparameters(trial.hyperparameters.values)
         try:
-            accuracy = self._kept_accuracy(number, recipe, Path(self.get_trial_dir(trial.trial_id)))
+            with naming_undecodable(self._files):
+                directory = Path(self.get_trial_dir(trial.trial_id))
+                accuracy = self._kept_accuracy(number, recipe, directory)
         except TrainingError as err:
             LOGGER.warning("trial %d of %d failed: %s", number, self._trials, err)
             self._failure = str(err)

@@ -1,14 +1,20 @@
-"""The figures of the notebooks: numbers, images and Keras models in, Matplotlib figures out.
+"""The figures of the notebooks: numbers, images and Keras models in, pictures with words out.
+
+The words are made of the same numbers as the figure, so that they never tell of another one.
 
 One style for all of them: serif letters, hairlines, no frames, and the palette of Okabe and Ito
 (2008), in which a colour-blind reader, or a grey print, still tells the lines apart by their dashes
 and markers.
 """
 
+import base64
+import html
+import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -49,21 +55,46 @@ _STYLE: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """A figure, and for whoever cannot see it, what it shows.
+
+    Jupyter gets it as HTML: neither JupyterLab nor nbconvert reads an alt text beside an image/png.
+    """
+
+    figure: Figure
+    alt: str
+
+    def __repr__(self) -> str:  # a terminal shows the words
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        file = io.BytesIO()
+        self.figure.savefig(
+            file,
+            format="png",
+            bbox_inches="tight",
+            metadata={"Software": None},  # the same figure is the same file
+            pil_kwargs={"optimize": True},
+        )
+        data = base64.b64encode(file.getvalue()).decode()
+        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{data}">'
+
+
 def use_book_style() -> None:
     """Sets Matplotlib's defaults for all figures of this module."""
-    plt.style.use(_STYLE)
+    matplotlib.style.use(_STYLE)
 
 
-def plot_gradients(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+def plot_gradients(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Picture:
     """Draws gradient norms by layer, one panel beside the other, on one logarithmic axis.
 
     Args:
         panels: panel's title -> network -> norm of the loss's gradient with respect to the kernel
             of each convolution, from the input to the output; all positive.
     """
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(_WIDTH, 2.9), sharey=True, layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(_WIDTH, 2.9), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axis, (title, networks) in zip(axes[0], panels.items(), strict=True):
         for (network, norms), line in zip(networks.items(), _LINES, strict=False):
             axis.semilogy(range(1, len(norms) + 1), norms, label=network, **line, markersize=2)
@@ -73,7 +104,12 @@ def plot_gradients(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figur
         axis.grid(axis="y", color=PALE, linewidth=0.5)
     axes[0][0].set_ylabel(r"$\|\,\partial\mathcal{L}/\partial W\,\|_2$")
     axes[0][-1].legend(loc="best")
-    return figure
+    told = [
+        f"{title}: {network}, from {norms[0]:.0e} at the input to {norms[-1]:.0e} at the output"
+        for title, networks in panels.items()
+        for network, norms in networks.items()
+    ]
+    return Picture(figure, _sentences("Norms of the gradients by layer, logarithmic", *told))
 
 
 def plot_curves(
@@ -81,25 +117,17 @@ def plot_curves(
     *,
     chance: Mapping[str, float] | None = None,
     sizes: Sequence[int] = (),
-    quantity: str | None = None,
-) -> Figure:
+) -> Picture:
     """Draws training curves, one panel for each quantity.
 
     Args:
-        panels: what is on the vertical axis -> name of the curve -> its value after each epoch.
+        panels: what is on the vertical axis -> name of the curve -> its value after each epoch; the
+            same names in each panel.
         chance: for some of the panels, the value that guessing gives.
         sizes: pixels a side that each epoch was trained at; where they change, a line is drawn.
-        quantity: what is on the vertical axis of all panels, which then share it; the keys of
-            `panels` become their titles.
     """
-    figure, axes = plt.subplots(
-        1,
-        len(panels),
-        figsize=(_WIDTH, 2.7),
-        sharey=quantity is not None,
-        layout="constrained",
-        squeeze=False,
-    )
+    figure = Figure(figsize=(_WIDTH, 2.7), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
     for axis, (panel, curves) in zip(axes[0], panels.items(), strict=True):
         for (name, values), line in zip(curves.items(), _LINES, strict=False):
             axis.plot(range(1, len(values) + 1), values, label=name, **line)
@@ -117,16 +145,16 @@ def plot_curves(
             )
         _mark_sizes(axis, sizes)
         axis.set_xlabel("epoch")
-        if quantity is None:
-            axis.set_ylabel(panel)
-        else:
-            axis.set_title(panel)
+        axis.set_ylabel(panel)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if list(curves) != list(next(iter(panels.values()))) or axis is axes[0][0]:
-            axis.legend()
-    if quantity is not None:
-        axes[0][0].set_ylabel(quantity)
-    return figure
+    axes[0][0].legend()
+    told = [
+        f"{panel}, {name}: from {values[0]:.2f} to {values[-1]:.2f}"
+        for panel, curves in panels.items()
+        for name, values in curves.items()
+    ]
+    told += [f"guessing has a {panel} of {value:.2f}" for panel, value in (chance or {}).items()]
+    return Picture(figure, _sentences("Curves, first and last epoch", *told))
 
 
 def _mark_sizes(axis: Axes, sizes: Sequence[int]) -> None:
@@ -147,22 +175,28 @@ def _mark_sizes(axis: Axes, sizes: Sequence[int]) -> None:
         )
 
 
-def draw_blocks(blocks: Mapping[str, Any]) -> Figure:
+def draw_blocks(blocks: Mapping[str, Any]) -> Picture:
     """Draws residual blocks, one below the other, as they are built.
 
     Args:
         blocks: title -> a `keras.Model` of one block alone, from `modules.network`.
     """
-    figure, axes = plt.subplots(
-        len(blocks), 1, figsize=(_WIDTH, 2.2 * len(blocks)), layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(_WIDTH, 2.2 * len(blocks)), layout="constrained")
+    axes = figure.subplots(len(blocks), 1, squeeze=False)
+    told = []
     for axis, (title, block) in zip(axes[:, 0], blocks.items(), strict=True):
-        _draw_block(axis, block)
+        branch, shortcut = _draw_block(axis, block)
         axis.set_title(title, loc="left", fontstyle="italic")
-    return figure
+        told.append(
+            f"{title}: x, {_map(block.input_shape[1:])}, goes through {', then '.join(branch)}; "
+            f"to that is added x {shortcut}; a ReLU of the sum is y, "
+            f"{_map(block.output_shape[1:])}"
+        )
+    return Picture(figure, _sentences("Diagrams of blocks", *told))
 
 
-def _draw_block(axis: Axes, block: Any) -> None:
+def _draw_block(axis: Axes, block: Any) -> tuple[list[str], str]:
+    """Draws a block; returns its branch and its shortcut in words."""
     axis.set(xlim=(0, 10), ylim=(-0.95, 2.05), aspect="equal")
     axis.axis("off")
     convolutions = [
@@ -201,6 +235,9 @@ def _draw_block(axis: Axes, block: Any) -> None:
     axis.text(9.95, -0.14, _map(block.output_shape[1:]), ha="right", va="top", fontsize=8)
     axis.plot([1.75, 1.75, 7.2, 7.2], [-0.58, -0.66, -0.66, -0.58], color=GREY, linewidth=0.7)
     axis.text(4.475, -0.72, r"$F(x)$", ha="center", va="top", fontsize=11)
+    return [_convolution(layer) for layer in branch], (
+        f"after {_convolution(shortcut[0])}" if shortcut else "itself"
+    )
 
 
 def _convolution(layer: Any) -> str:
@@ -246,7 +283,7 @@ def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
     )
 
 
-def draw_stages(stages: Sequence[tuple[str, str, Sequence[int]]]) -> Figure:
+def draw_stages(stages: Sequence[tuple[str, str, Sequence[int]]]) -> Picture:
     """Draws a network as a row of solids, one for the output of each stage.
 
     The height of a solid grows with the square root of the map's side, its width with the square
@@ -257,7 +294,8 @@ def draw_stages(stages: Sequence[tuple[str, str, Sequence[int]]]) -> Figure:
         stages: name, what it consists of, and the shape of its output: height, width and
             channels, or channels alone.
     """
-    figure, axis = plt.subplots(figsize=(_WIDTH, 2.5), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
+    axis = figure.subplots()
     axis.axis("off")
     axis.set_aspect("equal")
     largest = max(shape[0] for *_, shape in stages if len(shape) == 3)
@@ -275,7 +313,8 @@ def draw_stages(stages: Sequence[tuple[str, str, Sequence[int]]]) -> Figure:
         axis.text(centre, -2.04, _map(shape), ha="center", va="top", fontsize=7.5)
         x += cell + 0.12
     axis.set(xlim=(-0.05, x), ylim=(-2.25, 1.5))
-    return figure
+    told = [f"{name} ({consists}): {_map(shape)}" for name, consists, shape in stages]
+    return Picture(figure, _sentences("Solids as large as what each stage puts out", *told))
 
 
 def _solid(axis: Axes, left: float, width: float, height: float, fill: np.ndarray) -> None:
@@ -292,7 +331,7 @@ def _solid(axis: Axes, left: float, width: float, height: float, fill: np.ndarra
 
 def show_classes(
     images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], columns: int = 5
-) -> Figure:
+) -> Picture:
     """Shows the first images of every class, a row for each.
 
     Args:
@@ -302,32 +341,32 @@ def show_classes(
         columns: images in a row; a class that has fewer leaves places empty.
     """
     rows = len(class_names)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(0.8 * columns, 0.8 * rows),
-        squeeze=False,
-        gridspec_kw={"wspace": 0.06, "hspace": 0.06},
+    figure = Figure(figsize=(0.8 * columns, 0.8 * rows))
+    axes = figure.subplots(
+        rows, columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06}
     )
     for label, row in enumerate(axes):
         chosen = images[labels == label][:columns]
         for place, axis in enumerate(row):
             _image(axis, chosen[place] if place < len(chosen) else None)
         row[0].set_ylabel(class_names[label], rotation=0, ha="right", va="center", labelpad=8)
-    return figure
+    return Picture(
+        figure,
+        f"Rows of up to {columns} images, one for each class: {', '.join(class_names)}.",
+    )
 
 
-def show_row(images: Sequence[np.ndarray], titles: Sequence[str] = ()) -> Figure:
+def show_row(images: Sequence[np.ndarray], titles: Sequence[str] = ()) -> Picture:
     """Shows images side by side, the first set apart.
 
     Args:
         images: each float32 [size, size, 3] in [0, 1].
         titles: text above the images, from the left; may be fewer.
     """
-    figure, axes = plt.subplots(
+    figure = Figure(figsize=(_WIDTH, _WIDTH / len(images)))
+    axes = figure.subplots(
         1,
         len(images) + 1,
-        figsize=(_WIDTH, _WIDTH / len(images)),
         squeeze=False,
         gridspec_kw={"wspace": 0.08, "width_ratios": [1, 0.08] + [1] * (len(images) - 1)},
     )
@@ -337,12 +376,13 @@ def show_row(images: Sequence[np.ndarray], titles: Sequence[str] = ()) -> Figure
         _image(axis, image)
         if index < len(titles):
             axis.set_title(titles[index], loc="left", fontsize=9)
-    return figure
+    told = f": {', '.join(titles)}" if titles else ""
+    return Picture(figure, f"{len(images)} images side by side, the first set apart{told}.")
 
 
 def show_predictions(
     images: np.ndarray, maps: np.ndarray, captions: Sequence[str], right: Sequence[bool]
-) -> Figure:
+) -> Picture:
     """Shows images with, below each, where its Grad-CAM is high: the brighter, the higher.
 
     Args:
@@ -352,13 +392,8 @@ def show_predictions(
         right: whether each prediction is right: the frame of a wrong one is thick and vermilion.
     """
     count, size = len(images), images.shape[1]
-    figure, axes = plt.subplots(
-        2,
-        count,
-        figsize=(_WIDTH, 2.1 * _WIDTH / count),
-        squeeze=False,
-        gridspec_kw={"wspace": 0.08, "hspace": 0.08},
-    )
+    figure = Figure(figsize=(_WIDTH, 2.1 * _WIDTH / count))
+    axes = figure.subplots(2, count, squeeze=False, gridspec_kw={"wspace": 0.08, "hspace": 0.08})
     for index, (above, below) in enumerate(axes.T):
         _image(above, images[index])
         above.set_title(captions[index], fontsize=9, pad=3)
@@ -369,17 +404,31 @@ def show_predictions(
         if not right[index]:
             for axis in (above, below):
                 axis.spines[:].set(visible=True, color=VERMILION, linewidth=2)
-    return figure
+    told = [
+        f"{' '.join(caption.split())}, {'right' if is_right else 'wrong'}, "
+        f"highest at the {_place(heat)}"
+        for caption, is_right, heat in zip(captions, right, maps, strict=True)
+    ]
+    return Picture(figure, _sentences("Images, and where Grad-CAM is high in each", *told))
 
 
-def show_confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
+def _place(heat: np.ndarray) -> str:
+    """Where a map is highest, in words: its rows and columns as thirds."""
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    down = ("top", "middle", "bottom")[int(3 * row) // heat.shape[0]]
+    across = ("left", "centre", "right")[int(3 * column) // heat.shape[1]]
+    return f"{down} {across}"
+
+
+def show_confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Picture:
     """Shows how often each class was taken for which.
 
     Args:
         matrix: int [classes, classes]; rows are true classes, columns are predictions.
         class_names: one per class.
     """
-    figure, axis = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(3.4, 3.4), layout="constrained")
+    axis = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
     for (row, column), count in np.ndenumerate(matrix):
@@ -397,7 +446,15 @@ def show_confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     axis.set_ylabel("true class")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    return figure
+    told = []
+    for name, row, counts in zip(class_names, range(len(matrix)), matrix, strict=True):
+        taken = [
+            f"{count} taken for {other}"
+            for other, count in zip(class_names, counts, strict=True)
+            if count and other != name
+        ]
+        told.append(", ".join([f"{name}: {counts[row]} of {counts.sum()} right", *taken]))
+    return Picture(figure, _sentences("Confusion matrix, true classes by predicted ones", *told))
 
 
 def _image(axis: Axes, image: np.ndarray | None) -> None:
@@ -405,3 +462,7 @@ def _image(axis: Axes, image: np.ndarray | None) -> None:
     axis.spines[:].set_visible(False)
     if image is not None:
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+
+
+def _sentences(title: str, *told: str) -> str:
+    return ". ".join([title, *told]) + "."

@@ -63,9 +63,6 @@ class Workspace:
         Without a runner among `beam_args` it is Beam's in-process one, by its name: what Beam
         takes by default first tries to download a program (Prism) and run on that.
         """
-        # TFX's libraries break when the threads of Beam's worker processes import them at once;
-        # threads of this process find them imported.
-        beam_args = tuple(arg.replace("multi_processing", "multi_threading") for arg in beam_args)
         if not any(arg.split("=")[0] == "--runner" for arg in beam_args):
             beam_args = (f"--runner={_LOCAL_RUNNER}", *beam_args)
         return Environment(

@@ -9,6 +9,7 @@ the moment it was due, also where no client was free to send it then.
 """
 
 import itertools
+import math
 import threading
 import time
 from collections import Counter
@@ -59,9 +60,9 @@ class Load:
     def __post_init__(self) -> None:
         for name in ("clients", "duration_s", "rate", "batch_size", "timeout_s"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise LoadError(f"`{name}` must be positive. Received: {value}")
-        if not self.warm_up_s >= 0:
+        if not 0 <= self.warm_up_s < math.inf:
             raise LoadError(f"`warm_up_s` must not be negative. Received: {self.warm_up_s}")
 
 

@@ -159,7 +159,8 @@ class Rollout:
         """Gives a version the label.
 
         Args:
-            version: by default the canary if it is to be stable, or else the newest.
+            version: by default the canary if it is to be stable; otherwise, and where the canary
+                is the stable version itself, the newest.
             label: `stable` or `canary`.
             server: the one that polls the file; None if none runs.
             check: called with the version that answers now and the new one, both loaded, before
@@ -169,16 +170,12 @@ class Rollout:
             What the file says now.
 
         Raises:
-            RolloutError: no such version, no stable version for a canary to be tried beside,
-                another move under way, or what server and check say.
+            RolloutError: no such version, no stable version for a canary to be tried beside, no
+                newer one to be tried, another move under way, or what server and check say.
         """
         with self._alone():
             state, pushed = self.state(), self.pushed()
             target = self._target(version, label, state, pushed)
-            if label == CANARY and STABLE not in state.labels:
-                raise RolloutError(
-                    "A canary is tried beside a stable version: first promote one to stable."
-                )
             now = state.labels.get(STABLE) or max(state.versions or pushed)
             if check is not None and now == target:
                 raise RolloutError(
@@ -221,9 +218,19 @@ class Rollout:
             raise RolloutError(f"`label` must be stable or canary. Received: {label!r}")
         if not pushed:
             raise RolloutError(f"{self.base_path} holds no version: make one with `signs run`")
+        stable, canary = state.labels.get(STABLE), state.labels.get(CANARY)
+        if label == CANARY and stable is None:
+            raise RolloutError(
+                "A canary is tried beside a stable version: first promote one to stable."
+            )
         if version is None:
-            canary = state.labels.get(CANARY)
-            version = canary if label == STABLE and canary is not None else pushed[-1]
+            tried = None if canary == stable else canary
+            version = pushed[-1] if label == CANARY or tried is None else tried
+            if label == CANARY and stable is not None and version <= stable:
+                raise RolloutError(
+                    f"{version_name(stable)} is stable, and none is newer: there is nothing to "
+                    "try. Make one with `signs run`, or name an older one with --version."
+                )
         if version not in pushed:
             incomplete = (self.base_path / str(version)).is_dir()
             raise RolloutError(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Signature,
         TensorInfo,
         Tls,
+        Unanswered,
         VersionStatus,
     )
 
@@ -29,6 +30,7 @@ __all__ = [
     "Signature",
     "TensorInfo",
     "Tls",
+    "Unanswered",
     "VersionStatus",
 ]
 

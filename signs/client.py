@@ -10,8 +10,9 @@ They need no TensorFlow and are there in a fraction of a second.
 from signs import features
 from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
 from signs.conversation import Conversation, Terms
-from signs.images import Images
+from signs.images import Images, Unanswered
 from signs.transports.grpc_transport import AsyncGrpcTransport, GrpcTransport
+from signs.transports.probe import place_of
 from signs.transports.transport import (
     AsyncTransport,
     Awaited,
@@ -34,6 +35,7 @@ __all__ = [
     "Signature",
     "TensorInfo",
     "Tls",
+    "Unanswered",
     "VersionStatus",
     "connect",
 ]
@@ -105,8 +107,9 @@ class _Connection:
         else:
             blocking = connect(address, target, tls=tls, max_message_bytes=max_message_bytes)
             transport = Awaited(blocking, self._waiting)
+        place = place_of(address, is_encrypted=tls is not None)
         self._conversation = Conversation(
-            transport, self._waiting, address, target, batch_size, max_message_bytes
+            transport, self._waiting, address, place, target, batch_size, max_message_bytes
         )
 
     def _terms_of(self, timeout_s: float | None, metadata: Headers | None) -> Terms:
@@ -178,6 +181,31 @@ class Client(_Connection):
                 what else the server refused.
         """
         return at_once(self._conversation.predict(images, self._terms_of(timeout_s, metadata)))
+
+    def predict_each(
+        self,
+        images: Images,
+        *,
+        timeout_s: float | None = None,
+        metadata: Headers | None = None,
+    ) -> list[Prediction | Unanswered]:
+        """Asks for the class of every image, and goes on where one cannot be answered.
+
+        Args:
+            images: as for `predict`.
+            timeout_s: instead of the client's own.
+            metadata: what goes with these requests, on top of the client's own.
+
+        Returns:
+            In the order of the inputs a Prediction for each image, or why there is none: a file
+            that is no image or a damaged one, an image that the server refuses alone.
+
+        Raises:
+            ClientError: as for `predict`, but for that; there is not a single image; or the server
+                refuses all of them.
+        """
+        terms = self._terms_of(timeout_s, metadata)
+        return at_once(self._conversation.predict_each(images, terms))
 
     def status(
         self, *, timeout_s: float | None = None, metadata: Headers | None = None
@@ -255,10 +283,20 @@ class AsyncClient(_Connection):
             metadata: as there.
             max_in_flight: the most requests at the same time.
         """
-        if max_in_flight <= 0:
-            raise ClientError(f"`max_in_flight` must be positive. Received: {max_in_flight}")
         terms = self._terms_of(timeout_s, metadata)
-        return await self._conversation.predict(images, terms, max_in_flight)
+        return await self._conversation.predict(images, terms, _positive(max_in_flight))
+
+    async def predict_each(
+        self,
+        images: Images,
+        *,
+        timeout_s: float | None = None,
+        metadata: Headers | None = None,
+        max_in_flight: int = 4,
+    ) -> list[Prediction | Unanswered]:
+        """See `Client.predict_each` and, for `max_in_flight`, `predict`."""
+        terms = self._terms_of(timeout_s, metadata)
+        return await self._conversation.predict_each(images, terms, _positive(max_in_flight))
 
     async def status(
         self, *, timeout_s: float | None = None, metadata: Headers | None = None
@@ -278,6 +316,12 @@ class AsyncClient(_Connection):
         """See `Client.wait_until_available`."""
         terms = self._terms_of(timeout_s, metadata)
         return await self._conversation.wait_until_available(terms)
+
+
+def _positive(max_in_flight: int) -> int:
+    if max_in_flight <= 0:
+        raise ClientError(f"`max_in_flight` must be positive. Received: {max_in_flight}")
+    return max_in_flight
 
 
 def _is_rest(address: str) -> bool:

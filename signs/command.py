@@ -106,6 +106,7 @@ def run(program: str, command: Callable[[], int]) -> int:
         if sys.flags.optimize > 1:
             print(f"{program}: error: {_NO_DOCSTRINGS}", file=sys.stderr)
             return _MISUSE
+        _name_user()
         try:
             code = command()
         finally:
@@ -136,8 +137,23 @@ def _in_a_line(error: BaseException) -> str | None:
         case MemoryError():
             return "the memory is not enough: end other programs, or raise the limit (ulimit -v)"
         case ImportError():
-            return f"{error}: `signs doctor` checks what is installed"
+            while isinstance(cause := error.__cause__ or error.__context__, ImportError):
+                error = cause  # NumPy's own words fill a page
+            return f"{' '.join(str(error).split())}: `signs doctor` checks what is installed"
     return None
+
+
+def _name_user() -> None:
+    """Gives a number that is no user of this machine, as in a container, what libraries ask for."""
+    import pwd
+
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        import tempfile
+
+        os.environ.setdefault("USER", str(os.getuid()))
+        os.environ.setdefault("HOME", tempfile.gettempdir())
 
 
 # --- Standard streams -----------------------------------------------------------------------------

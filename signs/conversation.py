@@ -17,7 +17,8 @@ import numpy as np
 
 from signs import features, protos, tensors
 from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
-from signs.images import Images, InputError, read_images
+from signs.images import Images, InputError, Unanswered, read_each, read_images
+from signs.transports.probe import Place, what_it_speaks
 from signs.transports.transport import (
     AsyncTransport,
     ClientError,
@@ -32,9 +33,17 @@ from signs.waiting import Waiting
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _POLL_S = 0.1
+_LONGEST_S = 10_000_000  # four months; what gRPC counts in has an end
 # What a request weighs beyond its images: names, dtypes, the length before each string.
 _BYTES_BESIDE_IMAGES = 1024
 _BYTES_BESIDE_IMAGE = 48
+# What a port that speaks something else may end a request with.
+_PERHAPS_ANOTHER = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+)
 _NO_CLASSIFY = f'"{features.CLASSIFY}" not found'
 _Answer = TypeVar("_Answer")
 _Batch = Sequence[tuple[str, bytes]]
@@ -55,8 +64,11 @@ class Terms:
     headers: Headers
 
     def __post_init__(self) -> None:
-        if self.timeout_s <= 0:
-            raise ClientError(f"`timeout_s` must be positive. Received: {self.timeout_s}")
+        if not 0 < self.timeout_s <= _LONGEST_S:
+            raise ClientError(
+                f"`timeout_s` must be positive, and {_LONGEST_S:,} at most. "
+                f"Received: {self.timeout_s}"
+            )
 
 
 class Conversation:
@@ -66,6 +78,7 @@ class Conversation:
         transport: takes the requests there.
         waiting: how to wait.
         address: where that is, for the texts of errors.
+        place: the same, to find out what speaks there where nothing was understood.
         target: whom to ask.
         batch_size: the most images in one request.
         max_message_bytes: the largest request.
@@ -76,6 +89,7 @@ class Conversation:
         transport: AsyncTransport,
         waiting: Waiting,
         address: str,
+        place: Place | None,
         target: Target,
         batch_size: int,
         max_message_bytes: int,
@@ -83,10 +97,12 @@ class Conversation:
         self._transport = transport
         self._waiting = waiting
         self._address = address
+        self._place = place
         self._target = target
         self._batch_size = batch_size
         self._max_message_bytes = max_message_bytes
         self._tells_classes = True  # until the model says that it does not
+        self._is_understood = False  # until the first answer
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -94,14 +110,22 @@ class Conversation:
 
     async def predict(self, images: Images, terms: Terms, at_most: int = 1) -> list[Prediction]:
         """See `Client.predict`; `at_most` so many requests are in flight."""
-        try:
-            pairs = await self._waiting.work(read_images, images)
-        except InputError as error:
-            raise ClientError(str(error)) from error
-        answers = await self._waiting.each(
-            lambda batch: self._predict_batch(batch, terms), list(self._batches(pairs)), at_most
-        )
-        return [prediction for answer in answers for prediction in answer]
+        pairs = await self._read(read_images, images)
+        predictions = []
+        for answer in await self._ask(pairs, terms, at_most):
+            if isinstance(answer, Unanswered):
+                raise ClientError(str(answer), grpc.StatusCode.INVALID_ARGUMENT)
+            predictions.append(answer)
+        return predictions
+
+    async def predict_each(
+        self, images: Images, terms: Terms, at_most: int = 1
+    ) -> list[Prediction | Unanswered]:
+        """See `Client.predict_each`; `at_most` so many requests are in flight."""
+        found = await self._read(read_each, images)
+        pairs = [item for item in found if not isinstance(item, Unanswered)]
+        answers = iter(await self._ask(pairs, terms, at_most))
+        return [item if isinstance(item, Unanswered) else next(answers) for item in found]
 
     async def status(self, terms: Terms) -> list[VersionStatus]:
         """See `Client.status`."""
@@ -155,6 +179,44 @@ class Conversation:
                     grpc.StatusCode.DEADLINE_EXCEEDED,
                 )
             await self._waiting.pause(_POLL_S)
+
+    async def _read(self, read: Callable[[Images], _Answer], images: Images) -> _Answer:
+        try:
+            return await self._waiting.work(read, images)
+        except InputError as error:
+            raise ClientError(str(error)) from error
+
+    async def _ask(
+        self, pairs: _Batch, terms: Terms, at_most: int
+    ) -> list[Prediction | Unanswered]:
+        """The answers for all images, in their order.
+
+        Raises:
+            ClientError: also where the server refuses every image of a request: then something
+                else is wrong.
+        """
+        batches = list(self._batches(pairs))
+        answers = await self._waiting.each(
+            lambda batch: self._answers(batch, terms, len(batches) == 1), batches, at_most
+        )
+        return [answer for batch in answers for answer in batch]
+
+    async def _answers(
+        self, batch: _Batch, terms: Terms, is_only: bool
+    ) -> list[Prediction | Unanswered]:
+        """Asks for a batch; where it is refused for what it holds, for each image by itself."""
+        try:
+            return [*await self._predict_batch(batch, terms)]
+        except ClientError as error:
+            if error.code is not grpc.StatusCode.INVALID_ARGUMENT or (len(batch) == 1 and is_only):
+                raise
+            refusal = error
+        if len(batch) == 1:
+            return [Unanswered(batch[0][0], str(refusal))]
+        answers = [answer for pair in batch for answer in await self._answers([pair], terms, False)]
+        if all(isinstance(answer, Unanswered) for answer in answers):
+            raise refusal
+        return answers
 
     def _batches(self, pairs: _Batch) -> Iterator[_Batch]:
         """Cuts the images into requests of at most `batch_size` images and the largest message."""
@@ -260,29 +322,36 @@ class Conversation:
         while True:
             attempts -= 1
             try:
-                return await ask(max(0.0, deadline - time.monotonic()), terms.headers)
+                answer = await ask(max(0.0, deadline - time.monotonic()), terms.headers)
+                self._is_understood = True
+                return answer
             except UnexpectedAnswerError as error:
                 raise self._unexpected(str(error)) from error
             except TransportError as error:
                 if refusal and error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
                     # The time ran out on one more attempt: why it was needed says more.
-                    raise self._explained(refusal, terms) from error
+                    raise await self._explained(refusal, terms) from error
                 refusal = error
                 # Half of the pause is left to chance, so that many clients do not come back at
                 # once.
                 wait = pause * random.uniform(0.5, 1.0)
                 unavailable = error.code is grpc.StatusCode.UNAVAILABLE
                 if not unavailable or attempts <= 0 or time.monotonic() + wait >= deadline:
-                    raise self._explained(error, terms) from error
+                    raise await self._explained(error, terms) from error
             await self._waiting.pause(wait)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _unexpected(self, what: str) -> ClientError:
         return ClientError(f"{self._address} answered what no model of signs answers: {what}")
 
-    def _explained(self, error: TransportError, terms: Terms) -> ClientError:
+    async def _explained(self, error: TransportError, terms: Terms) -> ClientError:
         address, code, details = self._address, error.code, error.details
-        if code is grpc.StatusCode.UNAVAILABLE and re.search("(?i)DNS|resolving", details):
+        another = None
+        if code in _PERHAPS_ANOTHER and not self._is_understood:
+            another = await self._waiting.work(what_it_speaks, self._place)
+        if another is not None:
+            text = another
+        elif code is grpc.StatusCode.UNAVAILABLE and re.search("(?i)DNS|resolving", details):
             text = f"The host of {address} is unknown: check the address."
         elif code is grpc.StatusCode.UNAVAILABLE and re.search("(?i)ssl|certificate", details):
             text = (

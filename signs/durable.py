@@ -38,6 +38,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         with aside.open("xb") as file:
             file.write(data)
         replace(aside, path)
+    except OSError as err:  # nobody knows the name of what is written aside
+        raise OSError(err.errno, err.strerror, str(path)) from err
     finally:
         aside.unlink(missing_ok=True)
 

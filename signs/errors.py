@@ -6,3 +6,11 @@ class UserError(ValueError):
 
     The text names what was wrong, where, and what to do about it.
     """
+
+
+class ImageError(UserError):
+    """Bytes that cannot become an image; the text is the reason, in words."""
+
+
+class NotAnImageError(ImageError):
+    """Bytes that nobody would take for an image; a damaged image is another thing."""

@@ -1,73 +1,78 @@
-"""The one place where foreign image bytes become bytes that the TensorFlow graph decodes right.
+"""The one place where foreign image bytes become bytes that every decoder reads alike.
 
-    any file Pillow can open -> canonical_bytes -> 8-bit grey or RGB, JPEG or PNG, upright, opaque
+    any file Pillow can open -> canonical_bytes -> JPEG or PNG, 8-bit grey or RGB, whole, upright,
+                                                   opaque, in sRGB, and nothing but the picture
 
-TensorFlow's decoders ignore EXIF rotation, drop alpha instead of compositing it, know no CMYK and
-no TIFF or WebP. `data/` uses this before training and `serving/` before a request, so that both
-see the same picture. Needs Pillow and NumPy only.
+TensorFlow's decoders ignore EXIF rotation and color profiles, drop alpha instead of compositing it,
+know no CMYK and no TIFF or WebP; a browser applies all of it. `data/` uses this before training and
+`signs.images` before a request, so that both see the same picture. Needs no TensorFlow.
 """
 
 import io
 import struct
 import warnings
-import zlib
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from signs.errors import UserError
+from signs.errors import ImageError, NotAnImageError
+from signs.formats import TRUNCATED, jpeg, png
+from signs.formats.profile import transform_to_srgb
+
+__all__ = ["MAX_PIXELS", "ImageError", "canonical_bytes", "encode_png"]
 
 MAX_PIXELS = 50_000_000
+MAX_SIDE = 65_535  # a JPEG's; of a PNG, TensorFlow takes a million and a browser's canvas this
 
 # Not simply everything that Pillow knows: EPS would start Ghostscript, and TGA has no signature, so
 # that noise may pass for it.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "ICO")
+_SIGNATURES = (
+    *(jpeg.SIGNATURE, png.SIGNATURE, b"GIF8", b"BM", b"II*\0", b"MM\0*"),
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+)
 _UPRIGHT = 1
-_PNG_BIT_DEPTH = 24  # offset of the byte in IHDR
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_TRUNCATED = "truncated: the file ends before the picture does"
 
-# Pillow warns from 89 million pixels; the limit here is stricter and an error.
+# Pillow warns from 89 million pixels; the limit here is stricter and an error. What else it warns
+# of is either of no account or an error too.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-
-class ImageError(UserError):
-    """Bytes that cannot become an image; the text is the reason, in words."""
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 
 def canonical_bytes(raw: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Returns encoded image bytes that `tf.io.decode_image` turns into the picture a person sees.
+    """Returns an image file that any decoder turns into the picture a person sees.
 
     Args:
         raw: An image file of any common format.
-        max_pixels: The largest width x height; checked in the header, before any decoding.
+        max_pixels: The largest width x height; checked in the header, before any decoding, as
+            are the sides (`MAX_SIDE`).
 
     Returns:
-        `raw` itself if it is a plain 8-bit grey or RGB JPEG or PNG: upright and without alpha.
-        Otherwise an 8-bit RGB PNG: alpha composited on white, 16 bits scaled to 8, rotated as EXIF
-        says, the first frame of several.
+        The picture of a plain 8-bit grey or RGB JPEG or PNG as it came, without what else the file
+        holds; `raw` itself where it holds nothing else. A plain one is upright, opaque, in sRGB and
+        decodes without a doubt. Otherwise an 8-bit RGB PNG: alpha composited on white, 16 bits
+        scaled to 8, rotated as EXIF says, colored as the ICC profile says, the first frame of
+        several.
 
     Raises:
         ImageError: `raw` is empty, no image, truncated or damaged, or larger than `max_pixels`.
     """
     if not raw:
-        raise ImageError("zero bytes")
+        raise NotAnImageError("zero bytes")
+    parts = _take_apart(raw)
     try:
-        with Image.open(io.BytesIO(raw), formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise ImageError(
-                    f"{width} x {height} pixels are more than the {max_pixels:,} allowed "
-                    "(a decompression bomb?)"
-                )
-            if width < 1 or height < 1:
-                raise ImageError(f"no pixels: {width} x {height}")
-            image.load()
-            return raw if _is_plain(image, raw) else _to_png(_rgb(image))
+        with Image.open(io.BytesIO(parts.picture if parts else raw), formats=_FORMATS) as image:
+            _check_size(*image.size, max_pixels)
+            if parts is None:
+                return _to_png(_rgb(image))
+            image.info.update(exif=parts.exif, icc_profile=parts.profile)
+            if not parts.is_plain() or not _is_as_seen(image):
+                return _to_png(_rgb(image))
+            if isinstance(parts, png.Png):  # a JPEG has been decoded, a PNG only inflated
+                image.load()
+            return raw if raw == parts.picture else parts.picture
     except ImageError:
         raise
-    except UnidentifiedImageError as err:
-        raise ImageError(_what_it_is(raw)) from err
     except Image.DecompressionBombError as err:
         raise ImageError(
             f"more than the {max_pixels:,} pixels allowed (a decompression bomb?)"
@@ -77,6 +82,10 @@ def canonical_bytes(raw: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     # Pillow's plugins let a damaged file surface as almost anything, from OSError and SyntaxError
     # to struct.error and IndexError.
     except Exception as err:
+        if parts and parts.unusual:
+            raise ImageError(f"a JPEG that cannot be read: {parts.unusual}") from err
+        if isinstance(err, UnidentifiedImageError):
+            raise _unidentified(raw) from err
         raise ImageError(_reason(err)) from err
 
 
@@ -101,6 +110,12 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return _to_png(Image.fromarray(np.ascontiguousarray(pixels)))
 
 
+def _take_apart(raw: bytes) -> jpeg.Jpeg | png.Png | None:
+    if raw.startswith(jpeg.SIGNATURE):
+        return jpeg.Jpeg(raw)
+    return png.Png(raw) if raw.startswith(png.SIGNATURE) else None
+
+
 def _to_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     # Level 3 is twice as fast as the default 6, for files 2 % larger.
@@ -108,35 +123,25 @@ def _to_png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _is_plain(image: Image.Image, raw: bytes) -> bool:
-    """Whether TensorFlow decodes `raw` to the same picture as Pillow does."""
-    is_whole = _check_png_chunks(raw) if image.format == "PNG" else True
-    if image.mode not in ("RGB", "L") or "transparency" in image.info or _orientation(image) != 1:
-        return False
-    if image.format == "PNG":
-        animated = getattr(image, "is_animated", False)
-        return is_whole and raw[_PNG_BIT_DEPTH] == 8 and not animated
-    return image.format in ("JPEG", "MPO")  # MPO: several JPEGs, of which decoders take the first
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{width} x {height} pixels are more than the {max_pixels:,} allowed "
+            "(a decompression bomb?)"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(f"{width} x {height} pixels: no side may have more than {MAX_SIDE:,}")
+    if width < 1 or height < 1:
+        raise ImageError(f"no pixels: {width} x {height}")
 
 
-def _check_png_chunks(raw: bytes) -> bool:
-    """Returns whether all checksums hold; raises ImageError where the end chunk is missing.
-
-    Pillow does without the end chunk and its checksum, TensorFlow calls such a file invalid.
-    """
-    position, is_sound = len(_PNG_SIGNATURE), True
-    while position + 12 <= len(raw):
-        (length,) = struct.unpack_from(">I", raw, position)
-        end = position + 8 + length
-        kind = raw[position + 4 : position + 8]
-        if end + 4 > len(raw):
-            break
-        (checksum,) = struct.unpack_from(">I", raw, end)
-        is_sound &= zlib.crc32(raw[position + 4 : end]) == checksum
-        if kind == b"IEND":
-            return is_sound
-        position = end + 4
-    raise ImageError(_TRUNCATED)
+def _is_as_seen(image: Image.Image) -> bool:
+    """Whether the numbers in the file are what a person sees."""
+    return (
+        image.mode in ("RGB", "L")
+        and _orientation(image) == _UPRIGHT
+        and transform_to_srgb(image.info["icc_profile"], image.mode) is None
+    )
 
 
 def _orientation(image: Image.Image) -> int:
@@ -148,14 +153,22 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Returns the picture upright, opaque and 8-bit RGB."""
+    """Returns the picture upright, opaque, 8-bit and in sRGB."""
+    image.load()  # before its mode is looked at: that of a GIF may change
+    profile = image.info.get("icc_profile") or b""
     if _orientation(image) != _UPRIGHT:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_8_bits(np.asarray(image)))
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    elif image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("RGB")
+    if transform := transform_to_srgb(profile, image.mode):
+        image = ImageCms.applyTransform(image, transform) or image
+    if image.mode == "RGBA":
         opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
+        opaque.alpha_composite(image)
         image = opaque
     return image.convert("RGB")
 
@@ -179,16 +192,18 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
     return np.rint(values).astype(np.uint8)
 
 
-def _what_it_is(raw: bytes) -> str:
+def _unidentified(raw: bytes) -> ImageError:
     if raw[4:8] == b"ftyp" and raw[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-        return "a HEIC photograph, which cannot be read: export it as JPEG"
-    if raw.startswith((b"\xff\xd8\xff", _PNG_SIGNATURE, b"GIF8", b"BM")):
-        return "truncated or damaged: its header cannot be read"
-    return "not an image"
+        return ImageError("a HEIC photograph, which cannot be read: export it as JPEG")
+    if raw.startswith(_SIGNATURES) or raw[8:12] == b"WEBP" or raw[4:12] == b"ftypavif":
+        return ImageError("truncated or damaged: its header cannot be read")
+    return NotAnImageError("not an image")
 
 
 def _reason(err: Exception) -> str:
-    text = " ".join(str(err).split())
+    text = " ".join(str(err).split()) or type(err).__name__
     if "truncated" in text.lower() or isinstance(err, EOFError | struct.error):
-        return _TRUNCATED
-    return f"damaged: {text or type(err).__name__}"
+        return TRUNCATED
+    if "unsupported" in text.lower():
+        return f"cannot be read: {text}"
+    return f"truncated or damaged: {text}"

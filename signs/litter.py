@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+# No photograph is larger, and no folder of photographs deeper.
+MAX_FILE_BYTES = 100 * 2**20
+DEEPEST = 50
+
 _NAMES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r"}
 
 

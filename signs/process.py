@@ -1,4 +1,4 @@
-"""Processes that end when their parent does, however it ends.
+"""Processes that end when their parent does, however it ends; and how many cores one may use.
 
     parent: subprocess.Popen(..., stdin=subprocess.PIPE)      child: end_with_parent()
 
@@ -9,6 +9,7 @@ the *thread* that started it ends; it is for programs that cannot watch a pipe.)
 import ctypes
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 
@@ -26,8 +27,20 @@ def end_with_parent(stop: Callable[[], object] | None = None) -> None:
 
 
 def killed_with_parent() -> None:
-    """For `preexec_fn`: the kernel kills the child when the thread that started it ends (Linux)."""
+    """For `preexec_fn`: the kernel kills the child when the thread that started it ends.
+
+    Linux alone knows this; elsewhere such a child outlives a parent that is killed.
+    """
+    if sys.platform != "linux":
+        return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS binds no process to cores
 
 
 def _watch(stop: Callable[[], object]) -> None:

@@ -316,6 +316,7 @@ MANIFEST = {
     "format", "checksum",
 }  # fmt: skip
 PREDICTION = {"source", "class_id", "class_name", "probability", "probabilities", "by_class"}
+UNANSWERED = {"source", "error"}
 VERSION = {"version", "labels", "on_disk", "state"}
 COMPARISON = {
     "requests", "images", "passed_over", "max_probability_change", "differences", "changed",
@@ -364,8 +365,8 @@ def signs(
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
 
-    def run_command(*arguments: str) -> Any:
-        assert main([*arguments, "--json"]) == 0, capfd.readouterr().err
+    def run_command(*arguments: str, code: int = 0) -> Any:
+        assert main([*arguments, "--json"]) == code, capfd.readouterr().err
         return json.loads(capfd.readouterr().out)
 
     return run_command
@@ -524,6 +525,9 @@ def test_the_json_of_a_prediction(signs: Callable[..., Any], address: str) -> No
     Image.new("RGB", (8, 8)).save("hand.png")
     [prediction] = signs("predict", "hand.png", "--address", address)
     assert_frozen("The JSON of `signs predict`", set(prediction), PREDICTION)
+    Path("broken.png").write_bytes(Path("hand.png").read_bytes()[:-20])
+    _, unanswered = signs("predict", "hand.png", "broken.png", "--address", address, code=1)
+    assert_frozen("The JSON of an image without an answer", set(unanswered), UNANSWERED)
 
 
 def test_the_json_of_a_load(signs: Callable[..., Any], address: str) -> None:
@@ -659,6 +663,7 @@ def test_the_client() -> None:
             "Signature",
             "TensorInfo",
             "Tls",
+            "Unanswered",
             "VersionStatus",
         },
     )
@@ -686,9 +691,9 @@ def test_the_client() -> None:
     assert_frozen(
         "What `Client` does",
         {name for name in vars(client.Client) if not name.startswith("_")},
-        {"close", "metadata", "predict", "status", "wait_until_available"},
+        {"close", "metadata", "predict", "predict_each", "status", "wait_until_available"},
     )
-    for method in ("close", "metadata", "predict", "status", "wait_until_available"):
+    for method in ("close", "metadata", "predict", "predict_each", "status"):
         asked = inspect.signature(getattr(client.Client, method)).parameters
         awaited = inspect.signature(getattr(client.AsyncClient, method)).parameters
         assert asked.keys() == awaited.keys() - {"max_in_flight"}
@@ -698,6 +703,8 @@ def test_the_client() -> None:
         prediction,
         {"source", "class_id", "class_name", "probabilities", "class_names"},
     )
+    unanswered = {field.name for field in dataclasses.fields(client.Unanswered)}
+    assert_frozen("What `Unanswered` holds", unanswered, {"source", "reason", "passed_over"})
 
 
 # --- The workspace --------------------------------------------------------------------------------

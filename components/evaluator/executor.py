@@ -6,10 +6,11 @@ from typing import Any
 
 from tfx import types
 from tfx.components.evaluator import executor as stock
-from tfx.types.standard_component_specs import EVAL_CONFIG_KEY
+from tfx.types.standard_component_specs import EVAL_CONFIG_KEY, EXAMPLES_KEY
 from tfx.utils import proto_utils
 
 from modules.evaluation import Thresholds, eval_config
+from modules.training.undecodable import naming_undecodable
 
 
 class Executor(stock.Executor):
@@ -24,14 +25,16 @@ class Executor(stock.Executor):
         """Evaluates the candidate.
 
         Raises:
-            UserError: a threshold is out of its range.
+            UserError: a threshold is out of its range, or an image does not decode.
         """
         thresholds = Thresholds(
             **{field.name: exec_properties[field.name] for field in fields(Thresholds)}
         )
         config = eval_config(thresholds, json.loads(exec_properties["class_names"]))
-        super().Do(
-            input_dict,
-            output_dict,
-            {**exec_properties, EVAL_CONFIG_KEY: proto_utils.proto_to_json(config)},
-        )
+        examples = [f"{artifact.uri}/Split-*/*" for artifact in input_dict[EXAMPLES_KEY]]
+        with naming_undecodable(examples):
+            super().Do(
+                input_dict,
+                output_dict,
+                {**exec_properties, EVAL_CONFIG_KEY: proto_utils.proto_to_json(config)},
+            )

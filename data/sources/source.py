@@ -15,9 +15,9 @@ from typing import Protocol
 
 from data import IngestError
 from data.splits import Proportions
+from signs.litter import DEEPEST as DEEPEST
+from signs.litter import MAX_FILE_BYTES as MAX_FILE_BYTES
 
-MAX_FILE_BYTES = 100 * 2**20
-DEEPEST = 50  # folders within each other
 _SHOWN = 3
 
 

@@ -1,6 +1,5 @@
 """`signs compile`: reads what is asked, and hands it on. TFX is imported by the command alone."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +51,10 @@ def compile_(
         typer.Option("--warm-start", help="Start from the weights of the newest pushed model."),
     ] = False,
     tune: Annotated[
-        int | None, typer.Option(metavar="TRIALS", help="First search the recipe, as `signs run`.")
+        int | None,
+        typer.Option(
+            min=0, max=1000, metavar="TRIALS", help="First search the recipe, as `signs run`."
+        ),
     ] = None,
     pin_span: Annotated[
         bool,
@@ -68,7 +70,8 @@ def compile_(
         ),
     ] = None,
     gpu: Annotated[
-        int | None, typer.Option(metavar="COUNT", help="GPUs of each step that trains.")
+        int | None,
+        typer.Option(min=0, max=64, metavar="COUNT", help="GPUs of each step that trains."),
     ] = None,
     pipeline_root: Annotated[
         str | None,
@@ -86,7 +89,6 @@ def compile_(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Write the pipeline as Kubeflow Pipelines v2 takes it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or it greets on standard error
     from data.sources.answers import Answers
     from kubeflow.compiling.options import load_options
     from kubeflow.compiling.package import compile_source

@@ -3,9 +3,7 @@
 source -> data.convert -> span -> PipelineConfig -> kubeflow.compiling.compiler -> pipeline.yaml
 """
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from pipeline.running.ingesting import showing
 from pipeline.running.run import data_of
 from signs import durable, features
 from signs.errors import UserError
+from signs.tensorflow_notes import without_tensorflow_notes
 
 _ANY_DATA = Data("any", None, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
 
@@ -79,7 +78,7 @@ def compile_source(
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise PackageError(f"--output must be a file in a folder that exists. Received: {output}")
     # TFX takes its time to be imported: after what can be told without it.
-    with _quiet():
+    with without_tensorflow_notes():
         from kubeflow.compiling.checks import check_name
         from kubeflow.compiling.compiler import compile_pipeline, environment
     if name is not None:
@@ -114,19 +113,6 @@ def write_package(text: str, output: Path) -> None:
         durable.write_text(output.resolve(), text)  # a link stays a link
     except OSError as err:
         raise PackageError(f"{output} cannot be written: {err.strerror}") from err
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Swallows what TensorFlow prints while it is loaded; no variable of its stops all of that."""
-    stderr = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _data(ingested: Ingested, pin_span: bool) -> Data:

@@ -4,7 +4,6 @@ SavedModel -> BatchedModel, if batching is on -> warm-up requests -> served
 """
 
 import logging
-import os
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from model_server.loading.warm_up import warm_up
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions
 from model_server.servable import Servable
+from signs.process import cores
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Loader:
             self._batching = BatchingParameters()
             if options.batching_parameters_file:
                 read(options.batching_parameters_file, self._batching)
-            threads = len(os.sched_getaffinity(0))
+            threads = cores()
             if self._batching.HasField("num_batch_threads"):
                 threads = self._batching.num_batch_threads.value
             self._pool = BatchingPool(threads)

@@ -96,6 +96,16 @@ class Models:
         """The store of a model that is served or once was; None if there never was one."""
         return self._stores.get(name)
 
+    def newest(self) -> dict[str, int]:
+        """The newest version that is AVAILABLE, of each model that has one."""
+        with self._changed:
+            stores = list(self._stores.values())
+        available = {
+            store.name: [one.version for one in store.statuses() if one.state is State.AVAILABLE]
+            for store in stores
+        }
+        return {name: max(versions) for name, versions in available.items() if versions}
+
     def lease(self, spec: protos.ModelSpec) -> AbstractContextManager[Lease]:
         """Holds the version that a ModelSpec asks for.
 

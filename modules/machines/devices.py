@@ -50,7 +50,7 @@ class Devices:
         """Inside it, whatever is built is for these devices and of this precision.
 
         Keras fixes all of it at construction, so that everything belongs inside: the network,
-        `any_size` of it, its optimizer, and `compile`, which under mixed_float16 wraps the
+        `for_training` of it, its optimizer, and `compile`, which under mixed_float16 wraps the
         optimizer in a `LossScaleOptimizer` if the *model* it is called on has that policy. `fit`
         and exports belong outside. The policy is global to Keras, and is set back at the end.
         """
@@ -225,7 +225,7 @@ def choose(
 
 
 def float32_copy(network: "keras.Model") -> "keras.Model":
-    """The same network in float32 throughout, of Keras's own layers, on one device: to export.
+    """The same network in float32 throughout, on one device: to export.
 
     Args:
         network: what `build_resnet` returned, of any precision and under any strategy.
@@ -237,13 +237,7 @@ def float32_copy(network: "keras.Model") -> "keras.Model":
     import keras
 
     def in_float32(layer: keras.Layer) -> keras.Layer:
-        kind = type(layer)
-        if isinstance(layer, keras.layers.BatchNormalization):
-            kind = keras.layers.BatchNormalization  # whoever loads it need not have ours
-        config = {**layer.get_config(), "dtype": "float32"}
-        if "synchronized" in config:
-            config["synchronized"] = False  # it was, of several workers
-        return kind.from_config(config)
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
     with _policy("float32"):
         copy = keras.models.clone_model(network, clone_function=in_float32)

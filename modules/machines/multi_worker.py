@@ -1,6 +1,6 @@
 """Several workers' training: what Keras's `fit` needs under MultiWorkerMirroredStrategy.
 
-TF_CONFIG -> connect -> strategy; network -> synchronize -> MultiWorkerModel -> fit
+TF_CONFIG -> connect -> strategy; for_training(network) -> synchronize -> MultiWorkerModel -> fit
 
 Every worker holds the whole network and has a part of each batch (modules.training.input). Batch
 norms take their statistics over all parts and gradients are summed, so that a step is that of one
@@ -96,9 +96,13 @@ def telling_of_lost_workers(workers: Workers) -> Iterator[None]:
         raise WorkerLostError(next((line for line in lines if "/job:" in line), lines[0])) from err
 
 
-def synchronize(network: keras.Model) -> None:
-    """Has the batch norms of a network take their statistics over all workers' images."""
-    for layer in network.layers:
+def synchronize(trained: keras.Model) -> None:
+    """Has batch norms take their statistics over all workers' images.
+
+    Args:
+        trained: what `for_training` returned; changed in place.
+    """
+    for layer in trained.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
 

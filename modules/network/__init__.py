@@ -1,13 +1,13 @@
-"""The network: batch_norm (Keras's, fused) -> blocks -> resnet50, which a training builds."""
+"""The network, of Keras's own layers: blocks -> resnet50; batch_norm is what a training adds."""
 
 from modules.network.blocks import convolutional_block, identity_block
-from modules.network.resnet50 import RESNET50_BLOCKS, ResNet50, any_size, build_resnet
+from modules.network.resnet50 import RESNET50_BLOCKS, ResNet50, build_resnet, for_training
 
 __all__ = [
     "RESNET50_BLOCKS",
     "ResNet50",
-    "any_size",
     "build_resnet",
     "convolutional_block",
+    "for_training",
     "identity_block",
 ]

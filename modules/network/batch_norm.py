@@ -1,7 +1,9 @@
-"""Batch normalization in one kernel: Keras's layer, quicker.
+"""Batch normalization in one kernel: what a training puts in the place of Keras's own layer.
 
 Keras normalizes a batch by a dozen elementary operations, each a pass over the whole map.
 TensorFlow has one kernel for it, oneDNN's on a CPU and cuDNN's on a GPU.
+
+No network that is saved has this layer: whoever loads one needs Keras alone.
 """
 
 import keras
@@ -15,6 +17,19 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     names, and what is computed are those of Keras's own layer. With `synchronized` the statistics
     are those of all replicas' images, which must be as many on each.
     """
+
+    @classmethod
+    def over(cls, layer: keras.layers.BatchNormalization) -> "FusedBatchNormalization":
+        """The same layer, fused, over the same weights: what one learns, the other knows.
+
+        Args:
+            layer: Keras's own, built, its axis the last.
+        """
+        fused = cls.from_config(layer.get_config())
+        fused.gamma, fused.beta = layer.gamma, layer.beta
+        fused.moving_mean, fused.moving_variance = layer.moving_mean, layer.moving_variance
+        fused.built = True  # it makes no weights of its own
+        return fused
 
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None

@@ -1,6 +1,6 @@
 """One training: a network and its batches in, the network with trained weights out.
 
-batches -> any_size(network).fit -> checkpoints, TensorBoard, progress -> metrics by epoch
+batches -> for_training(network).fit -> checkpoints, TensorBoard, progress -> metrics by epoch
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from modules.machines.multi_worker import (
     telling_of_lost_workers,
 )
 from modules.machines.workers import ALONE
-from modules.network import any_size, build_resnet
+from modules.network import build_resnet, for_training
 from modules.training.adamw import FusedAdamW
 from modules.training.checkpoints import Checkpoints
 from modules.training.errors import DiskFullError, OutOfMemoryError
@@ -77,9 +77,9 @@ def train(
     classes = network.output_shape[-1]
     workers = devices.workers if devices else ALONE
     with devices.building() if devices else contextlib.nullcontext():
-        trained = any_size(network)
+        trained = for_training(network)
         if workers.count > 1:
-            synchronize(network)
+            synchronize(trained)
             trained = MultiWorkerModel(trained.inputs, trained.outputs)
         trained.compile(
             optimizer=make_optimizer(recipe, steps),

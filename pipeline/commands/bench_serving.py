@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands.options import (
+    MOST_SECONDS,
     WORKSPACE,
     JsonOption,
     Question,
@@ -65,14 +66,24 @@ def bench_serving(
     images: Annotated[
         str, typer.Argument(help="An image, a folder or a zip of them, or synthetic.")
     ] = "synthetic",
-    clients: Annotated[int, typer.Option(help="Requests at the same time, at most.")] = 8,
+    clients: Annotated[
+        int, typer.Option(min=1, max=1000, help="Requests at the same time, at most.")
+    ] = 8,
     rate: Annotated[
         float | None,
-        typer.Option(help="Requests a second, whether or not earlier ones are answered."),
+        typer.Option(
+            min=0.001,
+            max=100_000,
+            help="Requests a second, whether or not earlier ones are answered.",
+        ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images in a request.")] = 1,
-    duration: Annotated[float, typer.Option(help="Seconds that are measured.")] = 10.0,
-    warm_up: Annotated[float, typer.Option(help="Seconds before, not measured.")] = 2.0,
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Images in a request.")] = 1,
+    duration: Annotated[
+        float, typer.Option(min=0.1, max=MOST_SECONDS, help="Seconds that are measured.")
+    ] = 10.0,
+    warm_up: Annotated[
+        float, typer.Option(min=0, max=MOST_SECONDS, help="Seconds before, not measured.")
+    ] = 2.0,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw latencies and throughput.")
     ] = None,
@@ -82,17 +93,22 @@ def bench_serving(
     """Put a load on a model server: latencies, throughput, errors."""
     from serving.load import Load
     from signs.client import connect
+    from signs.transports.probe import place_of, what_it_speaks
     from signs.transports.transport import Target
 
     load = Load(clients, duration, warm_up, rate, batch, question.timeout)
     name = question.model_name(workspace)
     target, tls = Target(name, question.version, question.label), question.tls
-    measured = measure(
-        load,
-        lambda: connect(question.address, target, tls=tls),
-        images_of(images),
-        Console(stderr=True),
-    )
+    chosen = images_of(images)
+    try:
+        measured = measure(
+            load, lambda: connect(question.address, target, tls=tls), chosen, Console(stderr=True)
+        )
+    except BenchError as error:
+        place = place_of(question.address, is_encrypted=tls is not None)
+        if (another := what_it_speaks(place)) is None:
+            raise
+        raise BenchError(f"{error} {another}") from error
     if picture is not None:
         draw_picture(measured, picture, f"{name} at {question.address}")
     if as_json:
@@ -110,11 +126,8 @@ def images_of(source: str) -> list[bytes]:
     """
     import zipfile
 
-    from signs.images import SUFFIXES, read_images
-
-    def is_image(name: PurePosixPath) -> bool:
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
-        return not hidden and name.suffix.lower() in SUFFIXES
+    from signs.images import Unanswered, read_each
+    from signs.litter import litter
 
     found: Images
     if source == SYNTHETIC:
@@ -124,15 +137,17 @@ def images_of(source: str) -> list[bytes]:
     elif zipfile.is_zipfile(source):
         try:
             with zipfile.ZipFile(source) as archive:
-                members = [name for name in archive.namelist() if is_image(PurePosixPath(name))]
-                found = [archive.read(name) for name in members[:_MOST_IMAGES]]
+                entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+                entries = [e for e in entries if not litter(PurePosixPath(e.filename).parts)]
+                found = [archive.read(entry) for entry in entries[:_MOST_IMAGES]]
         except (OSError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted
             raise BenchError(f"{source}: cannot be read: {error}.") from error
         if not found:
-            raise BenchError(f"{source}: no images in this zip ({', '.join(sorted(SUFFIXES))}).")
+            raise BenchError(f"{source}: no images in this zip.")
     else:
         found = Path(source)
-    return [image for _, image in read_images(found)][:_MOST_IMAGES]
+    readable = [item for item in read_each(found) if not isinstance(item, Unanswered)]
+    return [image for _, image in readable][:_MOST_IMAGES]
 
 
 def measure(

@@ -23,11 +23,14 @@ from pathlib import Path
 from typing import Literal
 
 import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from modules.machines.gpu_diagnosis import hidden_gpu
+from pipeline import machine
 from pipeline.commands.options import (
     WORKSPACE,
     JsonOption,
@@ -36,20 +39,20 @@ from pipeline.commands.options import (
     examples,
     print_json,
 )
-from signs import durable
+from signs import durable, process
 from signs.features import GRPC_PORT
 
 Level = Literal["ok", "warn", "fail"]
 
-LOCK = Path(__file__).resolve().parents[2] / "requirements.txt"  # in a checkout
-PYTHON = (3, 11)  # ml-metadata has no wheels for a newer one below glibc 2.39
-GLIBC = (2, 28)  # what the wheels of the locked set are built for
+LOCKS = Path(__file__).resolve().parents[2] / "requirements"  # in a checkout
 PROTOBUF = ("6.31.1", "7")  # half-open: generated code of 6.31 is in TensorFlow
-# Locked against what tfx asks for (overrides.txt), as their newer wheels need glibc 2.39.
-OVERRIDES = ("ml-metadata", "tensorflow-data-validation")
+# What differs between the locks: the wheels that decide which of them a machine takes.
+BY_LOCK = {"ml-metadata": "ml_metadata", "tensorflow-data-validation": "tensorflow_data_validation"}
 DISK_GIB = (2, 5)  # below the first no run fits, below the second it may get tight
+SPAN_GIB = 8  # 1.6 GB/s: larger ones would keep a person waiting
+TEMPORARY_GIB = (0.05, 0.5)  # the same; what a run makes itself lies in its workspace
 MEMORY_GIB = (2, 4)  # the same; a run of SIGNS takes up to 4
-TENSORFLOW_TIMEOUT_S = 180.0  # 5 s as a rule; a minute on a cold disk without .pyc files
+IMPORT_TIMEOUT_S = 180.0  # 5 s as a rule; a minute on a cold disk without .pyc files
 _GIB = 2**30
 _SETUP = "run `make setup`"
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -86,28 +89,31 @@ def doctor(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) 
     return exit_code(findings)
 
 
-def checks(workspace: Path, lock: Path = LOCK) -> list[Finding]:
-    """Checks everything; takes about as long as importing TensorFlow.
+def checks(workspace: Path) -> list[Finding]:
+    """Checks everything; takes about as long as importing TensorFlow twice.
 
     Args:
         workspace: the folder that runs would use; it need not exist.
-        lock: the pinned requirements to compare with what is installed.
     """
+    lock = _lock()
     importing: list[str] = []
     all_checks: list[tuple[str, Callable[[], Finding]]] = [
         ("Python", _python),
         ("system", _system),
         ("packages", partial(_packages, lock)),
-        *((name, partial(_native, name, lock)) for name in OVERRIDES),
+        *((name, partial(_imports, name, lock)) for name in BY_LOCK),
         ("protobuf", _protobuf),
         ("TensorFlow", partial(_tensorflow, importing)),
         ("GPU", partial(_gpu, importing)),  # after TensorFlow, which says what it sees
         ("Java", _java),
         ("cores", _cores),
         ("memory", _memory),
+        ("user", _user),
+        ("temporary files", _temporary_files),
         ("disk", partial(_disk, workspace)),
         ("workspace", partial(_workspace, workspace)),
         ("port", _port),
+        ("spans", partial(_spans, workspace)),
     ]
     return [_guarded(name, check) for name, check in all_checks]
 
@@ -151,38 +157,42 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
 # --- Python and what is installed -----------------------------------------------------------------
 
 
+def _lock() -> Path | None:
+    """The lock for this machine; None where there is none."""
+    try:
+        return LOCKS / f"{machine.lock_for(machine.here())}.txt"
+    except machine.UnsupportedMachineError:
+        return None
+
+
 def _python() -> Finding:
     version = platform.python_version()
     found = f"{platform.python_implementation()} {version} ({sys.prefix})"
-    right = platform.python_implementation() == "CPython" and version.startswith(
-        f"{PYTHON[0]}.{PYTHON[1]}."
-    )
-    remedy = f"install CPython {PYTHON[0]}.{PYTHON[1]}, then `make clean setup PYTHON=python3.11`"
-    return Finding("Python", "ok", found) if right else Finding("Python", "fail", found, remedy)
+    lock = _lock()
+    fitting = machine.pythons_for(lock.stem if lock else machine.NATIVE)
+    if platform.python_implementation() == "CPython" and _numbers(version)[:2] in fitting:
+        return Finding("Python", "ok", found)
+    versions = ", ".join(machine.dotted(version) for version in fitting)
+    return Finding("Python", "fail", found, f"install CPython {versions}, then `make clean setup`")
 
 
 def _system() -> Finding:
-    library, version = platform.libc_ver()
-    found = f"{platform.system()} {platform.machine()}, {library or 'no glibc'} {version}".strip()
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        remedy = "TFX's native libraries are built for Linux on x86-64: use such a machine or image"
-        return Finding("system", "fail", found, remedy)
-    if library != "glibc" or _numbers(version) < GLIBC:
-        remedy = (
-            f"the locked wheels need glibc {GLIBC[0]}.{GLIBC[1]} or newer, as in Debian 10, "
-            "Ubuntu 20.04 and RHEL 8 (not Alpine)"
-        )
-        return Finding("system", "fail", found, remedy)
-    return Finding("system", "ok", found)
+    this = machine.here()
+    try:
+        return Finding("system", "ok", f"{this}: lock {machine.lock_for(this)}")
+    except machine.UnsupportedMachineError as err:
+        return Finding("system", "fail", str(this), str(err))
 
 
-def _packages(lock: Path) -> Finding:
+def _packages(lock: Path | None) -> Finding:
+    if lock is None:
+        return Finding("packages", "warn", "no lock is for this machine", "see system")
     if not lock.exists():
         return Finding(
             "packages", "warn", f"no lock to compare with at {lock}", "run in a checkout"
         )
-    installed = {
-        _normal(package.metadata["Name"]): package.version
+    installed: dict[str, str] = {
+        canonicalize_name(package.metadata["Name"]): package.version
         for package in metadata.distributions()
         if package.metadata["Name"]  # else a broken installation, which then counts as missing
     }
@@ -201,28 +211,21 @@ def _packages(lock: Path) -> Finding:
     return Finding("packages", "ok", f"all {len(wanted)} as locked")
 
 
-def _native(name: str, lock: Path) -> Finding:
-    """An override: at its locked version, and its library loads with this machine's glibc."""
+def _imports(name: str, lock: Path | None) -> Finding:
+    """At its locked version, and can be imported with nothing imported before it."""
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return Finding(name, "fail", "not installed", _SETUP)
-    locked = _locked(lock).get(name) if lock.exists() else None
+    locked = _locked(lock).get(name) if lock and lock.exists() else None
     if locked not in (None, version):
-        return Finding(name, "fail", f"{version}, locked is {locked}", _SETUP)
-    libraries = [file for file in metadata.files(name) or () if file.name.endswith(".so")]
-    if not libraries:
-        return Finding(
-            name, "fail", f"{version}, without its native library", "run `make clean setup`"
-        )
-    for library in libraries:
-        # In a process of its own: what does not fit this machine may crash.
-        code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
-        loading = _run([sys.executable, "-c", code, str(library.locate())], timeout_s=60)
-        if loading.returncode:
-            found = f"{version}, but {library.name} does not load: {_reason(loading)}"
-            return Finding(name, "fail", found, f"{_SETUP}; the lock needs no glibc above 2.28")
-    return Finding(name, "ok", f"{version}, loads")
+        return Finding(name, "fail", f"{version}, locked is {locked}", "run `make clean setup`")
+    # In a process of its own: what does not fit this machine may crash.
+    importing = _run([sys.executable, "-c", f"import {BY_LOCK[name]}"], timeout_s=IMPORT_TIMEOUT_S)
+    if importing.returncode:
+        found = f"{version}, but does not import: {_reason(importing)}"
+        return Finding(name, "fail", found, "run `make clean setup`")
+    return Finding(name, "ok", f"{version}, imports")
 
 
 def _protobuf() -> Finding:
@@ -245,9 +248,9 @@ def _tensorflow(gpus: list[str]) -> Finding:
         "print(json.dumps([tf.__version__, [d.get('device_name', 'GPU') for d in details]]))"
     )
     try:
-        importing = _run([sys.executable, "-c", code], timeout_s=TENSORFLOW_TIMEOUT_S)
+        importing = _run([sys.executable, "-c", code], timeout_s=IMPORT_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        found = f"did not import within {TENSORFLOW_TIMEOUT_S:g} s"
+        found = f"did not import within {IMPORT_TIMEOUT_S:g} s"
         return Finding(
             "TensorFlow", "fail", found, "run `make clean setup` (it also byte-compiles)"
         )
@@ -286,7 +289,7 @@ def _java() -> Finding:
 
 
 def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0))
+    cores = process.cores()
     if cores < 2:
         return Finding("cores", "warn", f"{cores}: a run takes about twice as long as on two")
     return Finding("cores", "ok", str(cores))
@@ -304,6 +307,34 @@ def _memory() -> Finding:
     found = f"{available / _GIB:.1f} GiB available{where}"
     remedy = f"a run needs up to {enough} GiB: end other programs, or raise the limit"
     return _at_least("memory", available / _GIB, least, enough, found, remedy)
+
+
+def _user() -> Finding:
+    """Whose home libraries keep caches in; `signs.command` gives one to who has none."""
+    home = Path.home()
+    found = f"number {os.geteuid()}, whose home is {home}"
+    if home.is_dir() and os.access(home, os.W_OK):
+        return Finding("user", "ok", found)
+    found += ", which cannot be written: libraries keep no caches, and some start slower"
+    return Finding("user", "ok", found, "HOME=PATH names another")
+
+
+def _temporary_files() -> Finding:
+    wanted = os.environ.get("TMPDIR")
+    try:
+        place = tempfile.gettempdir()
+        with tempfile.TemporaryFile() as trial:
+            trial.write(b"x" * 4096)
+    except OSError as err:
+        found = f"cannot be written: {err.strerror}"
+        return Finding("temporary files", "fail", found, "name a folder that can: TMPDIR=PATH")
+    free = shutil.disk_usage(place).free / _GIB
+    found = f"{free:.1f} GiB free at {place}"
+    if wanted and os.path.realpath(wanted) != os.path.realpath(place):
+        found += f", as TMPDIR={wanted} cannot be written"
+        return Finding("temporary files", "warn", found, "name a folder that can: TMPDIR=PATH")
+    remedy = "free some space there, or name another folder: TMPDIR=PATH"
+    return _at_least("temporary files", free, *TEMPORARY_GIB, found, remedy)
 
 
 def _disk(workspace: Path) -> Finding:
@@ -366,6 +397,32 @@ def _port() -> Finding:
     return Finding("port", "ok", f"{GRPC_PORT} is free for `signs serve`")
 
 
+def _spans(workspace: Path) -> Finding:
+    """Holds what the next run of each data set would read against its checksums."""
+    from data import IngestError, spans
+    from data.manifest import Manifest, verify
+
+    folders = [path for path in sorted((workspace / "data").glob("*")) if path.is_dir()]
+    newest = [directory for path in folders for _, _, directory in spans.versions(path)[-1:]]
+    wrong, unread = [], 0
+    for directory in newest:
+        try:
+            size = sum(shard.bytes for shard in Manifest.load(directory).shards)
+            if size > SPAN_GIB * _GIB:
+                unread += 1
+            else:
+                verify(directory)
+        except IngestError as err:
+            wrong.append(str(err))
+    if wrong:
+        more = f" ({len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        return Finding("spans", "warn", wrong[0] + more)
+    found = f"{len(newest) - unread} whole" if newest else "none yet"
+    if unread:
+        found += f", {unread} of more than {SPAN_GIB} GiB not read: `signs ingest` reads them"
+    return Finding("spans", "ok", found)
+
+
 # --- Probes ---------------------------------------------------------------------------------------
 
 
@@ -413,13 +470,14 @@ def _existing(place: Path) -> Path:
 
 
 def _locked(lock: Path) -> dict[str, str]:
-    """Versions by package name, as pinned in a requirements file."""
-    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)", lock.read_text(), re.MULTILINE)
-    return {_normal(name): version for name, version in pins}
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    """Versions by package name, as a lock has them for this system and Python."""
+    lines = (re.split(r"\\|#|--hash", line)[0].strip() for line in lock.read_text().splitlines())
+    pins = [Requirement(line) for line in lines if line]
+    return {
+        canonicalize_name(pin.name): str(pin.specifier).removeprefix("==")
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate()
+    }
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from pipeline.commands.beam_options import check_beam_options
 from pipeline.commands.options import (
+    LAST_SEED,
     PASS_ON,
     WORKSPACE,
     JsonOption,
@@ -42,12 +43,14 @@ ZipEncodingOption = Annotated[
     str | None, typer.Option(help="Code page of the names in a zip, such as cp866, gbk or cp932.")
 ]
 RejectedOption = Annotated[
-    float, typer.Option(help="Fraction of files that may be unusable, from 0 to 1.")
+    float, typer.Option(min=0, max=1, help="Fraction of files that may be unusable.")
 ]
 RunnerOption = Annotated[str | None, typer.Option(help="Beam runner, such as FlinkRunner.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--direct_num_workers", help="Worker processes of Beam's direct runner."),
+    typer.Option(
+        "--direct_num_workers", min=0, max=1000, help="Worker processes of Beam's direct runner."
+    ),
 ]
 
 app = typer.Typer()
@@ -65,7 +68,9 @@ def ingest(
     split: SplitOption = None,
     zip_encoding: ZipEncodingOption = None,
     max_rejected: RejectedOption = 0.01,
-    seed: Annotated[int, typer.Option(help="Of splits, order and drawings.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED, help="Of splits, order and drawings.")
+    ] = 0,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
     workspace: WorkspaceOption = WORKSPACE,

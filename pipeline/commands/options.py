@@ -22,6 +22,12 @@ WORKSPACE = Path("workspace")
 # Of a command's context: what we do not know is Beam's, or the model server's.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _OPTION = Parameter.KEYWORD_ONLY
+# Every option that takes a number has both ends of its range: so none takes nan, inf or more than
+# what reads it can hold.
+MOST_SECONDS = 86_400  # a day
+MOST_REQUESTS = 10**9
+LAST_PORT = 65_535
+LAST_SEED = 2**32 - 1
 
 WorkspaceOption = Annotated[
     Path,
@@ -83,7 +89,9 @@ class Question(Connection):
         ),
     ] = None
     label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None
-    timeout: Annotated[float, typer.Option(help="Seconds for an answer.")] = 10.0
+    timeout: Annotated[
+        float, typer.Option(min=0.001, max=MOST_SECONDS, help="Seconds for an answer.")
+    ] = 10.0
 
 
 def spread(command: Callable[..., int]) -> Callable[..., int]:

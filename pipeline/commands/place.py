@@ -18,7 +18,7 @@ from serving.rollout import Rollout, RolloutError, State
 from serving.running_server import RunningServer
 from serving.shadow import Comparison, replay
 from signs import features
-from signs.client import connect
+from signs.client import Client, connect
 from signs.transports.transport import Target, Tls
 from signs.versions import VersionError, version_name, version_number
 
@@ -148,6 +148,8 @@ def shadow(
         UserError: no log, no server, or a version that does not answer.
     """
     address = place.address or ""
+    with Client(address, model_name=place.model_name, tls=place.tls) as client:
+        client.status()  # who does not answer is told now, and in a client's words
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Replaying", total=None)
         transports = [

@@ -22,7 +22,7 @@ from pipeline.commands.options import (
 from pipeline.showing.wording import percent
 
 if TYPE_CHECKING:
-    from signs.client import Prediction
+    from signs.client import Prediction, Unanswered
 
 app = typer.Typer()
 
@@ -42,7 +42,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> int:
     """Ask a model server what is in images."""
-    from signs.client import Client
+    from signs.client import Client, Prediction, Unanswered
 
     with Client(
         question.address,
@@ -52,23 +52,30 @@ def predict(
         tls=question.tls,
         timeout_s=question.timeout,
     ) as client:
-        predictions = client.predict([Path(image) for image in images])
+        answers = client.predict_each([Path(image) for image in images])
+    passed_over = [a.source for a in answers if isinstance(a, Unanswered) and a.passed_over]
+    missed = [a for a in answers if isinstance(a, Unanswered) and not a.passed_over]
     if as_json:
-        print_json([as_dict(prediction) for prediction in predictions])
+        print_json([as_dict(answer) for answer in answers if answer.source not in passed_over])
     else:
-        render(console(), predictions)
-    return 0
+        render(console(), [answer for answer in answers if isinstance(answer, Prediction)])
+    tell(console(stderr=True), missed, passed_over)
+    return 1 if missed else 0
 
 
-def as_dict(prediction: "Prediction") -> dict[str, object]:
-    """One answer of a model server."""
+def as_dict(answer: "Prediction | Unanswered") -> dict[str, object]:
+    """One answer of a model server, or why there is none."""
+    from signs.client import Prediction
+
+    if not isinstance(answer, Prediction):
+        return {"source": answer.source, "error": answer.reason}
     return {
-        "source": prediction.source,
-        "class_id": prediction.class_id,
-        "class_name": prediction.class_name,
-        "probability": prediction.probability,
-        "probabilities": list(prediction.probabilities),
-        "by_class": prediction.by_class,
+        "source": answer.source,
+        "class_id": answer.class_id,
+        "class_name": answer.class_name,
+        "probability": answer.probability,
+        "probabilities": list(answer.probabilities),
+        "by_class": answer.by_class,
     }
 
 
@@ -83,3 +90,13 @@ def render(console: Console, predictions: Sequence["Prediction"]) -> None:
             Text(prediction.source), Text(prediction.class_name), percent(prediction.probability)
         )
     console.print(table)
+
+
+def tell(console: Console, missed: Sequence["Unanswered"], passed_over: Sequence[str]) -> None:
+    """Prints a line for each image without an answer, and one for all that is no image."""
+    for answer in missed:
+        console.print(Text(f"not answered: {answer}"), soft_wrap=True)
+    if passed_over:
+        number = len(passed_over)
+        what = "1 file that is no image" if number == 1 else f"{number} files that are no images"
+        console.print(Text(f"passed over: {what}, such as {passed_over[0]}"), soft_wrap=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands.options import (
+    MOST_REQUESTS,
     WORKSPACE,
     Connection,
     JsonOption,
@@ -30,7 +31,10 @@ OfflineOption = Annotated[
     bool, typer.Option("--offline", help="No server runs: the next one will read it.")
 ]
 NewestOption = Annotated[
-    int, typer.Option(min=1, metavar="REQUESTS", help="Replay so many, the newest of the log.")
+    int,
+    typer.Option(
+        min=1, max=MOST_REQUESTS, metavar="REQUESTS", help="Replay so many, the newest of the log."
+    ),
 ]
 
 app = typer.Typer()
@@ -62,7 +66,8 @@ def promote(
         ),
     ] = None,
     max_changed: Annotated[
-        float, typer.Option(help="With --shadow: share of images whose class may change.")
+        float,
+        typer.Option(min=0, max=1, help="With --shadow: share of images whose class may change."),
     ] = 0.02,
     newest: NewestOption = 1000,
     offline: OfflineOption = False,

@@ -74,6 +74,8 @@ def run(
     tune: Annotated[
         int | None,
         typer.Option(
+            min=0,
+            max=1000,
             metavar="TRIALS",
             help="First search learning rate, weight decay and augmentation in so many short "
             "trainings (of tune.epochs), and train with the best.",

@@ -6,7 +6,7 @@ workspace/data/<model>/.../test/  -> workspace/examples/<model>/  -> the page's 
 
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from urllib.parse import quote
 import typer
 
 from pipeline.commands.options import (
+    LAST_PORT,
     PASS_ON,
     WORKSPACE,
     ModelOption,
@@ -22,8 +23,9 @@ from pipeline.commands.options import (
     examples,
 )
 from pipeline.environment import Workspace
-from signs import features
+from signs import durable, features
 from signs.errors import UserError
+from signs.versions import version_name
 
 _MOST_EXAMPLES = 12
 _EVERY_ADDRESS = ("0.0.0.0", "::")
@@ -39,10 +41,16 @@ app = typer.Typer()
 def serve(
     context: typer.Context,
     model: ModelOption = None,
-    port: Annotated[int, typer.Option(help="Port of the gRPC API.")] = features.GRPC_PORT,
+    port: Annotated[
+        int, typer.Option(min=1, max=LAST_PORT, help="Port of the gRPC API.")
+    ] = features.GRPC_PORT,
     rest_port: Annotated[
         int | None,
-        typer.Option(help=f"Port of the REST API; with --page {features.REST_PORT}, else none."),
+        typer.Option(
+            min=0,
+            max=LAST_PORT,
+            help=f"Port of the REST API; with --page {features.REST_PORT}, else none.",
+        ),
     ] = None,
     page: Annotated[
         bool, typer.Option("--page", help="A web page to try the model on, at the REST port.")
@@ -59,11 +67,15 @@ def serve(
     flags = server_flags(
         Workspace(workspace), chosen, host=host, port=port, rest_port=rest_port, page=page
     )
-    for line in announce(host, rest_port, page):
+    for line in announce(chosen, host):
         print(line, file=sys.stderr, flush=True)
     from model_server import main as serve_model
 
-    return serve_model([*flags, *context.args])
+    def tell_ready(versions: Mapping[str, int]) -> None:
+        line = ready(chosen, versions.get(chosen), host, port, rest_port, page)
+        print(line, file=sys.stderr, flush=True)
+
+    return serve_model([*flags, *context.args], tell_ready)
 
 
 def server_flags(
@@ -80,13 +92,14 @@ def server_flags(
         page: whether to serve the page.
 
     Raises:
-        UserError: the workspace's file of labels cannot be read, or the REST port is taken.
+        UserError: the workspace's file of labels cannot be read, or a port is taken.
         OSError: the examples cannot be written.
     """
     from serving.rollout import Rollout
 
+    _check_port(host, port, "gRPC", "--port")
     if rest_port:
-        _check_port(host, rest_port)
+        _check_port(host, rest_port, "REST", "--rest-port")
     flags = [
         *Rollout(workspace.serving(model)).server_flags(),
         f"--host={host}",
@@ -100,12 +113,9 @@ def server_flags(
     return flags
 
 
-def announce(host: str, rest_port: int, page: bool) -> Iterator[str]:
+def announce(model: str, host: str) -> Iterator[str]:
     """Yields what to tell before the server starts, line by line."""
-    if page:
-        name = "127.0.0.1" if host in _EVERY_ADDRESS else host
-        name = f"[{name}]" if ":" in name else name
-        yield f"The page will be at http://{name}:{rest_port}/ in a few seconds."
+    yield f"Loading {model}: a few seconds."
     if host in _EVERY_ADDRESS:
         yield (
             f"Warning: --host {host} lets every machine that reaches this one use the model, and "
@@ -113,8 +123,22 @@ def announce(host: str, rest_port: int, page: bool) -> Iterator[str]:
         )
 
 
-def _check_port(host: str, port: int) -> None:
-    """Fails where the server, as TF Serving does, would tell it in its log and go on without."""
+def ready(model: str, version: int | None, host: str, port: int, rest_port: int, page: bool) -> str:
+    """The line that tells that the server answers, and where."""
+    name = "127.0.0.1" if host in _EVERY_ADDRESS else host
+    name = f"[{name}]" if ":" in name else name
+    what = model if version is None else f"{model} {version_name(version)}"
+    where = [f"gRPC {name}:{port}"]
+    where += [f"REST http://{name}:{rest_port}"] if rest_port else []
+    where += [f"page http://{name}:{rest_port}/"] if page else []
+    return f"Ready: {what}, {', '.join(where)}"
+
+
+def _check_port(host: str, port: int, api: str, option: str) -> None:
+    """Fails before anything is loaded where somebody else listens.
+
+    Of the REST port the server, as TF Serving does, would tell it in its log and go on without.
+    """
     try:
         (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -123,8 +147,8 @@ def _check_port(host: str, port: int) -> None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"the REST API cannot listen on {host}, port {port}: {reason}. "
-            "Choose another with --rest-port."
+            f"the {api} API cannot listen on {host}, port {port}: {reason}. "
+            f"Choose another with {option}."
         ) from error
 
 
@@ -145,7 +169,7 @@ def write_examples(workspace: Workspace, model: str) -> Path:
         old.unlink()
     for class_name, image in (_test_images(workspace.data / model) or _drawn()).items():
         suffix = ".png" if image.startswith(b"\x89PNG") else ".jpg"
-        (folder / f"{quote(class_name, safe=' ')}{suffix}").write_bytes(image)
+        durable.write_bytes(folder / f"{quote(class_name, safe=' ')}{suffix}", image)
     return folder
 
 

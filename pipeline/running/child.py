@@ -36,12 +36,14 @@ from pipeline.showing.events import (
 )
 from signs import features
 from signs.process import end_with_parent
+from signs.tensorflow_notes import without_tensorflow_notes
 
 if TYPE_CHECKING:
     from pipeline.running.local_runner import NodeResult
 
 EXIT_WITH_PARENT = "--exit-with-parent"  # ends when nobody holds the other end of its input
 JOB = "job.json"
+IMPORTING, QUERYING = "importing TensorFlow and TFX", "serving and querying"  # phases
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,14 @@ def work(argv: list[str], execute: Execute) -> int:
 
 
 def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> RunResult:
-    with phase(events, "importing TensorFlow and TFX"):
+    with phase(events, IMPORTING), without_tensorflow_notes():
+        import tensorflow as tf
         from tfx.types import artifact_utils
 
         from pipeline.running.query import query_served_model
         from pipeline.running.results import collect
+
+        tf.config.list_physical_devices()
 
     nodes = execute(run_directory, job, events)
     result = collect(nodes)
@@ -113,7 +118,7 @@ def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -
         return result
     examples = nodes["ImportExampleGen"].outputs["examples"]
     test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
-    with phase(events, "serving and querying"):
+    with phase(events, QUERYING):
         query = query_served_model(Path(result.pushed_to), job.config.pipeline_name, test_examples)
     return replace(result, query=query)
 

@@ -46,6 +46,7 @@ _CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+_OF_OTHERS = (404, 405, 501)  # of a web server that knows no models
 
 
 class RestTransport:
@@ -157,10 +158,11 @@ class RestTransport:
             answer = None
         if response.status != 200:
             details = answer.get("error") if isinstance(answer, dict) else None
-            raise TransportError(
-                _CODES.get(response.status, grpc.StatusCode.UNKNOWN),
-                str(details or f"HTTP {response.status} {response.reason}"),
-            )
+            if not details:
+                details = f"HTTP {response.status} {response.reason}"
+                if response.status in _OF_OTHERS:
+                    details += ", as no model server says it: check the address"
+            raise TransportError(_CODES.get(response.status, grpc.StatusCode.UNKNOWN), str(details))
         if not isinstance(answer, dict):
             raise UnexpectedAnswerError("no JSON object")
         return answer

@@ -109,6 +109,7 @@ def test_what_copies_tell_and_where_they_are_listed(tmp_path: Path) -> None:
         group("eval/a/2", "train/a/2"),
         group("train/a/3", "train/a/4"),  # harmless
         group("test/a/5", "train/b/5"),
+        group("test/a/6", "test/a/7"),  # harmless
     ]
     path = tmp_path / "findings.jsonl"
     assert of_copies(groups, {"train": 100, "eval": 10, "test": 1200}, path) == [

@@ -103,6 +103,7 @@ def test_copies_count_once_and_stay_together_under_any_label():
     for (digest, _), split in zip(images, division(images), strict=True):
         by_picture.setdefault(digest, set()).add(split)
     assert all(len(splits) == 1 for splits in by_picture.values())
+    assert division(images[::-1])[::-1] == division(images)
     once = [split for splits in by_picture.values() for split in splits]
     assert [once.count(split) for split in SPLITS] == [80, 10, 10]
 

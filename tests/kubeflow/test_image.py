@@ -60,7 +60,7 @@ def test_the_linter_has_nothing_to_say():
 @pytest.mark.parametrize(
     ("right", "wrong", "code"),
     [
-        (r"uv==[\d.]+", "uv", "DL3013"),
+        (r"--no-deps --require-hashes \\\s+--requirement /locks/uv.txt", "uv", "DL3013"),
         (" --no-cache-dir", "", "DL3042"),
         (" --no-install-recommends", "", "DL3015"),
         (r"python:3[\w.-]+@sha256:\w+", "python:latest", "DL3007"),
@@ -78,7 +78,7 @@ def test_the_linter_finds_a_fault(tmp_path, right, wrong, code):
 
 
 def test_one_base_by_its_digest():
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64} AS base", BASE[1])
+    assert re.fullmatch(r"python:3\.13\.\d+-slim-trixie@sha256:[0-9a-f]{64} AS base", BASE[1])
     assert (BUILD[0][1], FINAL[0][1]) == ("base AS build", "base")
 
 
@@ -93,14 +93,21 @@ def test_the_last_stage_runs_nothing_and_is_nobody_in_particular():
 
 def test_the_lock_comes_before_the_code():
     copied = [rest.split()[0] for word, rest in BUILD if word == "COPY"]
-    assert copied == ["requirements.txt", "setup.py", *PACKAGES]
+    assert copied == ["requirements/uv.txt", "setup.py", *PACKAGES]
     installs = [word for word, rest in BUILD if word == "COPY" or "uv pip install" in rest]
     assert installs == ["COPY", "RUN", *["COPY"] * (1 + len(PACKAGES)), "RUN"]
 
 
-def test_uv_is_the_one_that_the_lock_was_made_with():
-    (version,) = re.findall(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert re.findall(r"\buv==([\d.]+)", DOCKERFILE.read_text()) == [version]
+def test_all_that_is_installed_from_a_lock_is_checked():
+    commands = re.split("&&|;;", " ".join(rest for word, rest in BUILD if word == "RUN"))
+    installs = [command for command in commands if "pip install" in command]
+    locked = [command for command in installs if "/locks/" in command]
+    assert [re.findall(r"--requirement /locks/(\w+)", command) for command in locked] == [
+        ["uv"], ["native"], ["gpu"],
+    ]  # fmt: skip
+    assert all("--require-hashes" in command and "--no-deps" in command for command in locked)
+    (own,) = [command for command in installs if command not in locked]
+    assert "--no-build-isolation" in own  # what builds it is locked as well
 
 
 def test_nothing_tells_where_packages_come_from():
@@ -111,7 +118,7 @@ def test_nothing_tells_where_packages_come_from():
 
 def test_what_is_removed_is_what_the_project_asks_for_to_develop():
     (removed,) = re.findall(r"uv pip uninstall --python \S+ ([^&]*)", str(BUILD).replace("\\n", ""))
-    wanted = (ROOT / "requirements.in").read_text().partition("# Development\n")[2]
+    wanted = (ROOT / "requirements" / "project.in").read_text().partition("# Development\n")[2]
     development = wanted.partition("\n\n")[0].splitlines()
     assert sorted(re.findall(r"[\w-]+", removed.partition("'")[0])) == sorted(development)
 

@@ -174,8 +174,9 @@ def test_our_image_is_named_in_one_place():
 
 
 def test_the_model_server_is_the_version_whose_api_is_locked(cpu):
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    (pin,) = [Requirement(line) for line in lines if line.startswith("tensorflow-serving-api==")]
+    lines = (ROOT / "requirements" / "native.txt").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("tensorflow-serving-api==")]
+    pin = Requirement(line.removesuffix(" \\"))
     version = str(pin.specifier).removeprefix("==")
     images = {c["image"] for c in containers(only(cpu, "Deployment")["spec"]["template"])}
     assert images == {f"tensorflow/serving:{version}"}

@@ -1,5 +1,7 @@
 """Figures show what they are given: texts, lines and frames are looked at, not pixels."""
 
+import base64
+import io
 import itertools
 from collections.abc import Iterator
 
@@ -7,31 +9,29 @@ import keras
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 
 from modules.network import convolutional_block, identity_block
 from notebooks import figures
 
 
 @pytest.fixture(autouse=True)
-def _no_windows() -> Iterator[None]:
-    matplotlib.use("Agg")
+def _the_style_stays_here() -> Iterator[None]:
     with matplotlib.rc_context():
         yield
-    plt.close("all")
 
 
 def texts(axis: Axes) -> list[str]:
     return [text.get_text() for text in axis.texts if text.get_text()]
 
 
-def drawn(figure: Figure) -> Figure:
+def drawn(picture: figures.Picture) -> Figure:
     """Lays the figure out and draws it, where a faulty one fails."""
-    figure.canvas.draw()
-    return figure
+    picture.figure.draw_without_rendering()
+    return picture.figure
 
 
 def images(count: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def images(count: int) -> np.ndarray:
 
 def test_the_style_needs_no_font_of_the_machine():
     figures.use_book_style()
-    assert plt.rcParams["font.family"] == ["STIXGeneral"]
+    assert matplotlib.rcParams["font.family"] == ["STIXGeneral"]
     path = matplotlib.font_manager.findfont("STIXGeneral", fallback_to_default=False)
     assert path.startswith(matplotlib.get_data_path())
 
@@ -72,16 +72,6 @@ def test_curves_mark_guessing_and_the_sizes_trained_at():
 def test_curves_at_one_size_have_no_marks():
     (axis,) = drawn(figures.plot_curves({"loss": {"train": [2, 1]}}, sizes=[64, 64])).axes
     assert texts(axis) == []
-
-
-def test_curves_share_an_axis_on_demand():
-    panels = {"a": {"one": [1, 2]}, "b": {"two": [10, 20]}}
-    for quantity in ("loss", None):
-        left, right = drawn(figures.plot_curves(panels, quantity=quantity)).axes
-        assert (left.get_ylim() == right.get_ylim()) is (quantity == "loss")
-        assert left.get_ylabel() == (quantity or "a")
-        assert left.get_title() == ("a" if quantity else "")
-        assert right.get_legend() is not None
 
 
 def test_blocks_are_drawn_as_they_are_built():
@@ -164,3 +154,78 @@ def test_confusions_are_counted_by_row():
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted class", "true class")
     (frame,) = [patch for patch in axis.patches if not patch.get_fill()]
     assert frame.get_xy() == (1 - 0.46, 0 - 0.46)
+
+
+def test_a_picture_is_an_image_with_its_words():
+    figure = figures.show_row(list(images(2)), ['a "cat" & <b>']).figure
+    picture = figures.Picture(figure, 'a "cat" & <b>')
+    html = picture._repr_html_()
+    assert html.startswith(
+        '<img alt="a &quot;cat&quot; &amp; &lt;b&gt;" src="data:image/png;base64,'
+    )
+    assert html.count("<") == 1
+    shown = Image.open(io.BytesIO(base64.b64decode(html.partition("base64,")[2].rstrip('">'))))
+    assert shown.size > (500, 200)
+    assert shown.getpixel((0, 0))[:3] == (255, 255, 255)
+    assert repr(picture) == 'a "cat" & <b>'
+
+
+x = keras.Input((8, 8, 16))
+IDENTITY = keras.Model(x, identity_block(x, 3, (4, 4, 16), 3, "b"))
+CONVOLUTIONAL = keras.Model(x, convolutional_block(x, 3, (4, 4, 16), 3, "a", s=2))
+HEAT = np.zeros((2, 6, 6), np.float32)
+HEAT[0, 0, 3] = HEAT[1, 5, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (
+            figures.plot_gradients({"left": {"plain": [1e-9, 2e-3]}, "right": {"plain": [1, 30]}}),
+            "Norms of the gradients by layer, logarithmic. "
+            "left: plain, from 1e-09 at the input to 2e-03 at the output. "
+            "right: plain, from 1e+00 at the input to 3e+01 at the output.",
+        ),
+        (
+            figures.plot_curves(
+                {"loss": {"train": [2, 1, 0.5], "eval": [3, 0.25]}}, chance={"loss": 1.79}
+            ),
+            "Curves, first and last epoch. loss, train: from 2.00 to 0.50. "
+            "loss, eval: from 3.00 to 0.25. guessing has a loss of 1.79.",
+        ),
+        (
+            figures.draw_blocks({"I": IDENTITY, "C": CONVOLUTIONAL}),
+            "Diagrams of blocks. "
+            "I: x, 8 × 8 × 16, goes through conv 1×1, 4, then conv 3×3, 4, then conv 1×1, 16; "
+            "to that is added x itself; a ReLU of the sum is y, 8 × 8 × 16. "
+            "C: x, 8 × 8 × 16, goes through conv 1×1, 4, /2, then conv 3×3, 4, then conv 1×1, 16; "
+            "to that is added x after conv 1×1, 16, /2; a ReLU of the sum is y, 4 × 4 × 16.",
+        ),
+        (
+            figures.draw_stages([("stem", "conv", (15, 15, 64)), ("head", "softmax", (6,))]),
+            "Solids as large as what each stage puts out. "
+            "stem (conv): 15 × 15 × 64. head (softmax): 6.",
+        ),
+        (
+            figures.show_classes(images(2), np.array([0, 1]), ["fist", "one"]),
+            "Rows of up to 5 images, one for each class: fist, one.",
+        ),
+        (
+            figures.show_row(list(images(3)), ["original", "changed"]),
+            "3 images side by side, the first set apart: original, changed.",
+        ),
+        (
+            figures.show_predictions(images(2), HEAT, ["2 (0.9)", "1 (0.5)\nis 3"], [True, False]),
+            "Images, and where Grad-CAM is high in each. "
+            "2 (0.9), right, highest at the top centre. "
+            "1 (0.5) is 3, wrong, highest at the bottom left.",
+        ),
+        (
+            figures.show_confusion(np.array([[2, 1], [0, 4]]), ["a", "b"]),
+            "Confusion matrix, true classes by predicted ones. "
+            "a: 2 of 3 right, 1 taken for b. b: 4 of 4 right.",
+        ),
+    ],
+)
+def test_the_words_tell_the_same_numbers(picture, words):
+    assert picture.alt == words

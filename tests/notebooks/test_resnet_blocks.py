@@ -1,13 +1,17 @@
 """The notebook is run in a kernel of its own, over few images and small networks."""
 
+import ast
 import base64
+import inspect
 import json
 import re
+from html.parser import HTMLParser
 
 import nbclient
 import nbformat
 import pytest
 
+from modules.network import blocks
 from tests import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "resnet_blocks.ipynb"
@@ -64,12 +68,39 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+class _Images(HTMLParser):
+    """The attributes of each `<img>`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.found.append(dict(attributes))
+
+
+def images(notebook: nbformat.NotebookNode) -> list[dict[str, str | None]]:
+    parser = _Images()
+    for output in outputs(notebook):
+        parser.feed(output.get("data", {}).get("text/html", ""))
+    return parser.found
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
 def pictures(notebook: nbformat.NotebookNode) -> list[bytes]:
+    return [base64.b64decode(image["src"].partition("base64,")[2]) for image in images(notebook)]
+
+
+def markdown(notebook: nbformat.NotebookNode) -> list[str]:
+    """What cells show as Markdown, in their order."""
     return [
-        base64.b64decode(output.data["image/png"])
-        for cell in code_cells(notebook)
-        for output in cell.outputs
-        if "image/png" in output.get("data", {})
+        output.data["text/markdown"]
+        for output in outputs(notebook)
+        if "text/markdown" in output.get("data", {})
     ]
 
 
@@ -104,14 +135,14 @@ def report(executed: nbformat.NotebookNode) -> dict:
 
 def test_gradients_vanish_without_shortcuts_and_batch_norm(report):
     norms = report["norms"]["without batch norm"]
-    assert len(norms["plain"]) == len(norms["residual"]) == 1 + 3 * 4
-    assert norms["plain"][0] < 0.1 * norms["residual"][0]
+    assert len(norms["plain"]) == len(norms["with shortcuts"]) == 1 + 3 * 4
+    assert norms["plain"][0] < 0.1 * norms["with shortcuts"][0]
 
 
 def test_gradients_grow_towards_the_input_without_shortcuts(report):
     norms = report["norms"]["with batch norm"]
     growth = {name: values[0] / values[-1] for name, values in norms.items()}
-    assert growth["plain"] > 1.5 * growth["residual"] > 1
+    assert growth["plain"] > 1.5 * growth["with shortcuts"] > 1
 
 
 def test_the_plain_network_is_the_residual_one_without_additions(report):
@@ -120,12 +151,12 @@ def test_the_plain_network_is_the_residual_one_without_additions(report):
 
 
 def test_curves_of_every_network(report):
-    assert {kind: list(curves) for kind, curves in report["curves"].items()} == {
-        "plain": ["5 layers", "14 layers"],
-        "residual": ["5 layers", "14 layers", "14 layers, see part 2"],
+    assert {name: len(losses) for name, losses in report["curves"].items()} == {
+        "5 layers, plain": 2,
+        "14 layers, plain": 2,
+        "14 layers, with shortcuts": 2,
+        "14 layers, with shortcuts and zero scales": 2,
     }
-    lengths = {len(values) for curves in report["curves"].values() for values in curves.values()}
-    assert lengths == {2}
 
 
 def test_resnet50_is_the_course_s(report):
@@ -163,23 +194,11 @@ def test_grad_cam_of_the_last_map_is_the_class_activation_map(report):
 
 
 def test_drawings_are_said_to_be_drawings(executed):
-    shown = [
-        output.data["text/markdown"]
-        for cell in code_cells(executed)
-        for output in cell.outputs
-        if "text/markdown" in output.get("data", {})
-    ]
-    assert any("drawn hands, not photographs" in text for text in shown)
+    assert any("drawn hands, not photographs" in text for text in markdown(executed))
 
 
 def test_nothing_but_results_is_printed(executed):
-    noise = [
-        output
-        for cell in code_cells(executed)
-        for output in cell.outputs
-        if output.get("name") == "stderr"
-    ]
-    assert noise == []
+    assert [output for output in outputs(executed) if output.get("name") == "stderr"] == []
 
 
 FIGURES = 9
@@ -189,15 +208,63 @@ def test_all_figures_are_drawn(executed):
     assert len(pictures(executed)) == FIGURES
 
 
+@pytest.mark.parametrize("which", ["notebook", "executed"])
+def test_every_figure_has_its_words(which, request):
+    shown = request.getfixturevalue(which)
+    alts = [image.get("alt") for image in images(shown)]
+    assert len(set(alts)) == FIGURES  # each has its own
+    assert all(len(alt) > 40 for alt in alts)
+    # There is no other way to show a figure: Jupyter would show it without words.
+    assert not any(
+        kind.startswith("image/") for output in outputs(shown) for kind in output.get("data", {})
+    )
+    assert not any("![" in cell.source or "<img" in cell.source for cell in shown.cells)
+
+
+@pytest.mark.parametrize("which", ["notebook", "executed"])
+def test_the_blocks_own_code_is_shown_before_they_are_used(which, request):
+    """The committed notebook too: it is run again when the code of a block changes."""
+    cells = code_cells(request.getfixturevalue(which))
+    for name in ("identity_block", "bottleneck", "convolutional_block"):
+        source = f"```python\n{inspect.getsource(getattr(blocks, name))}```"
+        [shown] = [
+            number
+            for number, cell in enumerate(cells)
+            if any(output.get("data", {}).get("text/markdown") == source for output in cell.outputs)
+        ]
+        used = [number for number, cell in enumerate(cells) if uses_blocks(cell.source)]
+        assert shown < min(used)
+
+
+def uses_blocks(source: str) -> bool:
+    called = {
+        node.func.id
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    return bool(called & {"identity_block", "convolutional_block", "build_resnet", "ResNet50"})
+
+
+def test_what_the_text_says_of_the_curves_is_what_was_measured(notebook):
+    table = next(text for text in markdown(notebook) if text.startswith("| network | loss after"))
+    rows = [row.strip("| ").split(" | ") for row in table.splitlines()[2:]]
+    last = {name: float(value) for name, _, value in rows}
+    guessing = 1.79
+    assert last["50 layers, plain"] > guessing - 0.1
+    assert 1.3 < last["50 layers, with shortcuts"] < 1.7
+    assert last["50 layers, with shortcuts"] < last["50 layers, plain"]
+    assert last["50 layers, with shortcuts"] > last["14 layers, plain"]
+    assert last["50 layers, with shortcuts and zero scales"] < last["14 layers, plain"]
+
+
 def test_the_committed_notebook_was_run_from_top_to_bottom(notebook):
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert len(pictures(notebook)) == FIGURES
-    outputs = [output for cell in cells for output in cell.outputs]
-    assert all(
-        output.output_type in ("display_data", "execute_result", "stream") for output in outputs
-    )
-    assert all(output.get("name") != "stderr" for output in outputs)
+    assert {output.output_type for output in outputs(notebook)} == {
+        *("display_data", "execute_result", "stream")
+    }
+    assert all(output.get("name") != "stderr" for output in outputs(notebook))
 
 
 def test_the_committed_notebook_is_light_and_tells_nothing_of_a_machine(notebook):
@@ -205,7 +272,7 @@ def test_the_committed_notebook_is_light_and_tells_nothing_of_a_machine(notebook
     without_pictures = json.loads(json.dumps(notebook))
     for cell in without_pictures["cells"]:
         for output in cell.get("outputs", ()):
-            output.get("data", {}).pop("image/png", None)
+            output.get("data", {}).pop("text/html", None)
     assert not re.search(
         r"(?<![\w:/.])/(home|root|tmp|work|Users|usr|opt|var)\b", json.dumps(without_pictures)
     )

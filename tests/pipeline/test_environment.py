@@ -42,7 +42,7 @@ def test_data_sets_are_kept_apart(tmp_path: Path) -> None:
             (
                 "--runner=FnApiRunner",
                 "--direct_num_workers=2",
-                "--direct_running_mode=multi_threading",
+                "--direct_running_mode=multi_processing",
             ),
         ),
     ],

@@ -54,6 +54,8 @@ def measured_with(codes, latencies_ms, load: Load | None = None) -> Measured:
         ({"rate": float("nan")}, "`rate` must be positive. Received: nan"),
         ({"batch_size": 0}, "`batch_size` must be positive. Received: 0"),
         ({"timeout_s": 0}, "`timeout_s` must be positive. Received: 0"),
+        ({"rate": float("nan")}, "`rate` must be positive. Received: nan"),
+        ({"duration_s": float("inf")}, "`duration_s` must be positive. Received: inf"),
         ({"warm_up_s": -1}, "`warm_up_s` must not be negative. Received: -1"),
     ],
 )

@@ -158,6 +158,44 @@ def test_promote_takes_the_newest_or_the_canary(rollout):
     assert rollout.promote(label="canary").labels == {"stable": 3, "canary": 10}
 
 
+@pytest.mark.parametrize(
+    ("labels", "label", "taken"),
+    [
+        ({}, "stable", 10),
+        ({}, "canary", "A canary is tried beside a stable version: first promote one to stable."),
+        ({"stable": 3}, "stable", 10),
+        ({"stable": 3}, "canary", 10),
+        ({"stable": 10}, "stable", 10),
+        ({"stable": 10}, "canary", "v10 is stable, and none is newer: there is nothing to try."),
+        ({"stable": 2, "canary": 3}, "stable", 3),
+        ({"stable": 2, "canary": 3}, "canary", 10),
+        ({"stable": 3, "canary": 2}, "stable", 2),  # an older one was tried again, by its name
+        # A canary that is the stable version is tried no more.
+        ({"stable": 3, "canary": 3}, "stable", 10),
+        ({"stable": 10, "canary": 10}, "stable", 10),
+        ({"stable": 10, "canary": 10}, "canary", "v10 is stable, and none is newer"),
+        # The stable version was deleted from the disk.
+        ({"stable": 11}, "stable", 10),
+        ({"stable": 11}, "canary", "v11 is stable, and none is newer"),
+        ({"stable": 2, "canary": 11}, "stable", "signs v11 does not exist; there are v1, v2, v3"),
+    ],
+)
+def test_which_version_is_taken_where_none_is_named(rollout, labels, label, taken):
+    rollout._write(State(tuple(sorted(set(labels.values()))), labels))
+    before = rollout.state()
+    if isinstance(taken, int):
+        assert rollout.promote(label=label).labels[label] == taken
+    else:
+        assert refused(rollout.promote, label=label).startswith(taken)
+        assert rollout.state() == before
+
+
+def test_a_trial_ends_where_the_stable_version_is_named_canary(rollout):
+    rollout.promote(3)
+    rollout.promote(10, "canary")
+    assert rollout.promote(3, "canary") == State((3,), {"stable": 3, "canary": 3}, ())
+
+
 def test_a_version_pushed_later_serves_nobody(rollout):
     rollout.promote(3)
     push(rollout.base_path, 11)

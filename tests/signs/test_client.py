@@ -27,6 +27,7 @@ from signs import (
     Prediction,
     TensorInfo,
     Tls,
+    Unanswered,
     VersionStatus,
     features,
     protos,
@@ -347,7 +348,10 @@ def test_rest_address_that_is_none(wrong):
 
 
 def test_numbers_that_make_no_sense():
-    assert refused("h:1", timeout_s=0) == "`timeout_s` must be positive. Received: 0"
+    for seconds in (0, -1, float("nan"), float("inf"), 1e300):
+        assert refused("h:1", timeout_s=seconds) == (
+            f"`timeout_s` must be positive, and 10,000,000 at most. Received: {seconds}"
+        )
     assert refused("h:1", max_attempts=0) == "`max_attempts` must be positive. Received: 0"
     assert refused("h:1", batch_size=-1) == "`batch_size` must be positive. Received: -1"
     assert refused("h:1", version="newest") == (
@@ -368,7 +372,7 @@ def test_bad_inputs_name_themselves(client, photos, images):
     assert failed(client, text).startswith(f"{text}: not an image")
     assert failed(client, [RED, empty]).startswith(f"{empty}: ")
     assert failed(client, photos / "x.png") == f"{photos / 'x.png'}: no such file or folder."
-    assert failed(client, nothing).startswith(f"{nothing}: no images in this folder (.avif")
+    assert failed(client, nothing) == f"{nothing}: no images in this folder."
     assert failed(client, [RED, b"garbage"]).startswith("input 1: not an image")
     assert failed(client, [float_image]) == f"input 0: {wanted} Received: float32 [8, 8, 3]"
     assert failed(client, images[0][..., 0]) == f"input 0: {wanted} Received: uint8 [8, 8]"
@@ -377,6 +381,84 @@ def test_bad_inputs_name_themselves(client, photos, images):
     )
     assert failed(client, 7) == "`images` must be images or paths. Received: int"
     assert failed(client, []) == "`images` is empty: name at least one image file or folder."
+
+
+def answers(found: list[Prediction | Unanswered]) -> list[tuple[str, str]]:
+    return [
+        (item.source, item.class_name if isinstance(item, Prediction) else item.reason)
+        for item in found
+    ]
+
+
+def test_each_input_has_its_answer_or_a_reason(client, photos):
+    (photos / "broken.jpg").write_bytes(RED[:-20])
+    found = client.predict_each([GREEN, photos, photos / "none.png"])
+    assert answers(found) == [
+        ("input 0", "green"),
+        (f"{photos}/a.png", "red"),
+        (f"{photos}/b.PNG", "green"),
+        (f"{photos}/broken.jpg", "truncated: the file ends before the picture does"),
+        (f"{photos}/more/c.png", "blue"),
+        (f"{photos}/notes.txt", "not an image"),
+        (f"{photos}/none.png", "no such file or folder."),
+    ]
+    with pytest.raises(ClientError) as caught:
+        client.predict_each([photos / "none.png", b"text"])
+    assert str(caught.value) == (
+        f"{photos}/none.png: no such file or folder. (and 1 more without an image)"
+    )
+
+
+class Picky:
+    """Tells the classes of images but for those that it knows not how to decode."""
+
+    def __init__(self, *refused: bytes):
+        self.refused = refused
+        self.sizes: list[int] = []
+
+    def __call__(self, request, context):
+        if request.model_spec.signature_name != features.SERVE_IMAGES:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, '"classify" not found')
+        images = request.inputs[features.IMAGES_INPUT].string_val
+        self.sizes.append(len(images))
+        if any(image in self.refused for image in images):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "jpeg::Uncompress failed.")
+        response = protos.PredictResponse()
+        for name, array in (
+            (features.PROBABILITIES, np.ones([len(images), 1], np.float32)),
+            (features.PREDICTED_CLASS_ID, np.zeros(len(images), np.int64)),
+            (features.PREDICTED_CLASS_NAME, np.array([b"one"] * len(images), object)),
+        ):
+            tensors.encode(array, response.outputs[name])
+        return response
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"), [(32, [3, 1, 1, 1]), (2, [2, 1, 1, 1]), (1, [1, 1, 1])]
+)
+def test_an_image_that_the_server_refuses_is_named_and_the_others_are_answered(
+    kind, batch_size, sizes
+):
+    server = Picky(GREEN)
+    with Servant(server) as servant, kind(servant.address, batch_size=batch_size) as client:
+        refusal = f"{servant.address} refused: INVALID_ARGUMENT: jpeg::Uncompress failed."
+        found = answers(client.predict_each([RED, GREEN, BLUE]))
+        assert found == [("input 0", "one"), ("input 1", refusal), ("input 2", "one")]
+        assert sorted(server.sizes) == sorted(sizes)
+        assert failed(client, [RED, GREEN, BLUE]) == f"input 1: {refusal}"
+
+
+@pytest.mark.parametrize("batch_size", [32, 3, 2])
+def test_what_is_wrong_with_all_images_is_not_an_images_fault(kind, batch_size):
+    with (
+        Servant(Picky(RED)) as servant,
+        kind(servant.address, batch_size=batch_size) as client,
+        pytest.raises(ClientError) as caught,
+    ):
+        client.predict_each([RED] * 4)
+    assert str(caught.value) == (
+        f"{servant.address} refused: INVALID_ARGUMENT: jpeg::Uncompress failed."
+    )
 
 
 def test_image_larger_than_a_message(server):

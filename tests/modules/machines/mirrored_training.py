@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from modules.machines.devices import Devices, choose
 from modules.machines.options import DeviceOptions
-from modules.network import any_size, build_resnet
+from modules.network import build_resnet, for_training
 
 GPUS = 4
 BATCH = 8
@@ -71,7 +71,7 @@ def _train(devices: Devices) -> tuple[np.ndarray, dict[str, list[float]]]:
     keras.utils.set_random_seed(1)
     with devices.building():
         network = build_resnet((16, 16, 3), CLASSES, blocks=(1,), width=4)
-        trained = any_size(network)
+        trained = for_training(network)
         trained.compile(
             keras.optimizers.SGD(0.05, momentum=0.9),
             "categorical_crossentropy",

@@ -69,3 +69,16 @@ def test_low_precision_keeps_float32_statistics(policy):
     for one, other in zip(found.get_weights(), expected.get_weights(), strict=True):
         assert one.dtype == np.float32
         np.testing.assert_allclose(one, other, rtol=0.02)
+
+
+def test_a_layer_over_another_shares_its_weights():
+    layer = keras.layers.BatchNormalization(momentum=0.8, epsilon=0.1, dtype="mixed_bfloat16")
+    layer.build((None, None, None, 5))
+    fused = FusedBatchNormalization.over(layer)
+    assert fused.get_config() == layer.get_config()
+    for kind in ("trainable_variables", "non_trainable_variables"):
+        ours, theirs = getattr(fused, kind), getattr(layer, kind)
+        assert [id(variable) for variable in ours] == [id(variable) for variable in theirs]
+        assert len(ours) == 2
+    fused(maps(), training=True)
+    assert layer.moving_mean.numpy().any()

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from modules.network import ResNet50, any_size, build_resnet
+from modules.network import ResNet50, build_resnet, for_training
+from modules.network.batch_norm import FusedBatchNormalization
 
 # Every layer with weights, in the order in which the course's Keras saves them.
 COURSE_LAYERS = """
@@ -79,6 +80,14 @@ res2b_branch2a bn2b_branch2a activation_5 res2b_branch2b bn2b_branch2b activatio
 res2b_branch2c bn2b_branch2c add_2 activation_7
 avg_pool flatten_1 fc3
 """
+
+
+CLASSES = "`classes` must be a whole number from 2."
+WIDTH = "`width` must be a whole number from 1."
+BLOCKS = "`blocks` must be the number of blocks in each stage, whole numbers from 1 to 26."
+INPUT_SHAPE = (
+    "`input_shape` must be height, width and channels, whole numbers, and at least 8 pixels a side."
+)
 
 
 @pytest.fixture(scope="module")
@@ -241,17 +250,16 @@ def test_another_head_leaves_its_weights_alone_when_loaded_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"classes": 1}, "`classes` must be at least 2. Received: 1"),
-        ({"blocks": ()}, "`blocks` must name at least one block a stage. Received: ()"),
-        ({"blocks": (1, 0)}, "`blocks` must name at least one block a stage. Received: (1, 0)"),
-        ({"width": 0}, "`width` must be at least 1. Received: 0"),
-        (
-            {"input_shape": (7, 64, 3)},
-            "`input_shape` must be at least 8 pixels a side. Received: (7, 64, 3)",
-        ),
-        (
-            {"input_shape": (64, 7, 3)},
-            "`input_shape` must be at least 8 pixels a side. Received: (64, 7, 3)",
+        *(({"classes": bad}, f"{CLASSES} Received: {bad}") for bad in (0, 1, 6.0, True)),
+        ({"classes": "6"}, f"{CLASSES} Received: '6'"),
+        *(({"blocks": bad}, f"{BLOCKS} Received: {bad}") for bad in ((), (1, 0), (1.0,), (27,), 2)),
+        *(({"width": bad}, f"{WIDTH} Received: {bad}") for bad in (0, 0.5)),
+        *(
+            ({"input_shape": bad}, f"{INPUT_SHAPE} Received: {bad}")
+            for bad in (
+                *((7, 64, 3), (64, 7, 3), (64, 64, 0), (64, 64), (1, 64, 64, 3), 64),
+                *((None, None, 3), (64.0, 64, 3)),
+            )
         ),
     ],
 )
@@ -260,6 +268,12 @@ def test_bad_arguments_are_named(changed, text):
     with pytest.raises(ValueError) as caught:
         build_resnet(**arguments)
     assert str(caught.value) == text
+
+
+def test_numpy_s_numbers_are_numbers():
+    sides = tuple(np.array([16, 16, 1]))
+    model = build_resnet(sides, np.int64(3), blocks=list(np.array([1])), width=np.int32(4))
+    assert model.output_shape == (None, 3)
 
 
 def test_the_smallest_image_passes():
@@ -276,22 +290,29 @@ def test_zero_last_gamma_reaches_every_block_and_no_other_layer():
     assert zero == {"bn2a_branch2c", "bn2b_branch2c", "bn3a_branch2c"}
 
 
-def test_any_size_is_the_same_function_at_the_built_size():
+def test_for_training_it_is_the_same_function_at_the_built_size():
     model = settle(small(32, blocks=(1, 1)))
     x = pixels(32)
-    np.testing.assert_allclose(any_size(model)(x), model(x), atol=1e-6)
+    np.testing.assert_allclose(for_training(model)(x), model(x), atol=1e-6)
 
 
-def test_any_size_takes_other_sizes():
-    free = any_size(small(32, blocks=(1, 1)))
+def test_for_training_it_takes_other_sizes():
+    free = for_training(small(32, blocks=(1, 1)))
     assert free(pixels(16)).shape == (2, 3)
     assert free(pixels(48)[:, :40]).shape == (2, 3)
 
 
-def test_any_size_shares_its_weights():
+def test_for_training_it_shares_its_weights():
     model = small(blocks=(1, 1))
-    free = any_size(model)
+    free = for_training(model)
     assert {id(weight) for weight in free.weights} == {id(weight) for weight in model.weights}
     before = model(pixels()).numpy()
     settle(free)
     assert np.abs(model(pixels()) - before).max() > 1e-3
+
+
+def test_for_training_its_batch_norms_are_fused():
+    model = small(blocks=(1, 1))
+    fused = [type(layer) is FusedBatchNormalization for layer in for_training(model).layers]
+    plain = [isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers]
+    assert sum(fused) == sum(plain) == 1 + 2 * 4

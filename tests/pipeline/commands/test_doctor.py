@@ -8,6 +8,7 @@ import platform
 import shutil
 import socket
 import sys
+import tempfile
 from collections import namedtuple
 from collections.abc import Callable
 from importlib import metadata
@@ -17,8 +18,11 @@ import psutil
 import pytest
 from rich.console import Console
 
+from pipeline import machine
 from pipeline.commands import doctor
 from pipeline.commands.doctor import Finding, checks, exit_code, render
+from pipeline.machine import Machine
+from tests.kubeflow.step.spans import write_span
 
 
 @pytest.fixture
@@ -73,13 +77,18 @@ def test_this_machine_can_run_the_pipeline(tmp_path: Path) -> None:
         "Java",
         "cores",
         "memory",
+        "user",
+        "temporary files",
         "disk",
         "workspace",
         "port",
+        "spans",
     ]
     by_name = {finding.name: finding for finding in findings}
-    for name in ("Python", "system", "ml-metadata", "protobuf", "TensorFlow", "workspace"):
+    for name in ("Python", "system", "packages", "protobuf", "TensorFlow", "workspace"):
         assert by_name[name].level == "ok", by_name[name]
+    for name in ("ml-metadata", "tensorflow-data-validation"):
+        assert by_name[name].found == f"{metadata.version(name)}, imports"
     assert by_name["TensorFlow"].found == f"{metadata.version('tensorflow')}, imports"
     assert list(tmp_path.iterdir()) == []  # as it was
 
@@ -133,58 +142,48 @@ def test_each_remedy_stands_under_its_finding() -> None:
 # --- Python and what is installed -----------------------------------------------------------------
 
 
+OLD = Machine("Linux", "x86_64", (2, 36))
+NEW = Machine("Linux", "x86_64", (2, 41))
+
+
 @pytest.mark.parametrize(
-    ("implementation", "version", "level"),
+    ("this", "implementation", "version", "remedy"),
     [
-        ("CPython", "3.11.0", "ok"),
-        ("CPython", "3.12.1", "fail"),
-        ("CPython", "3.1.1", "fail"),
-        ("PyPy", "3.11.2", "fail"),
+        (OLD, "CPython", "3.11.0", ""),
+        (OLD, "CPython", "3.12.1", "install CPython 3.11, then `make clean setup`"),
+        (OLD, "CPython", "3.1.1", "install CPython 3.11, then `make clean setup`"),
+        (OLD, "PyPy", "3.11.2", "install CPython 3.11, then `make clean setup`"),
+        (NEW, "CPython", "3.11.0", ""),
+        (NEW, "CPython", "3.13.5", ""),
+        (NEW, "CPython", "3.14.0", "install CPython 3.13, 3.12, 3.11, then `make clean setup`"),
     ],
 )
 def test_python(
-    monkeypatch: pytest.MonkeyPatch, implementation: str, version: str, level: str
+    monkeypatch: pytest.MonkeyPatch, this: Machine, implementation: str, version: str, remedy: str
 ) -> None:
+    monkeypatch.setattr(machine, "here", lambda: this)
     monkeypatch.setattr(platform, "python_implementation", lambda: implementation)
     monkeypatch.setattr(platform, "python_version", lambda: version)
-    finding = doctor._python()
-    assert finding.level == level
-    assert finding.found == f"{implementation} {version} ({sys.prefix})"
-    assert ("install CPython 3.11" in finding.remedy) == (level == "fail")
+    found = f"{implementation} {version} ({sys.prefix})"
+    assert doctor._python() == Finding("Python", "fail" if remedy else "ok", found, remedy)
 
 
-@pytest.mark.parametrize(
-    ("system", "machine", "libc", "level", "found"),
-    [
-        ("Linux", "x86_64", ("glibc", "2.28"), "ok", "Linux x86_64, glibc 2.28"),
-        ("Linux", "x86_64", ("glibc", "2.100"), "ok", "Linux x86_64, glibc 2.100"),
-        ("Linux", "x86_64", ("glibc", "2.27"), "fail", "Linux x86_64, glibc 2.27"),
-        ("Linux", "x86_64", ("", ""), "fail", "Linux x86_64, no glibc"),
-        ("Linux", "aarch64", ("glibc", "2.39"), "fail", "Linux aarch64, glibc 2.39"),
-        ("Darwin", "x86_64", ("", ""), "fail", "Darwin x86_64, no glibc"),
-    ],
-)
-def test_system(
-    monkeypatch: pytest.MonkeyPatch,
-    system: str,
-    machine: str,
-    libc: tuple[str, str],
-    level: str,
-    found: str,
-) -> None:
-    monkeypatch.setattr(platform, "system", lambda: system)
-    monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(platform, "libc_ver", lambda: libc)
+def test_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "here", lambda: NEW)
+    assert doctor._system() == Finding("system", "ok", "Linux x86_64, glibc 2.41: lock native")
+    monkeypatch.setattr(machine, "here", lambda: Machine("Linux", "x86_64", (2, 27)))
     finding = doctor._system()
-    assert (finding.level, finding.found) == (level, found)
-    assert bool(finding.remedy) == (level == "fail")
+    assert (finding.level, finding.found) == ("fail", "Linux x86_64, glibc 2.27")
+    assert "need glibc 2.28 or newer" in finding.remedy
+    assert doctor._packages(doctor._lock()).found == "no lock is for this machine"
 
 
 def test_packages_as_locked(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text(
-        f"# comment\nRich=={metadata.version('rich')}\n    # via x==1\n"
-        f"typing_extensions=={metadata.version('typing-extensions')} ; python_version > '3'\n"
+        f"# comment\nRich=={metadata.version('rich')} \\\n    --hash=sha256:0\n    # via x==1\n"
+        f"typing_extensions=={metadata.version('typing-extensions')} ; python_version > '3' \\\n"
+        "    --hash=sha256:1 \\\n    --hash=sha256:2\nappnope==1.0 ; sys_platform == 'none'\n"
     )
     assert doctor._packages(lock) == Finding("packages", "ok", "all 2 as locked")
 
@@ -208,37 +207,40 @@ def test_a_lock_that_is_empty_or_missing(tmp_path: Path) -> None:
     assert doctor._packages(lock).found == f"{lock} locks no package"
 
 
-def test_an_override_at_another_version(tmp_path: Path) -> None:
+def test_a_package_at_another_version(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.txt"
-    lock.write_text("ml-metadata==1.21.0\n")
-    assert doctor._native("ml-metadata", lock) == Finding(
-        "ml-metadata",
-        "fail",
-        f"{metadata.version('ml-metadata')}, locked is 1.21.0",
-        "run `make setup`",
+    lock.write_text("ml-metadata==0.1\n")
+    found = f"{metadata.version('ml-metadata')}, locked is 0.1"
+    assert doctor._imports("ml-metadata", lock) == Finding(
+        "ml-metadata", "fail", found, "run `make clean setup`"
     )
 
 
-def test_an_override_that_is_missing(tmp_path: Path) -> None:
-    assert doctor._native("no-such-package", tmp_path / "lock") == Finding(
+def test_a_package_that_is_missing() -> None:
+    assert doctor._imports("no-such-package", None) == Finding(
         "no-such-package", "fail", "not installed", "run `make setup`"
     )
 
 
-def test_an_override_whose_library_does_not_load(
-    tmp_path: Path, distribution: Callable[..., None]
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (b"import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        (b"import os; os.abort()", "exit code -6"),
+    ],
+)
+def test_a_package_that_does_not_import(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    distribution: Callable[..., None],
+    code: bytes,
+    found: str,
 ) -> None:
-    distribution("broken-native", "1.0", {"broken.so": b"not a library"})
-    finding = doctor._native("broken-native", tmp_path / "lock")
-    assert finding.level == "fail"
-    assert finding.found.startswith("1.0, but broken.so does not load: OSError: ")
-    assert finding.found.endswith("broken.so: file too short")
-
-
-def test_an_override_without_its_library(tmp_path: Path, distribution: Callable[..., None]) -> None:
-    distribution("no-native", "1.0")
-    assert doctor._native("no-native", tmp_path / "lock").found == (
-        "1.0, without its native library"
+    distribution("broken-native", "1.0", {"broken_native.py": code})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setitem(doctor.BY_LOCK, "broken-native", "broken_native")
+    assert doctor._imports("broken-native", None) == Finding(
+        "broken-native", "fail", f"1.0, but does not import: {found}", "run `make clean setup`"
     )
 
 
@@ -300,7 +302,7 @@ def test_a_tensorflow_that_does_not_import(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(program("python", script)))
     if "sleep" in script:
-        monkeypatch.setattr(doctor, "TENSORFLOW_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(doctor, "IMPORT_TIMEOUT_S", 0.3)
     assert doctor._tensorflow([]) == Finding("TensorFlow", "fail", found, remedy)
 
 
@@ -480,6 +482,46 @@ def test_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gib: float, level
     assert (finding.level, finding.found) == (level, f"{gib:.1f} GiB free at {tmp_path}")
 
 
+@pytest.mark.parametrize("can_be_written", [True, False])
+def test_the_users_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, can_be_written: bool
+) -> None:
+    home = tmp_path if can_be_written else tmp_path / "none"
+    monkeypatch.setenv("HOME", str(home))
+    finding = doctor._user()
+    assert finding.level == "ok"
+    assert finding.found.startswith(f"number {os.geteuid()}, whose home is {home}")
+    assert bool(finding.remedy) == (not can_be_written)
+
+
+@pytest.mark.parametrize(
+    ("tmpdir", "gib", "level"),
+    [("", 9, "ok"), (".", 9, "ok"), ("none", 9, "warn"), ("", 0.1, "warn"), ("", 0.01, "fail")],
+)
+def test_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmpdir: str, gib: float, level: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: DiskUsage(int(gib * GIB)))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / tmpdir) if tmpdir else "")
+    finding = doctor._temporary_files()
+    assert (finding.level, bool(finding.remedy)) == (level, level != "ok")
+    assert ("cannot be written" in finding.found) == (tmpdir == "none")
+
+
+def test_no_temporary_files_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    assert doctor._temporary_files() == Finding(
+        "temporary files",
+        "fail",
+        "cannot be written: No space left on device",
+        "name a folder that can: TMPDIR=PATH",
+    )
+
+
 def test_a_workspace_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     assert doctor._workspace(tmp_path) == Finding("workspace", "ok", f"{tmp_path} can be written")
@@ -546,6 +588,28 @@ def test_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
             "give `signs serve` another one: --port",
         )
     assert doctor._port().found == f"{doctor.GRPC_PORT} is free for `signs serve`"
+
+
+def test_spans_are_held_against_their_checksums(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert doctor._spans(tmp_path) == Finding("spans", "ok", "none yet")
+    (tmp_path / "data" / ".downloads").mkdir(parents=True)
+    base = tmp_path / "data" / "signs"
+    for number in (9, 10):
+        write_span(base, number, 1)
+    assert doctor._spans(tmp_path) == Finding("spans", "ok", "1 whole")
+    shard = base / "span-10" / "v-1" / "train" / "records.gz"
+    content = bytearray(shard.read_bytes())
+    content[90] ^= 1
+    shard.write_bytes(content)
+    finding = doctor._spans(tmp_path)
+    assert finding.level == "warn"
+    assert finding.found.startswith(f"{shard} differs from its checksum. Ingest the same source")
+    monkeypatch.setattr(doctor, "SPAN_GIB", 0)
+    assert doctor._spans(tmp_path).found == (
+        "0 whole, 1 of more than 0 GiB not read: `signs ingest` reads them"
+    )
 
 
 def test_findings_are_plain_data() -> None:

@@ -55,10 +55,18 @@ def test_ingest(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> N
     assert sum(told["rejected"].values()) == 1
     assert Path(told["rejected_list"]).exists()
 
+    assert [finding["kind"] for finding in told["findings"]] == [
+        "class_of_few_train",
+        "class_of_few_test",
+    ]
+    assert told["warnings"] == [finding["text"] for finding in told["findings"]]
+    assert Path(told["findings_list"]).read_text() == ""
+
     (damaged,) = (stored / "train").iterdir()
     damaged.write_bytes(b"")
     code, out, err = signs("ingest", "pets", "--max-rejected", "0.1")
     assert (code, err) == (0, "")
+    assert out.startswith("pets: span 1, version 1, was damaged and is repaired\n")
     assert f"Repaired: train/{damaged.name} (damaged since it was written)" in out
     assert damaged.stat().st_size > 0
 
@@ -128,3 +136,25 @@ def test_an_endless_folder_can_be_left(tmp_path: Path) -> None:
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in err
     assert not list(tmp_path.glob("workspace/data/.ingest-*"))
+
+
+def test_what_a_score_hides_is_told(
+    signs: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    for number, path in enumerate(("train/a/1", "train/a/2", "train/b/3", "val/a/4", "test/a/5")):
+        image = tmp_path / "pets" / f"{path}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(image)
+    (tmp_path / "pets/test/a/copy.png").write_bytes((tmp_path / "pets/train/a/1.png").read_bytes())
+    code, out, err = signs("ingest", "pets")
+    assert (code, err) == (0, "")
+    stored = tmp_path / "workspace/data/pets/span-1/v-1"
+    assert out.splitlines()[-6:] == [
+        "Note:     1 of 2 classes has fewer than 5 test images: a (2)",
+        "Note:     1 of 2 test images are train or eval images, too: the score on them says "
+        "nothing of new pictures",
+        "            test/a/copy.png is train/a/1.png",
+        f"  all such pictures: {stored / 'findings.jsonl'}",
+        "Read as:  folder pets: test from test, train from train, eval from val",
+        f"Stored:   {stored}",
+    ]

@@ -85,7 +85,7 @@ def test_without_a_command_help_is_shown(signs: Callable[..., tuple[int, str, st
         (["predict"], "Missing argument 'images'.\nTry: signs predict --help"),
         (["run", "--schema", "mine"], "Invalid value for '--schema'"),
         (["run", "--tune", "some"], "Invalid value for '--tune'"),
-        (["run", "--tune", "-1"], "tune.trials must be in [0, 1000]. Received: -1"),
+        (["run", "--set", "tune.trials=-1"], "tune.trials must be in [0, 1000]. Received: -1"),
         (["run", "--set", "warm_start=perhaps"], "warm_start: Input should be a valid boolean"),
         (["run", "--set", "devices.gpus=-1"], "devices.gpus must be a count from 0"),
         (["run", "--max-rejected", "x"], "Invalid value for '--max-rejected'"),

@@ -92,6 +92,28 @@ def test_serve_and_predict(
             "by_class": {},  # this model has no signature that tells them
         }
     ]
+    for name in ("a.jfif", "no suffix", "b.ppm", ".hidden.png", "broken.png", "notes.txt"):
+        shutil.copy(tmp_path / "photos" / "a.png", tmp_path / "photos" / name)
+    (tmp_path / "photos" / "notes.txt").write_text("not what it was")
+    with (tmp_path / "photos" / "broken.png").open("r+b") as file:
+        file.truncate(60)
+    code, out, err = signs("predict", "photos", "none.png", "--address", served)
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [
+        *("photos/[b].png", "photos/a.jfif", "photos/a.png", "photos/b.ppm", "photos/no")
+    ]
+    assert err.splitlines() == [
+        "not answered: photos/broken.png: truncated: the file ends before the picture does",
+        "not answered: none.png: no such file or folder.",
+        "passed over: 1 file that is no image, such as photos/notes.txt",
+    ]
+    code, out, err = signs("predict", "photos", "--address", served, "--json")
+    assert code == 1
+    assert [answer.get("error", "answered") for answer in json.loads(out)] == [
+        *["answered"] * 4,
+        "truncated: the file ends before the picture does",
+        "answered",
+    ]
     code, out, err = signs("predict", "photos", "--address", served, "--model", "cats")
     assert (code, out) == (2, "")
     assert "cats" in err

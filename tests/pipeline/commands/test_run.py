@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from data.findings import Finding
 from data.sources.answers import NO_ANSWERS, Answers
 from pipeline.commands.run import render_summary
 from pipeline.running import run
@@ -26,6 +27,19 @@ def test_the_summary_of_a_blessed_run() -> None:
         "  query it  signs serve",
         "            signs predict my.jpg",
         "  log       workspace/logs/20261122-221400-ab12.log",
+    ]
+
+
+def test_the_summary_repeats_what_the_data_hide_from_the_score() -> None:
+    found = (
+        Finding("class_without_test", 1, "1 of 6 classes has no test images: [b]"),
+        Finding("two_classes", 3, "3 pictures are under two classes", ("a is b",)),
+    )
+    assert shown(render_summary, replace(FULL, findings=found))[1:5] == [
+        "  accuracy  93.3 % on 120 test images",
+        "  note      1 of 6 classes has no test images: [b]",
+        "            3 pictures are under two classes",
+        "  blessed   yes",
     ]
 
 

@@ -1,7 +1,10 @@
 """From a workspace's model to the server's flags, and to the page's examples."""
 
 import io
+import re
 import socket
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +16,16 @@ from data.manifest import Manifest, Shard
 from data.sample import Sample
 from data.synthetic import draw
 from data.tfrecord import Writer
-from pipeline.commands.serve import announce, server_flags, write_examples
+from model_server.process import free_port
+from pipeline.commands.serve import announce, ready, server_flags, write_examples
 from pipeline.environment import Workspace
+from signs.client import Client
 from signs.errors import UserError
 from signs.image_bytes import encode_png
+from tests import ROOT
+from tests.pipeline.commands.conftest import SIGNS
+
+Push = Callable[[Path, int], Path]
 
 
 def make_span(workspace: Workspace, number: int, samples: list[tuple[int, str, bytes]]) -> Path:
@@ -104,36 +113,41 @@ def test_damaged_data_do_not_keep_a_model_from_being_served(
 
 
 def test_flags_without_the_page(workspace: Workspace) -> None:
-    flags = server_flags(workspace, "cats", host="127.0.0.1", port=8500, rest_port=0, page=False)
+    port = free_port()
+    flags = server_flags(workspace, "cats", host="127.0.0.1", port=port, rest_port=0, page=False)
     assert flags == [
         f"--model_config_file={workspace.root / 'serving' / 'cats.config'}",
         "--model_config_file_poll_wait_seconds=1",
         "--allow_version_labels_for_unavailable_models=true",
         "--host=127.0.0.1",
-        "--port=8500",
+        f"--port={port}",
         "--rest_api_port=0",
         "--max_num_load_retries=0",
     ]
     assert not workspace.examples("cats").exists()
 
 
-def test_a_rest_port_that_is_taken(workspace: Workspace) -> None:
+@pytest.mark.parametrize(("api", "option"), [("gRPC", "--port"), ("REST", "--rest-port")])
+def test_a_port_that_is_taken(workspace: Workspace, api: str, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
+        taken, free = other.getsockname()[1], free_port()
+        port, rest_port = (taken, free) if api == "gRPC" else (free, taken)
         with pytest.raises(UserError) as caught:
-            server_flags(workspace, "cats", host="127.0.0.1", port=1, rest_port=port, page=True)
+            server_flags(
+                workspace, "cats", host="127.0.0.1", port=port, rest_port=rest_port, page=True
+            )
     assert str(caught.value) == (
-        f"the REST API cannot listen on 127.0.0.1, port {port}: Address already in use. "
-        "Choose another with --rest-port."
+        f"the {api} API cannot listen on 127.0.0.1, port {taken}: Address already in use. "
+        f"Choose another with {option}."
     )
 
 
 def test_flags_with_the_page(workspace: Workspace) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    flags = server_flags(workspace, "cats", host="127.0.0.1", port=1, rest_port=port, page=True)
+    port, rest = free_port(), free_port()
+    flags = server_flags(workspace, "cats", host="127.0.0.1", port=port, rest_port=rest, page=True)
     assert flags[3:] == [
-        *("--host=127.0.0.1", "--port=1", f"--rest_api_port={port}", "--max_num_load_retries=0"),
+        *("--host=127.0.0.1", f"--port={port}", f"--rest_api_port={rest}"),
+        "--max_num_load_retries=0",
         *("--enable_page", f"--page_examples={workspace.examples('cats')}"),
     ]
 
@@ -144,23 +158,52 @@ WARNING = (
 )
 
 
+@pytest.mark.parametrize(("host", "told"), [("127.0.0.1", []), ("0.0.0.0", [WARNING])])
+def test_what_is_told_before_the_server_starts(host: str, told: list[str]) -> None:
+    assert list(announce("cats", host)) == ["Loading cats: a few seconds.", *told]
+
+
 @pytest.mark.parametrize(
-    ("host", "page", "told"),
+    ("host", "rest_port", "page", "where"),
     [
-        ("127.0.0.1", False, []),
-        ("127.0.0.1", True, ["The page will be at http://127.0.0.1:8501/ in a few seconds."]),
-        ("::1", True, ["The page will be at http://[::1]:8501/ in a few seconds."]),
-        ("box.lan", True, ["The page will be at http://box.lan:8501/ in a few seconds."]),
-        ("0.0.0.0", False, [WARNING]),
+        ("127.0.0.1", 0, False, "gRPC 127.0.0.1:8500"),
+        ("::1", 8501, False, "gRPC [::1]:8500, REST http://[::1]:8501"),
         (
             "0.0.0.0",
+            8501,
             True,
-            ["The page will be at http://127.0.0.1:8501/ in a few seconds.", WARNING],
+            "gRPC 127.0.0.1:8500, REST http://127.0.0.1:8501, page http://127.0.0.1:8501/",
         ),
     ],
 )
-def test_what_is_told_before_the_server_starts(host: str, page: bool, told: list[str]) -> None:
-    assert list(announce(host, 8501, page)) == told
+def test_what_is_told_when_it_answers(host: str, rest_port: int, page: bool, where: str) -> None:
+    assert ready("cats", 3, host, 8500, rest_port, page) == f"Ready: cats v3, {where}"
+    assert ready("cats", None, host, 8500, rest_port, page) == f"Ready: cats, {where}"
+
+
+def test_the_server_says_when_it_is_ready_and_answers_then(tmp_path: Path, push: Push) -> None:
+    push(tmp_path / "workspace" / "serving" / "cats", 3)
+    port, errors = free_port(), tmp_path / "errors"
+    with (
+        errors.open("wb") as stderr,
+        subprocess.Popen(
+            [*SIGNS, "serve", f"--port={port}", f"--workspace={tmp_path / 'workspace'}"],
+            cwd=ROOT,
+            stderr=stderr,
+        ) as serving,
+    ):
+        try:
+            deadline = time.monotonic() + 120
+            while not (told := re.findall("^Ready: .*$", errors.read_text(), re.MULTILINE)):
+                assert serving.poll() is None and time.monotonic() < deadline, errors.read_text()
+                time.sleep(0.05)
+            with Client(f"127.0.0.1:{port}", model_name="cats", max_attempts=1) as client:
+                assert client.metadata().version == 3
+        finally:
+            serving.terminate()
+    assert told == [f"Ready: cats v3, gRPC 127.0.0.1:{port}"]
+    # Notes of TensorFlow, and what it says of a GPU that is not there.
+    assert not re.search("^I[0-9]{4} |absl::|cuInit", errors.read_text(), re.MULTILINE)
 
 
 def test_a_page_without_a_port(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:

@@ -179,7 +179,9 @@ def test_a_status_of_http_is_one_of_grpc(status, code):
 
 def test_an_error_page_of_another_server():
     with Servant(404, "<html>not here</html>") as servant:
-        assert failure(lambda: predict(servant)).details == "HTTP 404 Not Found"
+        assert failure(lambda: predict(servant)).details == (
+            "HTTP 404 Not Found, as no model server says it: check the address"
+        )
 
 
 @pytest.mark.parametrize(
@@ -245,4 +247,6 @@ def test_a_connection_that_breaks_is_tried_again():
             client.predict(RED)
         thread.join()
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
-    assert str(caught.value).startswith(f"{address} refused: UNAVAILABLE: Connection broken: ")
+    # Three times it hung up, and then it took connections and did nothing.
+    place = address.removeprefix("http://")
+    assert str(caught.value).startswith(f"{place} takes connections and says nothing: ")
