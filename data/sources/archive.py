@@ -56,6 +56,8 @@ class ArchiveSource:
         digest = file_sha256(self.path)
         listed = _list(self.path, self.answers.zip_encoding)
         tree = _tree(self.path, listed)
+        if not tree.below:
+            tree = _tree(self.path, listed, by_suffix=False)
         layout = detect(tree, f"the archive {self.path}", self.answers)
         classes, proportions = set(layout.declared), layout.proportions
         entries: Iterator[Item | Rejection | Ignored]
@@ -133,9 +135,9 @@ def _parts(name: str) -> Parts:
     return tuple(part for part in path.split("/") if part not in ("", "."))
 
 
-def _tree(path: Path, listed: _Listed) -> Tree:
+def _tree(path: Path, listed: _Listed, *, by_suffix: bool = True) -> Tree:
     """Returns what lies in the archive; encrypted files count, for their folders tell as much."""
-    tree = Tree()
+    tree = Tree(by_suffix=by_suffix)
     for entry, name in listed:
         parts = _parts(name)
         if not parts or litter(parts):

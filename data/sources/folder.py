@@ -93,20 +93,25 @@ class FolderSource:
 
     def _layout(self, emit: Emit) -> tuple[Tree, Layout]:
         """Looks at the folders, before any file is read."""
-        tree, where = Tree(), f"the folder {self.path}"
         if self.table:
             tables = (((self.table,), None),)
-            return tree, Layout({}, {}, frozenset(), None, self.table, tables=tables)
+            return Tree(), Layout({}, {}, frozenset(), None, self.table, tables=tables)
+        tree = self._tree(emit)
+        if not tree.below:
+            tree = self._tree(emit, by_suffix=False)
+        return tree, detect(tree, f"the folder {self.path}", self.answers)
+
+    def _tree(self, emit: Emit, *, by_suffix: bool = True) -> Tree:
+        tree = Tree(by_suffix=by_suffix)
         for files, (parts, found) in enumerate(self._walk((), set())):
-            if parts and found is None:
-                if parts[-1] in METADATA and self._has_labels(parts):
-                    tree.add_folder(parts[:-1]).tables.append(parts[-1])
-                else:
-                    tree.add_file(parts)
-            elif isinstance(found, _Folder):
+            if isinstance(found, _Folder):
                 tree.add_folder(parts)
                 emit(Progress(f"Listing {source_id(parts) or self.path.name}", files))
-        return tree, detect(tree, where, self.answers)
+            elif found is None and parts[-1] in METADATA and self._has_labels(parts):
+                tree.add_folder(parts[:-1]).tables.append(parts[-1])
+            elif found is None:
+                tree.add_file(parts)
+        return tree
 
     def _has_labels(self, parts: Parts) -> bool:
         with self._open(parts) as file:

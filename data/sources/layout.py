@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from data import IngestError
 from data.sources.answers import NO_ANSWERS, Answers
 from data.sources.names import Parts, display_name, natural_order, split_of
-from data.sources.tree import Tree
+from data.sources.tree import PACKED, Tree
 from data.splits import Proportions
 from signs.features import EVAL, SPLITS, TEST, TRAIN
 
@@ -34,7 +34,6 @@ _CONTAINERS = re.compile(
     r"(images?|imgs?|pictures?|photos?|jpe?gs?|pngs?|data|datasets?|labels?|annotations?|masks?)",
     re.IGNORECASE,
 )
-_PACKED = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".zst"))
 _SHOWN = 3
 _WIDTH = 79
 
@@ -396,7 +395,7 @@ def _no_images(tree: Tree, where: str) -> str:
         return f"{where} holds {what}: no images. Expected one folder per class."
     kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in tree.others.most_common(_SHOWN))
     files = f"{tree.others.total():,} files" if tree.others.total() > 1 else "1 file"
-    packed = [suffix for suffix in tree.others if suffix in _PACKED]
+    packed = [suffix for suffix in tree.others if suffix in PACKED]
     unpack = f" Unpack the {packed[0]} first, or name it." if packed else ""
     return f"{where} holds {files} and none of them is an image: {kinds}.{unpack}"
 

@@ -1,5 +1,6 @@
 """What lies in a source, by folder: numbers, and no list of files."""
 
+import mimetypes
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
@@ -7,6 +8,7 @@ from pathlib import PurePosixPath
 from data.sources.names import Parts, display_name, natural_order
 from signs.images import SUFFIXES
 
+PACKED = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".zst"))
 _SHOWN_FOLDERS = 6
 _SHOWN_INNER = 3
 _NAME_WIDTH = 44
@@ -26,9 +28,16 @@ class Tree:
         lists: At the top: some paths of other tables.
     """
 
-    __slots__ = ("below", "folders", "images", "lists", "others", "tables")
+    __slots__ = ("below", "by_suffix", "folders", "images", "lists", "others", "tables")
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_suffix: bool = True) -> None:
+        """Makes an empty folder.
+
+        Args:
+            by_suffix: Whether only files with an image's suffix, or with none, count as images;
+                else all whose suffix does not stand for something else.
+        """
+        self.by_suffix = by_suffix
         self.folders: dict[str, Tree] = {}
         self.images = 0
         self.below = 0
@@ -46,8 +55,7 @@ class Tree:
     def add_file(self, parts: Parts) -> None:
         """Counts a file."""
         folder, suffix = self.add_folder(parts[:-1]), PurePosixPath(parts[-1]).suffix.lower()
-        # Exports of databases have no suffixes; a README has none either, and is one file.
-        if suffix and suffix not in SUFFIXES:
+        if not self._may_be_image(suffix):
             self.others[suffix] += 1
             if suffix in (".csv", ".tsv", ".jsonl") and len(self.lists) < _SHOWN_INNER:
                 self.lists.append(display_name("/".join(parts)))
@@ -58,6 +66,12 @@ class Tree:
         for name in map(display_name, parts[:-1]):
             tree = tree.folders[name]
             tree.below += 1
+
+    def _may_be_image(self, suffix: str) -> bool:
+        # Exports of databases have no suffixes; a README has none either, and is one file.
+        if not suffix or suffix in SUFFIXES:
+            return True
+        return not self.by_suffix and suffix not in PACKED and suffix not in mimetypes.types_map
 
     def at(self, parts: Parts) -> "Tree | None":
         """Returns the folder of that path, if it is there."""

@@ -122,6 +122,15 @@ def test_a_folder_of_classes(tmp_path):
         assert {s.split for s in samples(done, split)} == {split}
 
 
+@pytest.mark.parametrize("suffix", ["", ".dat", ".image"])
+def test_suffixes_decide_nothing(tmp_path, suffix):
+    tree = class_tree(tmp_path / "x", 3)
+    for path in tree.rglob("*.jpg"):
+        path.rename(path.with_suffix(suffix))
+    done = ingest(tree, tmp_path / "root")
+    assert (done.manifest.examples, done.manifest.rejected) == (6, {})
+
+
 def test_images_are_made_canonical(tmp_path):
     tree = class_tree(tmp_path / "x")
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tree / "cat" / "clear.png")

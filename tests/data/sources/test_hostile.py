@@ -31,10 +31,19 @@ def rejections(source, root, examples=GOOD):
         return {entry["source_id"]: entry["reason"] for entry in map(json.loads, file)}
 
 
+def chunk(kind, content):
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
+
+
 def bomb_png(width=100_000, height=100_000):
     header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
-    checksum = struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + header + checksum + b"\0\0\0\0IDAT"
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 # --- Folders -------------------------------------------------------------------------------------

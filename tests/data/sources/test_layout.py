@@ -408,6 +408,15 @@ def test_what_is_there_is_not_denied(patterns, found):
         layout_of(*patterns)
 
 
+def test_images_of_an_unknown_suffix():
+    """What a file holds decides: the suffixes only say which folders to look at."""
+    tree = Tree(by_suffix=False)
+    for path in ("a/1.dat", "a/2.dat", "b/1.dat", "b/1.txt", "c.zip", "x.json"):
+        tree.add_file(tuple(path.split("/")))
+    assert detect(tree, "x").declared == {"a", "b"}
+    assert tree.others == {".txt": 1, ".zip": 1, ".json": 1}
+
+
 def test_declared_classes_include_empty_folders():
     assert layout_of("{a,b}/1.jpg", "c/").declared == {"a", "b", "c"}
     assert layout_of("train/{a,c}/1.jpg", "train/b/", "test/c/1.jpg").declared == {"a", "b", "c"}
