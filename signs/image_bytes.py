@@ -82,7 +82,7 @@ def canonical_bytes(raw: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     # Pillow's plugins let a damaged file surface as almost anything, from OSError and SyntaxError
     # to struct.error and IndexError.
     except Exception as err:
-        if parts and parts.unusual:
+        if isinstance(parts, jpeg.Jpeg) and parts.unusual:
             raise ImageError(f"a JPEG that cannot be read: {parts.unusual}") from err
         if isinstance(err, UnidentifiedImageError):
             raise _unidentified(raw) from err

@@ -101,6 +101,8 @@ class Jpeg:
                 raise ImageError(INCOMPLETE if self._ends else TRUNCATED) from err
             if "bad Huffman code" in words or "instead of RST" in words:
                 raise ImageError(f"damaged: {words}") from err
+            if not self._ends and not words.endswith("extraneous bytes before marker 0xd9"):
+                raise ImageError(TRUNCATED) from err
             return False
         if self._missing:  # decoders smooth what is there, each in its own way
             raise ImageError(INCOMPLETE if self._ends else TRUNCATED)

@@ -34,14 +34,11 @@ class Png:
         picture: the file that holds the picture and nothing else.
         exif: TIFF data, or nothing.
         profile: an ICC profile, or nothing.
-        unusual: what not every decoder reads: never anything, such files are refused.
 
     Raises:
         ImageError: the file ends before its end chunk, a checksum does not hold, the header makes
             no sense, or there is a chunk that a decoder has to know and does not.
     """
-
-    unusual = ""
 
     def __init__(self, raw: bytes) -> None:
         kept, profile = [SIGNATURE], b""

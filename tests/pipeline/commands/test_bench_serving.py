@@ -122,8 +122,9 @@ def test_images_of_a_folder_a_zip_and_drawn_ones(tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / "photos" / name).write_bytes(png())
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
-        for name in ("x/a.png", "__MACOSX/x/._a.png", "x/.hidden.png", "x/notes.txt", "x/b.PNG"):
+        for name in ("x/a.png", "__MACOSX/x/._a.png", "x/.hidden.png", "x/b"):
             archive.writestr(name, png())
+        archive.writestr("x/notes.txt", "no image")
     assert bench_serving.images_of(str(tmp_path / "photos")) == [png(), png()]
     assert len(bench_serving.images_of(str(tmp_path / "photos.zip"))) == 2
     assert len(set(bench_serving.images_of("synthetic"))) == 32
