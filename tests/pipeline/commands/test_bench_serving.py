@@ -107,6 +107,13 @@ def test_the_closed_loop_says_what_it_does_not_see():
     ]
 
 
+def test_a_port_that_speaks_something_else_is_told(address, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    brief = ["--duration", "0.2", "--warm-up", "0"]
+    assert cli.main(["bench-serving", "--address", f"http://{address}", *brief]) == 2
+    assert capfd.readouterr().err.endswith(f" {address} speaks gRPC, not REST: use {address}.\n")
+
+
 def test_nobody_answers(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = cli.main(

@@ -111,16 +111,16 @@ SSH = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"
     [
         pytest.param(
             lambda tls: web(404, UNKNOWN),
-            "speaks REST without TLS: use http://AT.",
-            "speaks REST without TLS: use http://AT.",
+            "speaks REST, not gRPC: use http://AT.",
+            "speaks REST without TLS, not gRPC: use http://AT.",
             None,
             "speaks REST without TLS: use http://AT.",
             id="REST",
         ),
         pytest.param(
             lambda tls: web(200, b'{"model_version_status": []}', tls),
-            "speaks REST with TLS: use https://AT.",
-            "speaks REST with TLS: use https://AT.",
+            "speaks REST with TLS, not gRPC: use https://AT.",
+            "speaks REST, not gRPC: use https://AT.",
             "speaks REST with TLS: use https://AT.",
             None,
             id="REST with TLS",
@@ -129,16 +129,17 @@ SSH = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"
             lambda tls: grpc_api(),
             None,
             "speaks gRPC without TLS: name no certificates (--ca, --cert, --key).",
-            "speaks gRPC without TLS: use AT.",
-            "speaks gRPC without TLS: use AT, and name no certificates (--ca, --cert, --key).",
+            "speaks gRPC, not REST: use AT.",
+            "speaks gRPC without TLS, not REST: use AT, and name no certificates (--ca, --cert, "
+            "--key).",
             id="gRPC",
         ),
         pytest.param(
             grpc_api,
             "speaks gRPC with TLS: name whom to trust (--ca FILE).",
             None,
-            "speaks gRPC with TLS: use AT, and name whom to trust (--ca FILE).",
-            "speaks gRPC with TLS: use AT, and name whom to trust (--ca FILE).",
+            "speaks gRPC with TLS, not REST: use AT, and name whom to trust (--ca FILE).",
+            "speaks gRPC, not REST: use AT, and name whom to trust (--ca FILE).",
             id="gRPC with TLS",
         ),
         pytest.param(
@@ -229,10 +230,10 @@ def test_both_clients_are_told() -> None:
 
     with web(404, UNKNOWN) as rest, grpc_api() as grpc_port, talking(SSH) as ssh:
         for address, told in (
-            (f"127.0.0.1:{rest}", f"speaks REST without TLS: use http://127.0.0.1:{rest}."),
+            (f"127.0.0.1:{rest}", f"speaks REST, not gRPC: use http://127.0.0.1:{rest}."),
             (
                 f"http://127.0.0.1:{grpc_port}",
-                f"speaks gRPC without TLS: use 127.0.0.1:{grpc_port}.",
+                f"speaks gRPC, not REST: use 127.0.0.1:{grpc_port}.",
             ),
             (f"127.0.0.1:{ssh}", "is no model server: it says"),
             (f"http://127.0.0.1:{ssh}", "is no model server: it says"),
