@@ -41,9 +41,13 @@ class Workspace:
         """Held by the one run that may use the workspace at a time."""
         return self.root / ".lock"
 
+    def runs(self, pipeline: str) -> Path:
+        """A folder for each run of the pipeline."""
+        return self.root / "runs" / pipeline
+
     def run_directory(self, pipeline: str, run_id: str) -> Path:
         """Configuration, events and summary of one run."""
-        return self.root / "runs" / pipeline / run_id
+        return self.runs(pipeline) / run_id
 
     def log(self, run_id: str) -> Path:
         """What the libraries print during one run."""

@@ -280,6 +280,20 @@ SUMMARY = {
     ],
     "components": {"Trainer": {"state": "done", "seconds": 431.5}},
     "accuracy": 0.9,
+    "accuracy_interval": [0.699, 0.972],
+    "weakest": {
+        "class_name": "cat",
+        "accuracy": 0.8,
+        "images": 10,
+        "taken_for": "dog",
+        "taken_for_images": 2,
+    },
+    "simple_answers": {
+        "majority": 0.5,
+        "nearest_neighbour": 0.7,
+        "test_images": 20,
+        "training_images": 100,
+    },
     "metrics": {"accuracy": 0.9, "accuracy/cat": None},
     "blessed": False,
     "not_blessed_reasons": [

@@ -23,11 +23,13 @@ from pipeline.config import Data, PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT, kubeflow
 from pipeline.running.child import EXIT_WITH_PARENT, Job
+from pipeline.running.estimate import forecast, in_words
 from pipeline.running.history import mark_running, new_run_id
 from pipeline.running.ingesting import render_ingested, showing
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
 from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.follow import follow
+from pipeline.showing.wording import say
 from signs import features
 from signs.durable import LockedError, lock
 from signs.errors import UserError
@@ -121,6 +123,11 @@ def run_ingested(
     config = override(default_config(data), settings)
     started = datetime.now(UTC)
     run_id = new_run_id(started)
+    expected = None
+    if on == "local":
+        earlier = workspace.runs(config.pipeline_name)
+        expected = forecast(config, earlier)
+        say(console, in_words(config, expected, earlier))
     directory = workspace.run_directory(config.pipeline_name, run_id).resolve()
     directory.mkdir(parents=True)
     log = workspace.log(run_id).resolve()
@@ -163,6 +170,7 @@ def run_ingested(
             title=f"{config.pipeline_name}: {sum(data.counts.values()):,} images, run {run_id}",
             log=log,
             resume=resume,
+            forecast=expected,
             advice=dict.fromkeys(("Trainer", "Tuner"), _memory_advice(config)),
         )
     result = RunResult.load(directory) if end.status == "finished" else RunResult()
