@@ -172,7 +172,7 @@ def test_a_run_is_told_by_where_the_workspace_lies_now(run_directory: Path, tmp_
     workspace.serving(FULL.pipeline).mkdir(parents=True)
     before = "/before/artifacts/signs-synthetic/Trainer/model/4"
     in_place(replace(FULL, base_model=before), workspace).save(run_directory)
-    moved = workspace.root.rename(tmp_path / "moved here")
+    moved = workspace.root.rename(tmp_path.with_name(f"{tmp_path.name} moved"))
     [run] = load_runs(moved)
     assert run.log == f"{moved}/logs/{run.run_id}.log"
     assert run.pushed_to == f"{moved}/serving/signs-synthetic"
