@@ -27,7 +27,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that holds everything that local runs make: deleting it leaves nothing behind."""
+    """A folder that holds everything that local runs make: deleting it leaves nothing behind.
+
+    It may be moved: what is kept in it names no place outside. So the worker of a run has it as its
+    current folder, and `Workspace(Path())` for its environment.
+    """
 
     root: Path
 
@@ -35,6 +39,16 @@ class Workspace:
     def data(self) -> Path:
         """`data/<data set>/span-N/v-M/`."""
         return self.root / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        """`artifacts/<data set>/<component>/<output>/<execution>/`: what the components made."""
+        return self.root / "artifacts"
+
+    @property
+    def metadata(self) -> Path:
+        """ML Metadata: what was made from what."""
+        return self.root / "metadata.sqlite"
 
     @property
     def lock(self) -> Path:
@@ -71,9 +85,9 @@ class Workspace:
             beam_args = (f"--runner={_LOCAL_RUNNER}", *beam_args)
         return Environment(
             data_root=str(self.data / dataset),
-            pipeline_root=str(self.root / "artifacts" / dataset),
+            pipeline_root=str(self.artifacts / dataset),
             serving_root=str(self.serving(dataset)),
-            checkpoint_root=str(self.root / "artifacts" / dataset / "checkpoints"),
-            metadata_path=str(self.root / "metadata.sqlite"),
+            checkpoint_root=str(self.artifacts / dataset / "checkpoints"),
+            metadata_path=str(self.metadata),
             beam_args=beam_args,
         )

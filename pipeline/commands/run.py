@@ -28,7 +28,7 @@ from pipeline.commands.options import (
     examples,
 )
 from pipeline.commands.runs import in_a_word
-from pipeline.showing.wording import duration, percent
+from pipeline.showing.wording import duration, percent, shorten
 from signs import features
 from signs.command import INTERRUPTED
 from signs.versions import version_name
@@ -140,6 +140,10 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
         lines += [("", _in_words(unmet)) for unmet in run.not_blessed_reasons]
+    if run.passed_over:
+        lines += [
+            ("not with" if not i else "", why) for i, why in enumerate(shorten(run.passed_over))
+        ]
     if run.infra_blessed is False:
         lines.append(("served", "no: the model server's answers are not the trained model's"))
     if run.pushed_version is not None:
@@ -161,7 +165,7 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     if run.tuned is not None:
         lines.append(("tuned", _best(run.tuned)))
     if "WarmStart" in run.components and run.status == "finished":
-        lines.append(("started", _start(run.base_model)))
+        lines.append(("started", run.warm_start or _start(run.base_model)))
     if run.error is not None:
         lines.append(("error", run.error))
     lines += [("query it" if not i else "", words) for i, words in enumerate(run.query_commands)]

@@ -19,7 +19,7 @@ from modules.trainer import HISTORY
 from pipeline.running.local_runner import NodeResult
 from pipeline.running.simple_answers import simple_answers
 from pipeline.running.summary import RunResult, SimpleAnswers, Tuned, Unmet, Weakest, wilson
-from pipeline.showing.wording import percent
+from pipeline.showing.wording import percent, shorten
 from signs import features
 
 
@@ -68,6 +68,8 @@ def collect(nodes: Mapping[str, NodeResult], class_names: Sequence[str]) -> RunR
         reused_model=nodes["Trainer"].reused,
         tuned=read_tuned(nodes["Tuner"].outputs) if "Tuner" in nodes else None,
         base_model=read_start(nodes),
+        passed_over=nodes["Baseline"].passed_over,
+        warm_start=history.get("warm_start"),
         fit_s=history["fit_s"],
     )
 
@@ -75,11 +77,15 @@ def collect(nodes: Mapping[str, NodeResult], class_names: Sequence[str]) -> RunR
 def note(node: NodeResult) -> str | None:
     """A few words about what came out of a node, where there is something to say."""
     models = node.outputs.get("model", [])
+    passed_over = "; ".join(shorten(node.passed_over))
+    none, but = "no blessed model yet", ""
+    if passed_over:
+        none, but = f"no blessed model can be used, as {passed_over}", f"; {passed_over}"
     match node.id:
         case "Baseline":
-            return f"model {models[0].id} to beat" if models else "no blessed model yet"
+            return f"model {models[0].id} to beat{but}" if models else none
         case "WarmStart":
-            return f"from model {models[0].id}" if models else "no blessed model yet: from scratch"
+            return f"from model {models[0].id}{but}" if models else f"{none}: from scratch"
         case "Tuner":
             tuned = read_tuned(node.outputs)
             return f"best of {tuned.trials}: {percent(tuned.accuracy)} on eval"

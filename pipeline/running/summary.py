@@ -99,6 +99,9 @@ class RunResult:
     reused_model: bool = False  # nothing was trained: an earlier run's model stands
     tuned: Tuned | None = None
     base_model: Text | None = None  # whose weights the training started from
+    warm_start: Text | None = None  # which of them, in words
+    # Blessed models that this one was not compared with, newest first, each with the reason.
+    passed_over: tuple[str, ...] = ()
     fit_s: float | None = None  # fitting the model, in this run or in the one that is reused
     peak_rss_mib: float | None = None
     query: Query | None = None

@@ -1,5 +1,7 @@
 """Numbers and lines as people read them."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 
@@ -36,6 +38,12 @@ def about(seconds: float) -> str:
 def percent(fraction: float | None) -> str:
     """A fraction as `87.5 %`; a dash where there is none."""
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def shorten(items: Sequence[str], most: int = 3) -> list[str]:
+    """The first few of a list, and how many there are more."""
+    more = [f"and {len(items) - most} more"] if len(items) > most else []
+    return [*items[:most], *more]
 
 
 def say(console: Console, words: str) -> None:
