@@ -155,6 +155,6 @@ def test_what_a_score_hides_is_told(
         "nothing of new pictures",
         "            test/a/copy.png is train/a/1.png",
         f"  all such pictures: {stored / 'findings.jsonl'}",
-        "Read as:  folder pets: test from test, train from train, eval from val",
+        "Source:   folder pets: train from train, eval from val, test from test",
         f"Stored:   {stored}",
     ]
