@@ -317,7 +317,7 @@ def test_rows_of_a_png_that_are_missing_are_missed():
 
 def test_a_chunk_that_changes_a_png_unknown_how_is_refused():
     raw = with_chunk(encoded(picture()), b"CgBI", b"\x50\0\x20\x02")
-    with pytest.raises(ImageError, match="a PNG with the chunk CgBI, which changes the picture"):
+    with pytest.raises(ImageError, match="a PNG with the unknown critical chunk CgBI"):
         canonical_bytes(raw)
 
 
