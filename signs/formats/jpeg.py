@@ -139,7 +139,7 @@ def _segments(raw: bytes) -> Iterator[tuple[int, bytes]]:
             return
         if marker == _SCAN:
             end = _AFTER_SCAN.search(raw, position)
-            position = end.start() if end else len(raw)
+            position = end.start() if end else max(position, len(raw.rstrip(b"\xff")))
         yield marker, raw[start:position]
         if marker == _END[1]:
             return

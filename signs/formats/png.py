@@ -132,7 +132,9 @@ def _chunks(raw: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         if is_needed and not is_sound:
             raise ImageError(f"damaged: the checksum of the chunk {name} does not hold")
         if is_needed and kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
-            raise ImageError(f"a PNG with the chunk {name}, which changes the picture unknown how")
+            raise ImageError(
+                f"a PNG with the unknown critical chunk {name}, which decoders must refuse"
+            )
         if is_sound:
             yield kind, data, chunk
         position += len(chunk)
