@@ -46,10 +46,11 @@ class NewestPushed(BaseComponent):
                 compare the candidate with itself.
             class_names: that the model must have, in this order; None takes any.
         """
+        names = {} if class_names is None else {"class_names": json.dumps(list(class_names))}
         super().__init__(
             NewestPushedSpec(
                 serving_root=serving_root,
-                class_names=None if class_names is None else json.dumps(list(class_names)),
+                **names,
                 candidate=candidate,
                 model=Channel(type=Model),
             )
