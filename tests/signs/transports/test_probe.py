@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import json
 import socket
+import socketserver
 import ssl
 import threading
 import time
@@ -56,6 +57,23 @@ def talking(first_words: bytes, *, hangs_up: bool = False) -> Iterator[int]:
         thread.join()
     for connection in taken:
         connection.close()
+
+
+@contextlib.contextmanager
+def polite() -> Iterator[int]:
+    """A port that speaks HTTP/2 to who does, as Go's servers: it says nothing before."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(100).startswith(b"PRI * HTTP/2.0"):
+                self.request.sendall(b"\0\0\0\x04\0\0\0\0\0")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
 
 
 @contextlib.contextmanager
@@ -197,6 +215,12 @@ def test_what_a_port_speaks(
             found = what_it_speaks(place_of(address, is_encrypted=is_encrypted))
             assert found == (told and f"{at} {told.replace('AT', at)}"), address
             assert time.monotonic() - begun < 4
+
+
+def test_a_server_of_http_2_that_waits_for_the_client() -> None:
+    with polite() as port:
+        found = what_it_speaks(place_of(f"http://127.0.0.1:{port}", is_encrypted=False))
+    assert found == f"127.0.0.1:{port} speaks gRPC, not REST: use 127.0.0.1:{port}."
 
 
 def test_nobody_there_says_nothing() -> None:
