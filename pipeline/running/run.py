@@ -4,6 +4,7 @@ source -> data.convert -> span -> Job -> pipeline.running.child (its own process
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT, kubeflow
 from pipeline.running.child import EXIT_WITH_PARENT, Job
 from pipeline.running.estimate import forecast, in_words
+from pipeline.running.examples import write_examples
 from pipeline.running.history import mark_running, new_run_id
 from pipeline.running.ingesting import render_ingested, showing
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
@@ -194,7 +196,7 @@ def run_ingested(
         training_s=trainer.seconds if trainer and trainer.state == "done" else None,
         log=str(log),
         error=end.error,
-        query_commands=_query_commands(workspace, config.pipeline_name),
+        query_commands=query_commands(workspace, config.pipeline_name),
     )
     summary.save(directory)
     return summary
@@ -239,8 +241,18 @@ def _memory_advice(config: PipelineConfig) -> str:
     return f" If memory ran out: --set train.batch_size={smaller} needs less."
 
 
-def _query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:
+def query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:
+    """How to serve the model and how to ask it about a picture that is there; none before a push.
+
+    They hold where the run was started, as its own `--workspace` does.
+    """
     if not workspace.serving(model).is_dir():
-        return ()  # nothing was ever pushed
-    where = "" if workspace.root == Path("workspace") else f" --workspace {workspace.root}"
-    return (f"signs serve{where} --model {model}", f"signs predict --model {model} IMAGE...")
+        return ()
+    pictures = sorted(write_examples(workspace, model).iterdir())
+    which = [] if workspace.root == Path("workspace") else ["--workspace", str(workspace.root)]
+    if len([path for path in workspace.serving("").iterdir() if path.is_dir()]) > 1:
+        which += ["--model", model]
+    return (
+        shlex.join(["signs", "serve", "--page", *which]),
+        shlex.join(["signs", "predict", str(pictures[len(pictures) // 2]), *which]),
+    )
