@@ -3,6 +3,9 @@
 import functools
 import json
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from inspect import Parameter, Signature, signature
@@ -147,6 +150,20 @@ def spread(command: Callable[..., int]) -> Callable[..., int]:
 def examples(*commands: str) -> str:
     """The end of a command's help."""
     return "\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
+def typed(command: str) -> str:
+    """A command line that begins with `signs`, so that it can be typed in this shell and folder."""
+    program = Path(sys.executable).with_name("signs")
+    found = shutil.which("signs")
+    if not program.exists() or (found is not None and program.samefile(found)):
+        return command
+    here = Path.cwd()
+    if program.is_relative_to(here):
+        program = program.relative_to(here)
+    # The shell looks for a bare name on its path alone.
+    path = str(program) if len(program.parts) > 1 else f"./{program}"
+    return shlex.quote(path) + command.removeprefix("signs")
 
 
 def only_model(workspace: Path) -> str | None:

@@ -134,7 +134,7 @@ def test_several_models_ask_for_one(
 ) -> None:
     for name in ("signs", "cats", ".hidden"):
         (tmp_path / "workspace" / "serving" / name).mkdir(parents=True)
-    (tmp_path / "a.png").write_bytes(b"")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     for arguments in (["serve"], ["predict", "a.png"]):
         assert signs(*arguments) == (
             2,
