@@ -103,7 +103,8 @@ class Tree:
             if depth > 1:
                 yield from inner._lines(indent + "  ", _SHOWN_INNER, depth - 1)
         if len(names) > most:
-            yield f"{indent}... and {len(names) - most:,} folders more"
+            more = len(names) - most
+            yield f"{indent}... and {more:,} more folder{'s' if more > 1 else ''}"
         if indent == "  " and self.images:
             yield f"  {_images(self.images)} {'beside the folders' if names else 'in no folder'}"
 
