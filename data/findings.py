@@ -24,7 +24,7 @@ _NO_IMAGES = {
     EVAL: "",
     TEST: ": nobody evaluates what is trained on this data",
 }
-_WITHOUT = {TRAIN: ", so nobody learns them", EVAL: "", TEST: ", so nobody evaluates them"}
+_NEVER = {TRAIN: "learned", TEST: "evaluated"}
 # By kind: the split whose images were seen before, where, and what that does.
 _SEEN = {
     "test_in_train": (TEST, (TRAIN, EVAL), "the score on them says nothing of new pictures"),
@@ -63,8 +63,10 @@ def of_classes(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
             continue
         if without := [name for name, count in classes.items() if not count]:
             share = _share(len(without), len(classes))
-            text = f"{share} no {split} images{_WITHOUT[split]}: {_few(without)}"
-            yield Finding(f"class_without_{split}", len(without), text)
+            text = f"{share} no {split} images"
+            if split in _NEVER:
+                text += f" and {'is' if len(without) == 1 else 'are'} never {_NEVER[split]}"
+            yield Finding(f"class_without_{split}", len(without), f"{text}: {_few(without)}")
         least = FEW.get(split, 0)
         if few := sorted((count, name) for name, count in classes.items() if 0 < count < least):
             share = _share(len(few), len(classes))

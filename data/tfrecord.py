@@ -13,6 +13,7 @@ from signs import records
 
 # Encoded images hardly compress: level 1 saves what there is (the headers) at a third of the time.
 _GZIP_LEVEL = 1
+_GZIP = 16 + zlib.MAX_WBITS  # as zlib is told of gzip's header and end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +32,23 @@ class Writer:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = _HashingFile(path)
-        # Neither a time nor a name in the header: they would make every file different.
-        self._gzip = gzip.GzipFile("", "wb", _GZIP_LEVEL, self._file, mtime=0)
-        self._records = 0
+        self._file = path.open("wb")
+        self._digest = hashlib.sha256()
+        # Neither a time nor a name in the header: they would make every file different. (GzipFile
+        # leaves them out, too, but from Python 3.12 on it complains where a disk is full.)
+        self._gzip = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP)
+        self._bytes = self._records = 0
 
     def write(self, record: bytes) -> None:
         """Appends one record."""
-        self._gzip.write(records.encode(record))
+        self._write(self._gzip.compress(records.encode(record)))
         self._records += 1
 
     def close(self) -> Written:
         """Closes the file and says what is in it."""
-        self._gzip.close()
+        self._write(self._gzip.flush())
         self._file.close()
-        return Written(self._file.size, self._file.digest.hexdigest(), self._records)
+        return Written(self._bytes, self._digest.hexdigest(), self._records)
 
     def __enter__(self) -> Self:
         return self
@@ -56,32 +59,14 @@ class Writer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if kind is None and not self._file.closed:
             self.close()
         else:
             self._file.close()
 
-
-class _HashingFile:
-    """A file that is only written, and hashed on the way."""
-
-    mode = "wb"
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        self.size += len(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
+    def _write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._bytes += self._file.write(data)
 
 
 def read(path: Path) -> Iterator[bytes]:

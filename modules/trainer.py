@@ -92,8 +92,10 @@ def run_fn(fn_args: "FnArgs") -> None:
 
     with devices.building():
         network = build_network(recipe, job.image_size, len(job.class_names))
+    warm_start = None
     if fn_args.base_model:
-        LOGGER.info("warm start: %s", start_from(network, fn_args.base_model))
+        warm_start = start_from(network, fn_args.base_model, job.class_names)
+        LOGGER.info("warm start: %s", warm_start)
     run_dir = Path(fn_args.model_run_dir)
     if workers.is_chief:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -119,6 +121,7 @@ def run_fn(fn_args: "FnArgs") -> None:
     history = {
         "fit_s": time.monotonic() - begun,
         "images": count,
+        "warm_start": warm_start,  # what was taken over, in words
         "recipe": recipe.to_dict(),  # with the hyperparameters that were found
         "by_epoch": by_epoch,
     }

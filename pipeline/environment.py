@@ -27,7 +27,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that holds everything that local runs make: deleting it leaves nothing behind."""
+    """A folder that holds everything that local runs make: deleting it leaves nothing behind.
+
+    It may be moved: what is kept in it names no place outside. So the worker of a run has it as its
+    current folder, and `Workspace(Path())` for its environment.
+    """
 
     root: Path
 
@@ -37,13 +41,27 @@ class Workspace:
         return self.root / "data"
 
     @property
+    def artifacts(self) -> Path:
+        """`artifacts/<data set>/<component>/<output>/<execution>/`: what the components made."""
+        return self.root / "artifacts"
+
+    @property
+    def metadata(self) -> Path:
+        """ML Metadata: what was made from what."""
+        return self.root / "metadata.sqlite"
+
+    @property
     def lock(self) -> Path:
         """Held by the one run that may use the workspace at a time."""
         return self.root / ".lock"
 
+    def runs(self, pipeline: str) -> Path:
+        """A folder for each run of the pipeline."""
+        return self.root / "runs" / pipeline
+
     def run_directory(self, pipeline: str, run_id: str) -> Path:
         """Configuration, events and summary of one run."""
-        return self.root / "runs" / pipeline / run_id
+        return self.runs(pipeline) / run_id
 
     def log(self, run_id: str) -> Path:
         """What the libraries print during one run."""
@@ -67,9 +85,9 @@ class Workspace:
             beam_args = (f"--runner={_LOCAL_RUNNER}", *beam_args)
         return Environment(
             data_root=str(self.data / dataset),
-            pipeline_root=str(self.root / "artifacts" / dataset),
+            pipeline_root=str(self.artifacts / dataset),
             serving_root=str(self.serving(dataset)),
-            checkpoint_root=str(self.root / "artifacts" / dataset / "checkpoints"),
-            metadata_path=str(self.root / "metadata.sqlite"),
+            checkpoint_root=str(self.artifacts / dataset / "checkpoints"),
+            metadata_path=str(self.metadata),
             beam_args=beam_args,
         )

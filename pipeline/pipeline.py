@@ -15,9 +15,6 @@ from tfx.components import ImportExampleGen, SchemaGen, StatisticsGen, Transform
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
-    LatestBlessedModelStrategy,
-)
 from tfx.orchestration import metadata
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
@@ -31,7 +28,7 @@ from tfx.proto import (
 from tfx.types import BaseChannel, Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
-from components.baseline import LatestBlessedOther
+from components.baseline import LatestBlessed
 from components.evaluator import Evaluator
 from components.example_validator import ExampleValidator
 from components.newest_pushed import NewestPushed
@@ -121,7 +118,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         max_steps=_parameter(environment, "train_steps", 0),
     )
     model = trainer.outputs["model"]
-    baseline = _baseline(environment, model).with_id("Baseline")
+    baseline = _baseline(environment, model, config.data.class_names).with_id("Baseline")
     evaluator = Evaluator(
         examples=examples,
         model=model,
@@ -174,20 +171,24 @@ def _parameter(environment: Environment, name: str, value: T) -> T | RuntimePara
 
 
 def _warm_start(environment: Environment) -> NewestPushed | Resolver:
+    """A model of other classes will do: what it has learnt of images is taken over."""
     if not environment.metadata_path:
         return NewestPushed(environment.serving_root)
     return Resolver(
-        strategy_class=LatestBlessedModelStrategy,
+        strategy_class=LatestBlessed,
         model=Channel(type=Model),
         model_blessing=Channel(type=ModelBlessing),
     )
 
 
-def _baseline(environment: Environment, candidate: BaseChannel) -> NewestPushed | Resolver:
+def _baseline(
+    environment: Environment, candidate: BaseChannel, class_names: tuple[str, ...]
+) -> NewestPushed | Resolver:
     if not environment.metadata_path:
-        return NewestPushed(environment.serving_root, candidate)
+        return NewestPushed(environment.serving_root, candidate, class_names)
     return Resolver(
-        strategy_class=LatestBlessedOther,
+        strategy_class=LatestBlessed,
+        config={"class_names": list(class_names)},
         candidate=candidate,
         model=Channel(type=Model),
         model_blessing=Channel(type=ModelBlessing),

@@ -153,7 +153,10 @@ def _name_user() -> None:
         import tempfile
 
         os.environ.setdefault("USER", str(os.getuid()))
-        os.environ.setdefault("HOME", tempfile.gettempdir())
+        try:
+            os.environ.setdefault("HOME", tempfile.gettempdir())
+        except OSError:  # nothing can be written, and not every command needs that
+            os.environ.setdefault("HOME", "/")
 
 
 # --- Standard streams -----------------------------------------------------------------------------

@@ -31,6 +31,7 @@ _SIGNATURES = (
     *(jpeg.SIGNATURE, png.SIGNATURE, b"GIF8", b"BM", b"II*\0", b"MM\0*"),
     *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
 )
+_JPEG2000_END = b"\xff\xd9"
 _UPRIGHT = 1
 
 # Pillow warns from 89 million pixels; the limit here is stricter and an error. What else it warns
@@ -64,6 +65,9 @@ def canonical_bytes(raw: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
         with Image.open(io.BytesIO(parts.picture if parts else raw), formats=_FORMATS) as image:
             _check_size(*image.size, max_pixels)
             if parts is None:
+                # Pillow makes a black picture of a header alone. No data of a picture look so.
+                if image.format == "JPEG2000" and _JPEG2000_END not in raw:
+                    raise ImageError(TRUNCATED)
                 return _to_png(_rgb(image))
             image.info.update(exif=parts.exif, icc_profile=parts.profile)
             if not parts.is_plain() or not _is_as_seen(image):
@@ -82,7 +86,7 @@ def canonical_bytes(raw: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     # Pillow's plugins let a damaged file surface as almost anything, from OSError and SyntaxError
     # to struct.error and IndexError.
     except Exception as err:
-        if parts and parts.unusual:
+        if isinstance(parts, jpeg.Jpeg) and parts.unusual:
             raise ImageError(f"a JPEG that cannot be read: {parts.unusual}") from err
         if isinstance(err, UnidentifiedImageError):
             raise _unidentified(raw) from err

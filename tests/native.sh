@@ -12,6 +12,9 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$PWD/.native/debian13
 [ "$(id -u)" = 0 ] || { echo "Making a Debian root takes root: sudo make test-native" >&2; exit 2; }
+mkdir -p .native
+exec 9> .native/lock # held by all that is started in the root
+flock --nonblock 9 || { echo "Something runs in .native/ already" >&2; exit 2; }
 
 if [ ! -e "$root/.made" ]; then
     command -v mmdebstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq mmdebstrap; }
@@ -52,5 +55,5 @@ exec unshare --mount --pid --fork --kill-child sh -eu -c '
     if [ -d ../shared ]; then mount --rbind -o ro ../shared "$root/work/shared"; fi
     exec chroot "$root" env HOME=/root LC_ALL=C.UTF-8 \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        sh -eu -c "cd /work/signs && exec \"\$@\"" sh "$@"
+        sh -eu -c "cd /work/signs; \"\$@\"; exit \$?" sh "$@" # it stays, to reap orphans
 ' sh "$@"

@@ -131,6 +131,7 @@ COMMANDS = {
         "--workspace": "workspace",
         "--json": False,
     },
+    "prune": {"--keep": 3, "--yes": False, "--workspace": "workspace", "--json": False},
     "rollback": {
         "--address": "127.0.0.1:8500",
         "--offline": False,
@@ -280,6 +281,20 @@ SUMMARY = {
     ],
     "components": {"Trainer": {"state": "done", "seconds": 431.5}},
     "accuracy": 0.9,
+    "accuracy_interval": [0.699, 0.972],
+    "weakest": {
+        "class_name": "cat",
+        "accuracy": 0.8,
+        "images": 10,
+        "taken_for": "dog",
+        "taken_for_images": 2,
+    },
+    "simple_answers": {
+        "majority": 0.5,
+        "nearest_neighbour": 0.7,
+        "test_images": 20,
+        "training_images": 100,
+    },
     "metrics": {"accuracy": 0.9, "accuracy/cat": None},
     "blessed": False,
     "not_blessed_reasons": [
@@ -297,6 +312,8 @@ SUMMARY = {
     "reused_model": False,
     "tuned": {"hyperparameters": {"learning_rate": 0.001}, "accuracy": 0.9, "trials": 8},
     "base_model": "version 2",
+    "warm_start": "all 106 weights are taken over",
+    "passed_over": ["model 3 has lost its files"],
     "training_s": 431.5,
     "fit_s": 420.5,
     "peak_rss_mib": 3739.0,
@@ -305,6 +322,8 @@ SUMMARY = {
     "query": {"images": 20, "accuracy": 0.9, "address": "127.0.0.1:8500", "version": 3},
     "query_commands": ["signs serve", "signs predict IMAGE..."],
 }
+
+PRUNED = {"pruned", "bytes", "items", "unknown"}
 
 INGESTED = {
     "name", "span", "version", "directory", "reused", "class_names", "counts", "rejected",
@@ -441,8 +460,25 @@ def test_a_run_that_was_kept_is_read_and_printed_as_it_was(signs: Callable[..., 
     folder = Path("workspace/runs/photos", SUMMARY["run_id"])
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(json.dumps(SUMMARY))
+    Path("workspace/serving/photos").mkdir(parents=True)
     [run] = signs("runs")
-    assert_frozen("The JSON of a run", run, SUMMARY)
+    here = Path("workspace").absolute()  # wherever it lay when the run was kept
+    paths = {
+        "pushed_to": f"{here}/serving/photos",
+        "log": f"{here}/logs/{SUMMARY['run_id']}.log",
+        "query_commands": ["signs serve --model photos", "signs predict --model photos IMAGE..."],
+    }
+    assert_frozen("The JSON of a run", run, SUMMARY | paths)
+
+
+def test_the_json_of_a_pruning(signs: Callable[..., Any]) -> None:
+    version = Path("workspace/serving/photos/1")
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    planned = signs("prune")
+    assert_frozen("The JSON of `signs prune`", set(planned), PRUNED)
+    [item] = planned["items"]
+    assert_frozen("A thing in it", set(item), {"kind", "path", "bytes", "kept"})
 
 
 def test_the_json_of_an_ingestion_and_the_span_it_leaves(signs: Callable[..., Any]) -> None:

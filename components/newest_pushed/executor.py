@@ -1,6 +1,9 @@
 """A serving folder in; its newest version, but for the candidate itself, out as a Model."""
 
+import json
+import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,13 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.baseline import unusable
 from components.pusher.executor import is_same
 from signs.versions import complete_versions
+
+LOGGER = logging.getLogger(__name__)
+
+PASSED_OVER = "passed_over"  # of the output: which versions were not taken, and why
 
 
 class Executor(BaseExecutor):
@@ -22,29 +30,47 @@ class Executor(BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Finds and copies the model; without one the output stays empty."""
+        """Finds and copies the model; without one the output stays empty.
+
+        What is passed over is said in the output's custom property PASSED_OVER.
+        """
         candidate = None
         if input_dict.get("candidate"):
             artifact = artifact_utils.get_single_instance(input_dict["candidate"])
             candidate = Path(path_utils.serving_model_path(artifact.uri))
         model = artifact_utils.get_single_instance(output_dict["model"])
-        version = newest(Path(exec_properties["serving_root"]), candidate)
+        names = exec_properties.get("class_names")
+        version, passed_over = newest(
+            Path(exec_properties["serving_root"]), candidate, json.loads(names) if names else None
+        )
+        if passed_over:
+            LOGGER.warning("passed over: %s", "; ".join(passed_over))
+            model.set_string_custom_property(PASSED_OVER, json.dumps(passed_over))
         if version is not None:
             shutil.copytree(version, path_utils.serving_model_path(model.uri))
             model.set_int_custom_property("version", int(version.name))
 
 
-def newest(base: Path, candidate: Path | None = None) -> Path | None:
-    """Finds the newest version that holds a model.
+def newest(
+    base: Path, candidate: Path | None = None, class_names: Sequence[str] | None = None
+) -> tuple[Path | None, list[str]]:
+    """Finds the newest version that holds a model which can be used.
 
     Args:
         base: the base path that Pusher writes.
-        candidate: a SavedModel's folder; a version that is the same to the byte is passed over.
+        candidate: a SavedModel's folder; a version that is the same to the byte is left out.
+        class_names: that the model must have, in this order; None takes any.
 
     Returns:
-        The version's folder; None where there is none.
+        The version's folder, None where there is none; and in words each newer version that was
+        passed over, and why.
     """
+    passed_over: list[str] = []
     for version in reversed(complete_versions(base).values()):
-        if candidate is None or not is_same(candidate, version):
-            return version
-    return None
+        if candidate is not None and is_same(candidate, version):
+            continue
+        why_not = unusable(version, class_names)
+        if why_not is None:
+            return version, passed_over
+        passed_over.append(f"version {version.name} {why_not}")
+    return None, passed_over

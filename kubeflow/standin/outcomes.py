@@ -3,8 +3,11 @@
 RunRecord, objects in the store -> NodeResult by task, as of a local run
 """
 
+import json
+
 from tfx.types import Artifact, standard_artifacts
 
+from components.newest_pushed.executor import PASSED_OVER
 from kubeflow.object_store import EXECUTOR_LOGS
 from kubeflow.standin import records
 from kubeflow.standin.store import Store, store_of
@@ -33,10 +36,16 @@ def outcomes_of(record: records.RunRecord, workspace: Workspace) -> dict[str, No
                 for key, artifact in execution.artifacts.items()
                 if key != EXECUTOR_LOGS and not _is_no_model(artifact, store)
             },
+            passed_over=_passed_over(execution),
         )
         for name, execution in record.executions.items()
         if execution.state in ("COMPLETE", "CACHED")
     }
+
+
+def _passed_over(execution: records.Execution) -> tuple[str, ...]:
+    told = (artifact.metadata.get(PASSED_OVER) for artifact in execution.artifacts.values())
+    return tuple(words for text in told if isinstance(text, str) for words in json.loads(text))
 
 
 def _is_no_model(artifact: records.Artifact, store: Store) -> bool:

@@ -1,12 +1,16 @@
 """Warm start: a network takes over the weights of an exported model.
 
 SavedModel's variables (see modules.signatures) -> the network's weights, in their order
+in the last layer: the columns of a class -> those of the class of that name
 """
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from modules.exported import ExportedModelError, class_names_of
 from signs.errors import UserError
 
 _KEY = "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"  # of ServedModel.weights[{}] in the checkpoint
@@ -16,15 +20,16 @@ class WarmStartError(UserError):
     """The model cannot lend its weights to this network."""
 
 
-def start_from(network: keras.Model, model_dir: str) -> str:
+def start_from(network: keras.Model, model_dir: str, class_names: Sequence[str]) -> str:
     """Sets a network's weights from an exported model; its size of images may differ.
 
-    The last layer is taken over if it has as many classes: what they are called is not compared,
-    since a training soon unlearns what no longer holds. Else it keeps the weights it has.
+    Of the last layer, what belongs to a class is taken over for the class of the same name; a
+    class that the model does not know keeps the weights it has.
 
     Args:
         network: what `build_resnet` returned, of the same blocks and width; changed in place.
         model_dir: folder or address of the SavedModel that `modules.signatures.export` wrote.
+        class_names: the network's, in the order of its outputs.
 
     Returns:
         One sentence on what was taken over.
@@ -53,19 +58,33 @@ def start_from(network: keras.Model, model_dir: str) -> str:
             f"{len(network.weights)} weights and {model_dir} has {len(found)}, so {more} would "
             "have none to match. Set them as they were there, or leave the warm start out"
         )
-    same_head = all(
-        tuple(weight.shape) == value.shape for weight, value in zip(heads, found_heads, strict=True)
-    )
-    if same_head:
-        weights, body = weights + heads, found
+    try:
+        known = class_names_of(model_dir)
+    except ExportedModelError as err:
+        raise WarmStartError(f"no warm start: the model in {model_dir} {err}") from err
     for weight, value in zip(weights, body, strict=True):
         weight.assign(value)
-    if same_head:
-        return f"all {len(weights)} weights are taken over from {model_dir}"
+    old = [known.index(name) for name in class_names if name in known]
+    new = [index for index, name in enumerate(class_names) if name in known]
+    for weight, value in zip(heads, found_heads, strict=True):
+        taken = weight.numpy()
+        taken[..., new] = value[..., old]
+        weight.assign(taken)
+    if tuple(class_names) == known:
+        return f"all {len(network.weights)} weights are taken over from {model_dir}"
     return (
-        f"all weights but the last layer's are taken over from {model_dir}: it knows "
-        f"{found_heads[-1].shape[0]} classes, and here there are {network.output_shape[-1]}"
+        f"all weights but the last layer's are taken over from {model_dir}, and of the last layer "
+        f"those of {len(new)} of {len(class_names)} classes: {_fresh(class_names, known)}"
     )
+
+
+def _fresh(class_names: Sequence[str], known: Sequence[str]) -> str:
+    """Which classes begin at random."""
+    fresh = [repr(name) for name in class_names if name not in known]
+    if not fresh:
+        return "it knows them in another order, or more of them"
+    more = f" and {len(fresh) - 5} more" if len(fresh) > 5 else ""
+    return f"it does not know {', '.join(fresh[:5])}{more}"
 
 
 def _read_weights(model_dir: str) -> list[np.ndarray]:

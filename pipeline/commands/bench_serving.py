@@ -126,27 +126,34 @@ def images_of(source: str) -> list[bytes]:
     """
     import zipfile
 
-    from signs.images import Unanswered, read_each
+    from signs.images import InputError, Unanswered, read_each
     from signs.litter import litter
 
     found: Images
+    is_zip = False
     if source == SYNTHETIC:
         from data.synthetic import draw
 
         found = [draw(0, index) for index in range(_SYNTHETIC_IMAGES)]
-    elif zipfile.is_zipfile(source):
+    elif is_zip := zipfile.is_zipfile(source):
         try:
             with zipfile.ZipFile(source) as archive:
-                entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-                entries = [e for e in entries if not litter(PurePosixPath(e.filename).parts)]
+                entries = [
+                    entry
+                    for entry in archive.infolist()
+                    if not entry.is_dir() and not litter(PurePosixPath(entry.filename).parts)
+                ]
                 found = [archive.read(entry) for entry in entries[:_MOST_IMAGES]]
         except (OSError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted
             raise BenchError(f"{source}: cannot be read: {error}.") from error
-        if not found:
-            raise BenchError(f"{source}: no images in this zip.")
     else:
         found = Path(source)
-    readable = [item for item in read_each(found) if not isinstance(item, Unanswered)]
+    try:
+        readable = [item for item in read_each(found) if not isinstance(item, Unanswered)]
+    except InputError as error:
+        if is_zip:
+            raise BenchError(f"{source}: no images in this zip.") from error
+        raise
     return [image for _, image in readable][:_MOST_IMAGES]
 
 

@@ -33,13 +33,17 @@ from modules.machines.gpu_diagnosis import hidden_gpu
 from pipeline import machine
 from pipeline.commands.options import (
     WORKSPACE,
+    AnyWorkspaceOption,
     JsonOption,
-    WorkspaceOption,
     console,
     examples,
     print_json,
+    usable,
 )
+from pipeline.environment import Workspace
+from pipeline.keeping import metadata_file
 from signs import durable, process
+from signs.errors import UserError
 from signs.features import GRPC_PORT
 
 Level = Literal["ok", "warn", "fail"]
@@ -78,7 +82,7 @@ app = typer.Typer()
 
 
 @app.command(epilog=examples("signs doctor", "signs doctor --workspace /big/disk"))
-def doctor(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> int:
+def doctor(workspace: AnyWorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> int:
     """Check what the pipeline needs: Python, packages, GPU, memory, disk."""
     with Console(stderr=True).status("Looking at this machine"):
         findings = checks(workspace)
@@ -112,6 +116,7 @@ def checks(workspace: Path) -> list[Finding]:
         ("temporary files", _temporary_files),
         ("disk", partial(_disk, workspace)),
         ("workspace", partial(_workspace, workspace)),
+        ("metadata", partial(_metadata, workspace)),
         ("port", _port),
         ("spans", partial(_spans, workspace)),
     ]
@@ -350,6 +355,10 @@ def _workspace(workspace: Path) -> Finding:
     """Does what runs do in the workspace: folders, files, renames, locks and SQLite."""
     import sqlite3
 
+    try:
+        usable(workspace)
+    except UserError as err:
+        return Finding("workspace", "fail", str(err))
     missing: list[Path] = []
     trial: Path | None = None
     doing = "made"
@@ -384,6 +393,16 @@ def _workspace(workspace: Path) -> Finding:
             with contextlib.suppress(OSError):  # never made, or in use by now
                 place.rmdir()
     return Finding("workspace", "ok", f"{workspace} can be written")
+
+
+def _metadata(workspace: Path) -> Finding:
+    """Whether the next run can read what earlier ones have kept."""
+    kept = Workspace(workspace)
+    try:
+        metadata_file.check(kept)
+    except (UserError, OSError) as err:
+        return Finding("metadata", "fail", str(err))
+    return Finding("metadata", "ok", "whole" if kept.metadata.exists() else "none yet")
 
 
 def _port() -> Finding:

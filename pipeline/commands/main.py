@@ -24,6 +24,7 @@ _COMMANDS = {  # in the order in which help lists them
     "serve": "pipeline.commands.serve",
     "predict": "pipeline.commands.predict",
     "runs": "pipeline.commands.runs",
+    "prune": "pipeline.commands.prune",
     "bench-serving": "pipeline.commands.bench_serving",
     "promote": "pipeline.commands.rollout",
     "rollback": "pipeline.commands.rollout",

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from inspect import Parameter, Signature, signature
@@ -28,13 +29,38 @@ MOST_SECONDS = 86_400  # a day
 MOST_REQUESTS = 10**9
 LAST_PORT = 65_535
 LAST_SEED = 2**32 - 1
+_PATTERN = frozenset("*?[]\\")  # in a path: tf.io.gfile and TF Serving look for files that match
 
-WorkspaceOption = Annotated[
-    Path,
-    typer.Option(
-        help="Folder of everything that runs make.", envvar="SIGNS_WORKSPACE", show_default=True
-    ),
-]
+
+def usable(workspace: Path) -> Path:
+    """Refuses what can be no workspace, whatever for; one that is missing may become one."""
+    where = f"the workspace {workspace}"
+    exists = os.path.exists(workspace)  # noqa: PTH110 - False where the path is too long, say
+    if not exists and os.path.islink(workspace):  # noqa: PTH114
+        raise UserError(f"{where} is a link to {workspace.readlink()}, which is not there")
+    if exists and not workspace.is_dir():
+        raise UserError(f"{where} is a file: --workspace takes a folder")
+    if exists and not os.access(workspace, os.R_OK | os.X_OK):
+        raise UserError(f"{where} cannot be read: choose another with --workspace")
+    if marks := sorted(set(os.path.realpath(workspace)) & _PATTERN):
+        raise UserError(
+            f"{where} has {' and '.join(marks)} in its path, which TensorFlow takes for a pattern: "
+            "rename the folder, or choose another with --workspace"
+        )
+    return workspace
+
+
+def _workspace_option(callback: Callable[[Path], Path] | None) -> object:
+    return typer.Option(
+        help="Folder of everything that runs make.",
+        envvar="SIGNS_WORKSPACE",
+        show_default=True,
+        callback=callback,
+    )
+
+
+WorkspaceOption = Annotated[Path, _workspace_option(usable)]
+AnyWorkspaceOption = Annotated[Path, _workspace_option(None)]  # `signs doctor` says what is wrong
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 ModelOption = Annotated[
     str | None, typer.Option(help="Name of the model; by default the workspace's only one.")

@@ -1,5 +1,6 @@
 """`signs predict`: asks a model server what is in images."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from pipeline.commands.options import (
     print_json,
     spread,
 )
+from pipeline.commands.own_server import answering
 from pipeline.showing.wording import percent
 
 if TYPE_CHECKING:
@@ -29,30 +31,36 @@ app = typer.Typer()
 
 @app.command(
     epilog=examples(
-        "signs predict hand.jpg",
+        "signs predict workspace/examples/signs-synthetic/3.png",
         "signs predict photos/ --json",
-        "signs predict hand.jpg --label stable --address http://127.0.0.1:8501",
+        "signs predict photos/ --label stable --address http://127.0.0.1:8501",
     )
 )
 @spread
 def predict(
+    context: typer.Context,
     images: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
     question: Question,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
-    """Ask a model server what is in images."""
+    """Ask what is in images: a model server, or, where none runs, one that is started for this."""
     from signs.client import Client, Prediction, Unanswered
 
-    with Client(
-        question.address,
-        model_name=question.model_name(workspace),
-        version=question.version,
-        label=question.label,
-        tls=question.tls,
-        timeout_s=question.timeout,
-    ) as client:
-        answers = client.predict_each([Path(image) for image in images])
+    paths = [Path(image) for image in images]
+    with contextlib.ExitStack() as leaving:
+        if not was_given(context, "address") and not question.tls and any_image(paths):
+            own = answering(question, workspace, console(stderr=True))
+            question = leaving.enter_context(own)
+        client = Client(
+            question.address,
+            model_name=question.model_name(workspace),
+            version=question.version,
+            label=question.label,
+            tls=question.tls,
+            timeout_s=question.timeout,
+        )
+        answers = leaving.enter_context(client).predict_each(paths)
     passed_over = [a.source for a in answers if isinstance(a, Unanswered) and a.passed_over]
     missed = [a for a in answers if isinstance(a, Unanswered) and not a.passed_over]
     if as_json:
@@ -61,6 +69,19 @@ def predict(
         render(console(), [answer for answer in answers if isinstance(answer, Prediction)])
     tell(console(stderr=True), missed, passed_over)
     return 1 if missed else 0
+
+
+def was_given(context: typer.Context, option: str) -> bool:
+    """Whether the user has written the option, be it with its default value."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name != "DEFAULT"
+
+
+def any_image(paths: Sequence[Path]) -> bool:
+    """Whether there is something to ask about; what is wrong with the others is told later."""
+    from signs.images import Unanswered, read_each
+
+    return any(not isinstance(each, Unanswered) for each in read_each(paths))
 
 
 def as_dict(answer: "Prediction | Unanswered") -> dict[str, object]:

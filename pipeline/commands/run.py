@@ -28,12 +28,13 @@ from pipeline.commands.options import (
     examples,
 )
 from pipeline.commands.runs import in_a_word
-from pipeline.showing.wording import duration, percent
+from pipeline.showing.wording import duration, percent, shorten
 from signs import features
 from signs.command import INTERRUPTED
+from signs.versions import version_name
 
 if TYPE_CHECKING:
-    from pipeline.running.summary import RunSummary, Tuned, Unmet
+    from pipeline.running.summary import RunSummary, SimpleAnswers, Tuned, Unmet, Weakest
 
 app = typer.Typer()
 
@@ -129,15 +130,29 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     lines: list[tuple[str, str]] = []
     if run.accuracy is not None:
         images = run.counts.get(features.TEST)
-        lines.append(("accuracy", f"{percent(run.accuracy)} on {_images(images)}"))
+        sure = "" if run.accuracy_interval is None else f" ({_interval(run.accuracy_interval)})"
+        lines.append(("accuracy", f"{percent(run.accuracy)} on {_images(images)}{sure}"))
+    if run.weakest is not None:
+        lines.append(("weakest", _weakest(run.weakest)))
+    if run.simple_answers is not None:
+        lines.append(("beside it", _simple(run.simple_answers)))
     lines += [("note" if not i else "", one.text) for i, one in enumerate(run.findings)]
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
         lines += [("", _in_words(unmet)) for unmet in run.not_blessed_reasons]
+    if run.passed_over:
+        lines += [
+            ("not with" if not i else "", why) for i, why in enumerate(shorten(run.passed_over))
+        ]
     if run.infra_blessed is False:
         lines.append(("served", "no: the model server's answers are not the trained model's"))
     if run.pushed_version is not None:
-        lines.append(("pushed", f"version {run.pushed_version} to {run.pushed_to}"))
+        lines.append(
+            (
+                "pushed",
+                f"{version_name(run.pushed_version)} to {run.pushed_to}/{run.pushed_version}",
+            )
+        )
     elif run.status == "finished":
         lines.append(("pushed", "no: what was served before still is"))
     if run.query is not None:
@@ -150,7 +165,7 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     if run.tuned is not None:
         lines.append(("tuned", _best(run.tuned)))
     if "WarmStart" in run.components and run.status == "finished":
-        lines.append(("started", _start(run.base_model)))
+        lines.append(("started", run.warm_start or _start(run.base_model)))
     if run.error is not None:
         lines.append(("error", run.error))
     lines += [("query it" if not i else "", words) for i, words in enumerate(run.query_commands)]
@@ -170,6 +185,25 @@ def render_summary(console: Console, run: "RunSummary") -> None:
 
 def _images(count: int | None) -> str:
     return "the test images" if count is None else f"{count:,} test images"
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"95 % interval: {100 * low:.1f} to {percent(high)}"
+
+
+def _weakest(weakest: "Weakest") -> str:
+    return (
+        f"{weakest.class_name}: {percent(weakest.accuracy)} of {weakest.images:,}; "
+        f"most often taken for {weakest.taken_for} ({weakest.taken_for_images:,})"
+    )
+
+
+def _simple(found: "SimpleAnswers") -> str:
+    return (
+        f"{percent(found.majority)} always the same class, "
+        f"{percent(found.nearest_neighbour)} the nearest training image"
+    )
 
 
 def _best(tuned: "Tuned") -> str:

@@ -8,6 +8,7 @@ A run that was killed leaves no summary, only its events: it is told from those.
 import contextlib
 import os
 import secrets
+import shlex
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -43,7 +44,7 @@ def load_run(run_directory: Path) -> RunSummary:
     """
     path = run_directory / SUMMARY
     try:
-        summary = RunSummary.load(run_directory)
+        summary = in_place(RunSummary.load(run_directory), Workspace(run_directory.parents[2]))
     except FileNotFoundError:
         return _from_events(run_directory, "running" if _is_alive(run_directory) else "interrupted")
     except ValidationError as err:
@@ -57,6 +58,29 @@ def load_run(run_directory: Path) -> RunSummary:
     if summary.status == "running" and not _is_alive(run_directory):
         return replace(summary, status="interrupted")
     return summary
+
+
+def in_place(run: RunSummary, workspace: Workspace) -> RunSummary:
+    """The summary with the paths of now: the workspace may have been moved since it was kept."""
+    root = workspace.root
+    served = workspace.serving(run.pipeline)
+    commands: tuple[str, ...] = ()
+    if served.is_dir():  # else nothing was ever pushed
+        where = "" if root == Path("workspace") else f" --workspace {shlex.quote(str(root))}"
+        commands = (
+            f"signs serve{where} --model {run.pipeline}",
+            f"signs predict --model {run.pipeline} IMAGE...",
+        )
+    base_model = run.base_model
+    if base_model and "artifacts/" in base_model:
+        base_model = str(root.absolute() / "artifacts" / base_model.rpartition("artifacts/")[2])
+    return replace(
+        run,
+        pushed_to=run.pushed_to and str(served.absolute()),
+        base_model=base_model,
+        log=str(workspace.log(run.run_id).absolute()),
+        query_commands=commands,
+    )
 
 
 def load_runs(workspace: Path) -> list[RunSummary]:
@@ -78,7 +102,7 @@ def _from_events(run_directory: Path, status: Status, error: str | None = None) 
         began = events[0].time
         ended = time.time() if status == "running" else events[-1].time
     else:
-        began, ended = _began(run_directory), None
+        began, ended = began_at(run_directory), None
     if ended is not None and status != "running":
         run.stop(ended)
     return RunSummary(
@@ -94,7 +118,7 @@ def _from_events(run_directory: Path, status: Status, error: str | None = None) 
     )
 
 
-def _began(run_directory: Path) -> float:
+def began_at(run_directory: Path) -> float:
     """When a run without events began: its name tells, else its folder."""
     with contextlib.suppress(ValueError):
         told = datetime.strptime("-".join(run_directory.name.split("-")[:2]), _ID_TIME)

@@ -6,8 +6,10 @@ It does what TFX's LocalDagRunner does, and tells who runs it of each node: whet
 reused, how long it took, and what it made.
 """
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ml_metadata.proto import metadata_store_pb2
@@ -19,6 +21,8 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import local_deployment_config_pb2, pipeline_pb2
 from tfx.types import Artifact
+
+from components import baseline
 
 # Pushing is cheap and does nothing where the model is already the newest version: run each time,
 # it also mends a serving folder that was deleted.
@@ -33,6 +37,7 @@ class NodeResult:
     reused: bool  # an earlier run's outputs stand for it
     seconds: float
     outputs: Mapping[str, list[Artifact]]
+    passed_over: tuple[str, ...] = ()  # by a resolver: which models were not taken, and why
 
 
 class ComponentFailedError(RuntimeError):
@@ -101,14 +106,15 @@ def _run_node(
 ) -> NodeResult:
     begun = time.monotonic()
     node_id = node.node_info.id
-    execution_info = launcher.Launcher(
-        pipeline_node=node,
-        mlmd_connection=metadata.Metadata(connection),
-        pipeline_info=representation.pipeline_info,
-        pipeline_runtime_spec=representation.runtime_spec,
-        executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
-        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-    ).launch()
+    with _heard(baseline.LOGGER) as passed_over:
+        execution_info = launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(connection),
+            pipeline_info=representation.pipeline_info,
+            pipeline_runtime_spec=representation.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        ).launch()
     with metadata.Metadata(connection) as handle:
         [execution] = handle.store.get_executions_by_id([execution_info.execution_id])
         outputs = execution_lib.get_output_artifacts(handle, execution.id)
@@ -123,4 +129,18 @@ def _run_node(
         reused=reused and not node.node_info.type.name.endswith("Resolver"),
         seconds=time.monotonic() - begun,
         outputs=outputs,
+        passed_over=tuple(passed_over),
     )
+
+
+@contextmanager
+def _heard(logger: logging.Logger) -> Iterator[list[str]]:
+    """What is logged meanwhile: TFX gives a resolver no other way to tell more than its choice."""
+    heard: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(handler)

@@ -4,27 +4,31 @@ Evaluator's metrics and validation, the serving check's and Pusher's properties 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import validation_result_pb2
 from tfx.components.evaluator import constants as evaluator_constants
-from tfx.types import Artifact
+from tfx.types import Artifact, artifact_utils
 
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
 from modules import evaluation
 from modules.trainer import HISTORY
 from pipeline.running.local_runner import NodeResult
-from pipeline.running.summary import RunResult, Tuned, Unmet
-from pipeline.showing.wording import percent
+from pipeline.running.simple_answers import simple_answers
+from pipeline.running.summary import RunResult, SimpleAnswers, Tuned, Unmet, Weakest, wilson
+from pipeline.showing.wording import percent, shorten
+from signs import features
 
 
-def collect(nodes: Mapping[str, NodeResult]) -> RunResult:
+def collect(nodes: Mapping[str, NodeResult], class_names: Sequence[str]) -> RunResult:
     """Reads the results of a run.
 
     Args:
         nodes: what `run_pipeline` returned for a pipeline of `create_pipeline`.
+        class_names: one per class, in the order of the labels.
 
     Returns:
         The results, those of reused components included.
@@ -41,12 +45,20 @@ def collect(nodes: Mapping[str, NodeResult]) -> RunResult:
     if pushed.get_int_custom_property("pushed"):
         destination = Path(pushed.get_string_custom_property("pushed_destination"))
     history = json.loads((Path(output("Trainer", "model_run").uri) / HISTORY).read_text())
-    metrics = read_metrics(evaluation_dir, compared=bool(nodes["Baseline"].outputs.get("model")))
+    evaluated = load_evaluation(
+        evaluation_dir, compared=bool(nodes["Baseline"].outputs.get("model"))
+    )
+    metrics = read_metrics(evaluated)
     blessed = bool(
         blessing.get_int_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY)
     )
     return RunResult(
         accuracy=metrics[evaluation.ACCURACY],
+        accuracy_interval=wilson(
+            metrics[evaluation.ACCURACY], int(metrics[evaluation.EXAMPLE_COUNT])
+        ),
+        weakest=read_weakest(evaluated, class_names),
+        simple_answers=_simple_answers(nodes),
         metrics=dict(metrics),
         blessed=blessed,
         not_blessed_reasons=read_unmet(tfma.load_validation_result(evaluation_dir)),
@@ -56,6 +68,8 @@ def collect(nodes: Mapping[str, NodeResult]) -> RunResult:
         reused_model=nodes["Trainer"].reused,
         tuned=read_tuned(nodes["Tuner"].outputs) if "Tuner" in nodes else None,
         base_model=read_start(nodes),
+        passed_over=nodes["Baseline"].passed_over,
+        warm_start=history.get("warm_start"),
         fit_s=history["fit_s"],
     )
 
@@ -63,11 +77,15 @@ def collect(nodes: Mapping[str, NodeResult]) -> RunResult:
 def note(node: NodeResult) -> str | None:
     """A few words about what came out of a node, where there is something to say."""
     models = node.outputs.get("model", [])
+    passed_over = "; ".join(shorten(node.passed_over))
+    none, but = "no blessed model yet", ""
+    if passed_over:
+        none, but = f"no blessed model can be used, as {passed_over}", f"; {passed_over}"
     match node.id:
         case "Baseline":
-            return f"model {models[0].id} to beat" if models else "no blessed model yet"
+            return f"model {models[0].id} to beat{but}" if models else none
         case "WarmStart":
-            return f"from model {models[0].id}" if models else "no blessed model yet: from scratch"
+            return f"from model {models[0].id}{but}" if models else f"{none}: from scratch"
         case "Tuner":
             tuned = read_tuned(node.outputs)
             return f"best of {tuned.trials}: {percent(tuned.accuracy)} on eval"
@@ -97,18 +115,20 @@ def read_start(nodes: Mapping[str, NodeResult]) -> str | None:
     return models[0].uri if models else None
 
 
-def read_metrics(evaluation_dir: str, *, compared: bool = False) -> dict[str, float]:
-    """Reads the metrics of the candidate.
+def load_evaluation(evaluation_dir: str, *, compared: bool = False) -> tfma.EvalResult:
+    """Reads what TFMA found of the candidate.
 
     Args:
         evaluation_dir: the Evaluator's `evaluation` artifact.
         compared: whether a baseline was evaluated beside it.
-
-    Returns:
-        Numbers over all test images by metric name, and `accuracy/{class name}` for each class.
     """
-    candidate = tfma.CANDIDATE_KEY if compared else None
-    result = tfma.load_eval_result(evaluation_dir, model_name=candidate)
+    return tfma.load_eval_result(
+        evaluation_dir, model_name=tfma.CANDIDATE_KEY if compared else None
+    )
+
+
+def read_metrics(result: tfma.EvalResult) -> dict[str, float]:
+    """Numbers over all test images by metric name, and `accuracy/{class name}` for each class."""
     metrics: dict[str, float] = {}
     for slice_key, by_output in result.slicing_metrics:
         for name, value in by_output[""][""].items():
@@ -119,6 +139,44 @@ def read_metrics(evaluation_dir: str, *, compared: bool = False) -> dict[str, fl
             elif name == evaluation.ACCURACY:
                 metrics[f"{name}/{slice_key[0][1]}"] = float(value["doubleValue"])
     return metrics
+
+
+def read_weakest(result: tfma.EvalResult, class_names: Sequence[str]) -> Weakest | None:
+    """The class that is recognised least, from the confusion matrix; None where all is right."""
+    [matrix] = [
+        plots[""][""]["multiClassConfusionMatrixAtThresholds"]["matrices"][0]
+        for slice_key, plots in result.plots
+        if slice_key == ()
+    ]
+    counts = np.zeros([len(class_names), len(class_names)], int)
+    for entry in matrix["entries"]:  # a zero is left out
+        row, column = entry.get("actualClassId", 0), entry.get("predictedClassId", 0)
+        counts[row, column] = round(entry.get("numWeightedExamples", 0))
+    images, right = counts.sum(axis=1), counts.diagonal()
+    accuracy = np.where(images > 0, right / np.maximum(images, 1), np.inf)
+    weakest = int(accuracy.argmin())
+    if right[weakest] == images[weakest]:
+        return None
+    wrong = counts[weakest].copy()
+    wrong[weakest] = 0
+    taken_for = int(wrong.argmax())
+    return Weakest(
+        class_names[weakest],
+        float(accuracy[weakest]),
+        int(images[weakest]),
+        class_names[taken_for],
+        int(wrong[taken_for]),
+    )
+
+
+def _simple_answers(nodes: Mapping[str, NodeResult]) -> SimpleAnswers:
+    examples = nodes["ImportExampleGen"].outputs["examples"]
+    folders = {
+        split: Path(artifact_utils.get_split_uri(examples, split))
+        for split in artifact_utils.decode_split_names(examples[0].split_names)
+    }
+    test = folders.pop(features.TEST)
+    return simple_answers(folders.values(), test)
 
 
 def read_unmet(result: validation_result_pb2.ValidationResult) -> tuple[Unmet, ...]:

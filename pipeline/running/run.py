@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -21,16 +20,18 @@ from data.convert import Ingested, ingest
 from data.sources.answers import NO_ANSWERS, Answers
 from pipeline.config import Data, PipelineConfig, default_config, override
 from pipeline.environment import Workspace
+from pipeline.keeping import metadata_file
+from pipeline.keeping.holding import hold
 from pipeline.running.checkout import ROOT, kubeflow
 from pipeline.running.child import EXIT_WITH_PARENT, Job
-from pipeline.running.history import mark_running, new_run_id
+from pipeline.running.estimate import forecast, in_words
+from pipeline.running.history import in_place, mark_running, new_run_id
 from pipeline.running.ingesting import render_ingested, showing
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
 from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.follow import follow
+from pipeline.showing.wording import say
 from signs import features
-from signs.durable import LockedError, lock
-from signs.errors import UserError
 
 # "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
 Runner = Literal["local", "kubeflow-local"]
@@ -40,10 +41,6 @@ _WORKERS: dict[Runner, str] = {
 }
 _SCRATCH_PREFIX = ".scratch-"
 _ANY_DATA = Data("any", 1, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
-
-
-class RunError(UserError):
-    """The run cannot be started."""
 
 
 def run(
@@ -83,7 +80,10 @@ def run(
     override(default_config(_ANY_DATA), settings)
     if on == "kubeflow-local":
         kubeflow("standin")  # not there in an installed package: told now as well
-    with _only_run(workspace):
+    with hold(workspace, "signs run"):
+        metadata_file.check(workspace)
+        if metadata_file.make_relative(workspace):
+            say(console, f"{workspace.root} is of an older version: it may be moved from now on")
         with showing(console) as progress:
             ingested = ingest(
                 source,
@@ -121,11 +121,17 @@ def run_ingested(
     config = override(default_config(data), settings)
     started = datetime.now(UTC)
     run_id = new_run_id(started)
+    expected = None
+    if on == "local":
+        earlier = workspace.runs(config.pipeline_name)
+        expected = forecast(config, earlier)
+        say(console, in_words(config, expected, earlier))
     directory = workspace.run_directory(config.pipeline_name, run_id).resolve()
     directory.mkdir(parents=True)
     log = workspace.log(run_id).resolve()
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = Workspace(workspace.root.resolve()).environment(data.name, tuple(beam_args))
+    # The worker stands in the workspace: what it keeps there names no place outside.
+    environment = Workspace(Path()).environment(data.name, tuple(beam_args))
     Job(run_id, config, environment).save(directory)
     mark_running(directory)
 
@@ -140,8 +146,8 @@ def run_ingested(
         log.open("wb") as output,
         subprocess.Popen(
             [sys.executable, "-m", _WORKERS[on], str(directory), EXIT_WITH_PARENT],
-            # `kubeflow` is not installed: Python finds it, and no SDK of that name, from here.
-            cwd=ROOT if on == "kubeflow-local" else None,
+            # `kubeflow` is not installed: Python finds it, and no SDK of that name, from there.
+            cwd=ROOT if on == "kubeflow-local" else workspace.root,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -153,6 +159,8 @@ def run_ingested(
                 **os.environ,
                 # What Beam and TensorFlow leave behind goes with the run.
                 "TMPDIR": scratch.name,
+                # Else `data/` of the workspace would hide the package of that name.
+                **({} if on == "kubeflow-local" else {"PYTHONSAFEPATH": "1"}),
             },
         ) as process,
     ):
@@ -163,6 +171,7 @@ def run_ingested(
             title=f"{config.pipeline_name}: {sum(data.counts.values()):,} images, run {run_id}",
             log=log,
             resume=resume,
+            forecast=expected,
             advice=dict.fromkeys(("Trainer", "Tuner"), _memory_advice(config)),
         )
     result = RunResult.load(directory) if end.status == "finished" else RunResult()
@@ -184,10 +193,9 @@ def run_ingested(
         findings=ingested.manifest.findings,
         components=components,
         training_s=trainer.seconds if trainer and trainer.state == "done" else None,
-        log=str(log),
         error=end.error,
-        query_commands=_query_commands(workspace, config.pipeline_name),
     )
+    summary = in_place(summary, workspace)
     summary.save(directory)
     return summary
 
@@ -206,33 +214,6 @@ def data_of(ingested: Ingested) -> Data:
     )
 
 
-@contextmanager
-def _only_run(workspace: Workspace) -> Iterator[None]:
-    """Holds the workspace: two runs at once would trip over each other's metadata and models."""
-    with ExitStack() as stack:
-        try:
-            workspace.root.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(lock(workspace.lock, timeout_s=0))
-        except LockedError:
-            raise RunError(
-                f"another run is using the workspace {workspace.root}: wait for it (`signs runs` "
-                "shows it), or choose another with --workspace"
-            ) from None
-        except OSError as err:
-            raise RunError(
-                f"the workspace {workspace.root} cannot be written ({err.strerror}): choose "
-                "another with --workspace"
-            ) from err
-        yield
-
-
 def _memory_advice(config: PipelineConfig) -> str:
     smaller = max(1, config.train.batch_size // 2)
     return f" If memory ran out: --set train.batch_size={smaller} needs less."
-
-
-def _query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:
-    if not workspace.serving(model).is_dir():
-        return ()  # nothing was ever pushed
-    where = "" if workspace.root == Path("workspace") else f" --workspace {workspace.root}"
-    return (f"signs serve{where} --model {model}", f"signs predict --model {model} IMAGE...")

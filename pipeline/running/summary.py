@@ -61,11 +61,35 @@ class Tuned:
     trials: int  # that succeeded
 
 
+@dataclass(frozen=True)
+class Weakest:
+    """The class of which the smallest share of the test images is recognised, if not all are."""
+
+    class_name: str
+    accuracy: float  # within it, in [0, 1]
+    images: int  # of it in the test split
+    taken_for: str  # the class that it is most often taken for
+    taken_for_images: int  # so many of them
+
+
+@dataclass(frozen=True)
+class SimpleAnswers:
+    """What answers without a network score on the test images, in [0, 1]."""
+
+    majority: float  # the most frequent class of the training images, always
+    nearest_neighbour: float  # the class of the training image whose 16 x 16 pixels are nearest
+    test_images: int  # on so many of the test images
+    training_images: int  # from so many of the training images
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """What a run that finished has found. What did not happen is None or empty."""
 
     accuracy: float | None = None  # on the test split, in [0, 1]
+    accuracy_interval: tuple[float, float] | None = None  # 95 %, Wilson's
+    weakest: Weakest | None = None
+    simple_answers: SimpleAnswers | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)  # by class: `accuracy/{class}`
     blessed: bool | None = None  # by the Evaluator; None where it did not get to say
     not_blessed_reasons: tuple[Unmet, ...] = ()
@@ -75,6 +99,9 @@ class RunResult:
     reused_model: bool = False  # nothing was trained: an earlier run's model stands
     tuned: Tuned | None = None
     base_model: Text | None = None  # whose weights the training started from
+    warm_start: Text | None = None  # which of them, in words
+    # Blessed models that this one was not compared with, newest first, each with the reason.
+    passed_over: tuple[str, ...] = ()
     fit_s: float | None = None  # fitting the model, in this run or in the one that is reused
     peak_rss_mib: float | None = None
     query: Query | None = None
@@ -132,6 +159,17 @@ class RunSummary(RunResult, _Run):  # in JSON, what run it is comes first
             pydantic.ValidationError: it is damaged.
         """
         return _json().validate_json((run_directory / SUMMARY).read_bytes())
+
+
+def wilson(fraction: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a fraction that was seen in `count` independent cases (Wilson 1927).
+
+    It says how far other test images of the same kind may be from these; it holds at 0 and 1 too.
+    """
+    z2 = 1.959964**2 / count
+    middle = (fraction + z2 / 2) / (1 + z2)
+    half = (z2 * (fraction * (1 - fraction) + z2 / 4)) ** 0.5 / (1 + z2)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 @cache

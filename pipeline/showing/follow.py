@@ -18,6 +18,7 @@ from typing import Literal
 from rich.console import Console
 
 from pipeline.showing.events import EventReader, RunFinished
+from pipeline.showing.forecast import Forecast
 from pipeline.showing.run_state import RunState
 from pipeline.showing.view import open_view
 from pipeline.showing.wording import say
@@ -58,6 +59,7 @@ def follow(
     title: str,
     log: Path,
     resume: str,
+    forecast: Forecast | None = None,
     advice: Mapping[str, str] | None = None,
     grace_s: float = 5.0,
 ) -> RunEnd:
@@ -72,13 +74,14 @@ def follow(
         title: What runs, for the first line.
         log: The file that has the output of `process`; named, and searched for the last error.
         resume: The command line that starts the run again.
+        forecast: How long its steps are expected to take; the time left is shown by it.
         advice: By component, what to try where a signal that want of memory ends in has killed it.
         grace_s: Seconds between asking the run to end and ending it by force.
 
     Returns:
         How it ended. However that was, no process of the run is left.
     """
-    state = RunState()
+    state = RunState(forecast=forecast)
     has_group = _leads_group(process)
     interrupted = False
     with contextlib.ExitStack() as leaving:

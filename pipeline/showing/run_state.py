@@ -17,6 +17,7 @@ from pipeline.showing.events import (
     State,
     Training,
 )
+from pipeline.showing.forecast import Forecast
 from pipeline.showing.wording import percent
 
 
@@ -43,6 +44,7 @@ class RunState:
     """All that the events tell of a run. `steps` are in the order in which they (will) run."""
 
     started: float = field(default_factory=time.time)
+    forecast: Forecast | None = None
     steps: dict[str, Step] = field(default_factory=dict)
     training: Training | None = None  # where training stands, while it does
     finished: RunFinished | None = None
@@ -71,6 +73,25 @@ class RunState:
                             step.note = _result(event)
                 case RunFinished():
                     self.finished = event
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the run is over; None where that is not known, or it is all but over."""
+        if self.forecast is None or self.finished is not None:
+            return None
+        left = 0.0
+        for name, seconds in self.forecast.seconds.items():
+            step = self.steps.get(name)
+            if step is None or step.state == "waiting":
+                left += seconds
+            elif step.state == "running":
+                left += max(0.0, self._left_of(step, seconds, now))
+        return left if left >= 1 else None
+
+    def _left_of(self, step: Step, seconds: float, now: float) -> float:
+        training = self.training
+        if training is not None and training.eta_s is not None and self.forecast is not None:
+            return training.eta_s + self.forecast.after_training - (now - training.time)
+        return seconds - (step.seconds_at(now) or 0.0)
 
     def stop(self, now: float) -> None:
         """Nothing runs any more: what still did has failed at `now`."""

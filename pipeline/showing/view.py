@@ -18,7 +18,7 @@ from rich.text import Text
 
 from pipeline.showing.events import State, Training
 from pipeline.showing.run_state import RunState, Step, numbers
-from pipeline.showing.wording import clock, duration
+from pipeline.showing.wording import about, clock, duration
 
 TRAINING_EVERY_S = 15.0  # between two plain lines about training: a build's log stays readable
 _OVER: tuple[State, ...] = ("done", "reused")
@@ -89,10 +89,11 @@ class LiveView:
         """The picture; while the run goes on it is no taller than the terminal."""
         now = time.time()
         header = _line()
-        header.add_row(
-            Text(self._title, style="bold"),
-            Text(clock(now - self._run.started), style="bold"),
-        )
+        passed = Text(clock(now - self._run.started), style="bold")
+        left = None if self._closing else self._run.left(now)
+        if left is not None:
+            passed = Text.assemble((f"{about(left)} left   ", "dim"), passed)
+        header.add_row(Text(self._title, style="bold"), passed)
         training = self._training(self._run.training)
         room = self._console.height - 3 - len(training)  # the header and two empty lines
         steps = list(self._run.steps.values())
@@ -153,9 +154,11 @@ class LiveView:
         )
         words = _line()
         epoch, *rest = numbers(training)
+        alone = training.eta_s if self._run.forecast is None else None
         words.add_row(
             Text(f"{epoch}, step {training.step} of {training.steps}"),
-            Text("" if training.eta_s is None else f"{clock(training.eta_s)} left", style="bold"),
+            # Above stands the time left of the run, where that can be told.
+            Text("" if alone is None else f"{clock(alone)} left", style="bold"),
         )
         speed = training.images_per_s
         rest += [] if speed is None else [f"{speed:,.0f} images/s"]
@@ -183,6 +186,7 @@ class PlainView:
         self._run = run
         self._title = title
         self._shown: dict[str, State] = {}
+        self._training: Training | None = None  # what was shown last
         self._training_shown = float("-inf")
 
     def __enter__(self) -> Self:
@@ -206,14 +210,20 @@ class PlainView:
         training = self._run.training
         if training is None:
             self._training_shown = float("-inf")
-        elif time.monotonic() - self._training_shown >= TRAINING_EVERY_S:
-            self._training_shown = time.monotonic()
+        elif (
+            training is not self._training
+            and time.monotonic() - self._training_shown >= TRAINING_EVERY_S
+        ):
+            self._training, self._training_shown = training, time.monotonic()
             words = numbers(training)
             words.insert(1, f"step {training.step} of {training.steps}")
             if training.images_per_s is not None:
                 words.append(f"{training.images_per_s:,.0f} images/s")
-            if training.eta_s is not None:
-                words.append(f"{duration(training.eta_s)} left")
+            left = self._run.left(time.time())
+            if left is not None:
+                words.append(f"{about(left)} left")
+            elif training.eta_s and self._run.forecast is None:
+                words.append(f"{duration(training.eta_s)} left of the training")
             self._print("  " + ", ".join(words))
 
     def _print(self, words: str) -> None:

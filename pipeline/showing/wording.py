@@ -1,5 +1,7 @@
 """Numbers and lines as people read them."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 
@@ -22,9 +24,26 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minute:02} min" if hours else f"{minute} min {second:02} s"
 
 
+def about(seconds: float) -> str:
+    """Seconds that are only expected: `about 25 s`, `about 6 min`, `about 2 h 10 min`."""
+    if seconds < 57.5:
+        return f"about {max(5, 5 * round(seconds / 5))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, minute = divmod(10 * round(minutes / 10), 60)
+    return f"about {hours} h {minute:02} min" if minute else f"about {hours} h"
+
+
 def percent(fraction: float | None) -> str:
     """A fraction as `87.5 %`; a dash where there is none."""
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def shorten(items: Sequence[str], most: int = 3) -> list[str]:
+    """The first few of a list, and how many there are more."""
+    more = [f"and {len(items) - most} more"] if len(items) > most else []
+    return [*items[:most], *more]
 
 
 def say(console: Console, words: str) -> None:

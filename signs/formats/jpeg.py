@@ -101,6 +101,8 @@ class Jpeg:
                 raise ImageError(INCOMPLETE if self._ends else TRUNCATED) from err
             if "bad Huffman code" in words or "instead of RST" in words:
                 raise ImageError(f"damaged: {words}") from err
+            if not self._ends and not words.endswith("extraneous bytes before marker 0xd9"):
+                raise ImageError(TRUNCATED) from err
             return False
         if self._missing:  # decoders smooth what is there, each in its own way
             raise ImageError(INCOMPLETE if self._ends else TRUNCATED)
@@ -137,7 +139,7 @@ def _segments(raw: bytes) -> Iterator[tuple[int, bytes]]:
             return
         if marker == _SCAN:
             end = _AFTER_SCAN.search(raw, position)
-            position = end.start() if end else len(raw)
+            position = end.start() if end else max(position, len(raw.rstrip(b"\xff")))
         yield marker, raw[start:position]
         if marker == _END[1]:
             return

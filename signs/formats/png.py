@@ -34,14 +34,11 @@ class Png:
         picture: the file that holds the picture and nothing else.
         exif: TIFF data, or nothing.
         profile: an ICC profile, or nothing.
-        unusual: what not every decoder reads: never anything, such files are refused.
 
     Raises:
         ImageError: the file ends before its end chunk, a checksum does not hold, the header makes
             no sense, or there is a chunk that a decoder has to know and does not.
     """
-
-    unusual = ""
 
     def __init__(self, raw: bytes) -> None:
         kept, profile = [SIGNATURE], b""
@@ -135,7 +132,9 @@ def _chunks(raw: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         if is_needed and not is_sound:
             raise ImageError(f"damaged: the checksum of the chunk {name} does not hold")
         if is_needed and kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
-            raise ImageError(f"a PNG with the chunk {name}, which changes the picture unknown how")
+            raise ImageError(
+                f"a PNG with the unknown critical chunk {name}, which decoders must refuse"
+            )
         if is_sound:
             yield kind, data, chunk
         position += len(chunk)

@@ -94,7 +94,11 @@ def what_it_speaks(place: Place | None) -> str | None:
         elif place.is_encrypted and not heard.is_encrypted:
             todos.append("name no certificates (--ca, --cert, --key)")
         todo = ", and ".join(todos)
-    spoken = f"{heard.kind} {'with' if heard.is_encrypted else 'without'} TLS"
+    spoken: str = heard.kind
+    if heard.is_encrypted != place.is_encrypted:
+        spoken += " with TLS" if heard.is_encrypted else " without TLS"
+    if is_rest != place.is_rest:
+        spoken += ", not gRPC" if is_rest else ", not REST"
     return f"{place.name} speaks {spoken}: {todo}."
 
 

@@ -1,17 +1,38 @@
-"""The newest pushed version is the baseline, unless it is the candidate itself."""
+"""The newest pushed version of these classes is the baseline, unless it is the candidate itself."""
 
+import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from tfx.types.standard_artifacts import Model
 
 from components.newest_pushed.executor import Executor, newest
+from tests.components.models import save_model
+
+CLASSES = ("cat", "dog")
 
 
-def saved_model(folder: Path, weights: bytes) -> Path:
-    (folder / "variables").mkdir(parents=True)
-    (folder / "saved_model.pb").write_bytes(b"graph")
-    (folder / "variables" / "variables.index").write_bytes(weights)
-    return folder
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of two kinds of classes, to be copied."""
+    root = tmp_path_factory.mktemp("saved")
+    save_model(root / "cat dog", CLASSES)
+    save_model(root / "cat dog emu", (*CLASSES, "emu"))
+    return root
+
+
+@pytest.fixture
+def base(saved: Path, tmp_path: Path) -> Path:
+    """A serving folder; each model in it has a file that tells it from the others."""
+    base = tmp_path / "serving"
+    for version, names in ((7, "cat dog"), (9, "cat dog"), (10, "cat dog emu")):
+        shutil.copytree(saved / names, base / str(version))
+        (base / str(version) / "assets" / str(version)).touch()
+    (base / "13").mkdir()  # holds no model
+    (base / ".pushing-11").mkdir()
+    return base
 
 
 def artifact(folder: Path) -> Model:
@@ -21,18 +42,35 @@ def artifact(folder: Path) -> Model:
     return model
 
 
-def find(base: Path, output: Path, candidate: Path | None = None) -> Model:
+def find(
+    base: Path,
+    output: Path,
+    candidate: Path | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Model:
     inputs = {"candidate": [artifact(candidate)]} if candidate else {}
     model = artifact(output)
-    Executor().Do(inputs, {"model": [model]}, {"serving_root": str(base)})
+    names = None if class_names is None else json.dumps(class_names)
+    Executor().Do(inputs, {"model": [model]}, {"serving_root": str(base), "class_names": names})
     return model
 
 
-def test_newest_by_number_not_by_name(tmp_path: Path) -> None:
-    for version in ("9", "10", ".pushing-11", "12.tmp"):
-        saved_model(tmp_path / version, version.encode())
-    (tmp_path / "13").mkdir()  # holds no model
-    assert newest(tmp_path) == tmp_path / "10"
+def test_newest_by_number_not_by_name(base: Path) -> None:
+    assert newest(base) == (base / "10", [])
+
+
+def test_the_newest_of_the_same_classes(base: Path) -> None:
+    assert newest(base, class_names=CLASSES) == (
+        base / "9",
+        ["version 10 knows other classes: cat, dog, emu"],
+    )
+
+
+def test_one_whose_files_are_gone_is_passed_over(base: Path) -> None:
+    shutil.rmtree(base / "9" / "variables")
+    found, passed_over = newest(base, class_names=CLASSES)
+    assert found == base / "7"
+    assert passed_over[1:] == ["version 9 has lost its files"]
 
 
 def test_nothing_pushed_is_an_empty_model(tmp_path: Path) -> None:
@@ -41,24 +79,21 @@ def test_nothing_pushed_is_an_empty_model(tmp_path: Path) -> None:
     assert not model.has_custom_property("version")
 
 
-def test_model_lies_where_evaluator_and_trainer_look(tmp_path: Path) -> None:
-    saved_model(tmp_path / "serving" / "7", b"weights")
-    model = find(tmp_path / "serving", tmp_path / "out")
-    found = tmp_path / "out" / "Format-Serving"
-    assert (found / "variables" / "variables.index").read_bytes() == b"weights"
+def test_model_lies_where_evaluator_and_trainer_look(base: Path, tmp_path: Path) -> None:
+    model = find(base, tmp_path / "out", class_names=CLASSES)
+    assert (tmp_path / "out" / "Format-Serving" / "assets" / "9").is_file()
+    assert model.get_int_custom_property("version") == 9
+    said = json.loads(model.get_string_custom_property("passed_over"))
+    assert said == ["version 10 knows other classes: cat, dog, emu"]
+
+
+def test_candidate_that_was_pushed_before_is_passed_over(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base / "9", tmp_path / "candidate" / "Format-Serving")
+    model = find(base, tmp_path / "out", tmp_path / "candidate", CLASSES)
     assert model.get_int_custom_property("version") == 7
 
 
-def test_candidate_that_was_pushed_before_is_passed_over(tmp_path: Path) -> None:
-    saved_model(tmp_path / "serving" / "1", b"old")
-    saved_model(tmp_path / "serving" / "2", b"new")
-    saved_model(tmp_path / "candidate" / "Format-Serving", b"new")
-    model = find(tmp_path / "serving", tmp_path / "out", tmp_path / "candidate")
-    assert model.get_int_custom_property("version") == 1
-
-
-def test_only_the_candidate_was_pushed(tmp_path: Path) -> None:
-    saved_model(tmp_path / "serving" / "2", b"new")
-    saved_model(tmp_path / "candidate" / "Format-Serving", b"new")
-    find(tmp_path / "serving", tmp_path / "out", tmp_path / "candidate")
+def test_only_others_were_pushed(base: Path, tmp_path: Path) -> None:
+    model = find(base, tmp_path / "out", class_names=("x", "y"))
     assert list((tmp_path / "out").iterdir()) == []
+    assert len(json.loads(model.get_string_custom_property("passed_over"))) == 3

@@ -177,7 +177,7 @@ def test_each_class_gives_its_share(tmp_path):
     assert sum(done.manifest.rejected.values()) == 3
     told = {finding.kind: finding.text for finding in done.manifest.findings}
     assert told["class_without_test"].endswith(
-        "1 of 5 classes has no test images, so nobody evaluates them: one"
+        "1 of 5 classes has no test images and is never evaluated: one"
     )
     assert "two_classes" not in told
     assert "test_in_train" not in told

@@ -27,12 +27,12 @@ def test_enough_of_everything_is_not_worth_a_word() -> None:
     ("classes", "expected"),
     [
         (
-            {"a": (20, 1, 0), "b": (20, 1, 5)},
+            {"a": (20, 1, 0), "b": (20, 1, 0), "c": (20, 1, 5)},
             [
                 (
                     "class_without_test",
-                    1,
-                    "1 of 2 classes has no test images, so nobody evaluates them: a",
+                    2,
+                    "2 of 3 classes have no test images and are never evaluated: a, b",
                 )
             ],
         ),
@@ -42,7 +42,7 @@ def test_enough_of_everything_is_not_worth_a_word() -> None:
                 (
                     "class_without_train",
                     1,
-                    "1 of 5 classes has no train images, so nobody learns them: e",
+                    "1 of 5 classes has no train images and is never learned: e",
                 ),
                 ("class_without_eval", 4, "4 of 5 classes have no eval images: a, b, c, ..."),
             ],

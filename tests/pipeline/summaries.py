@@ -7,7 +7,15 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.running.summary import ComponentSummary, Query, RunSummary, Tuned, Unmet
+from pipeline.running.summary import (
+    ComponentSummary,
+    Query,
+    RunSummary,
+    SimpleAnswers,
+    Tuned,
+    Unmet,
+    Weakest,
+)
 
 STARTED = datetime(2026, 11, 22, 22, 14, tzinfo=UTC)
 FULL = RunSummary(
@@ -22,6 +30,9 @@ FULL = RunSummary(
     counts={"train": 960, "eval": 120, "test": 120},
     components={"Trainer": ComponentSummary("done", 90.5), "Pusher": ComponentSummary("done", 0.1)},
     accuracy=0.93333,
+    accuracy_interval=(0.87395, 0.96577),
+    weakest=Weakest("4", 0.85, 20, "5", 2),
+    simple_answers=SimpleAnswers(0.16667, 0.425, 120, 1080),
     metrics={"accuracy": 0.93333, "calibration": None},
     blessed=True,
     infra_blessed=True,

@@ -736,9 +736,9 @@ def test_photos_of_other_formats(client, tmp_path):
 
     for index, (name, mode) in enumerate([("a.bmp", "RGB"), ("b.gif", "P"), ("c.png", "RGBA")]):
         Image.new("RGB", (9, 5), ["red", "lime", "blue"][index]).convert(mode).save(tmp_path / name)
-    shutil.copy(tmp_path / "c.png", tmp_path / "named-directly")
-    assert names(client.predict(tmp_path)) == list(CLASSES)
-    assert names(client.predict(tmp_path / "named-directly")) == ["blue"]
+    shutil.copy(tmp_path / "c.png", tmp_path / "without a suffix")
+    assert names(client.predict(tmp_path)) == [*CLASSES, "blue"]
+    assert names(client.predict(tmp_path / "without a suffix")) == ["blue"]
 
 
 @pytest.mark.real_data

@@ -78,8 +78,18 @@ def test_plain_images_pass_as_they_came(raw):
         encoded(picture(), "JPEG", quality=95) + b"trailing bytes",
         encoded(picture(), "MPO", quality=95, save_all=True, append_images=[picture()]),
         encoded(picture(), "JPEG", quality=95)[:-2],  # all but the end marker is there
+        encoded(picture(), "JPEG", quality=95)[:-1],
     ],
-    ids=["upright", "sRGB", "broken profile", "comment", "tail", "two pictures", "no end marker"],
+    ids=[
+        "upright",
+        "sRGB",
+        "broken profile",
+        "comment",
+        "tail",
+        "two pictures",
+        "no end",
+        "half an end",
+    ],
 )
 def test_of_a_jpeg_the_picture_is_kept_and_nothing_else(raw):
     kept = canonical_bytes(raw)
@@ -241,6 +251,7 @@ def test_first_frame_of_an_animation_is_taken():
         (encoded(picture(), "JPEG")[:-9] + b"\xff\xd9", "truncated: a part of the picture is miss"),
         (encoded(picture(), "WEBP")[:9], "not an image"),
         (encoded(picture(), "WEBP")[:50], "truncated"),
+        (encoded(picture(), "JPEG2000")[:111], "truncated: the file ends before the picture does"),
         (encoded(picture(), "TIFF")[:500], "truncated: the file ends before the picture does"),
         (encoded(picture())[:90], "truncated: the file ends before the picture does"),
         (encoded(picture())[:-2], "truncated: the file ends before the picture does"),
@@ -317,7 +328,7 @@ def test_rows_of_a_png_that_are_missing_are_missed():
 
 def test_a_chunk_that_changes_a_png_unknown_how_is_refused():
     raw = with_chunk(encoded(picture()), b"CgBI", b"\x50\0\x20\x02")
-    with pytest.raises(ImageError, match="a PNG with the chunk CgBI, which changes the picture"):
+    with pytest.raises(ImageError, match="a PNG with the unknown critical chunk CgBI"):
         canonical_bytes(raw)
 
 

@@ -22,7 +22,7 @@ MAX_PIXELS = 4_000_000
 REASONS = (
     *("truncated: ", "damaged: ", "truncated or damaged: ", "not an image", "zero bytes"),
     *("cannot be read: ", "a JPEG that cannot be read: ", "a PNG that begins with "),
-    *("a PNG with the chunk ", "a JPEG of "),
+    *("a PNG with the unknown critical chunk ", "a JPEG of "),
 )
 
 

@@ -19,6 +19,7 @@ from data.sources import source as source_module
 from data.sources.folder import FolderSource
 from data.sources.source import Rejection
 from tests.data.images import class_tree, jpeg
+from tests.signs.pictures import png_chunk
 
 GOOD = 40
 
@@ -31,19 +32,10 @@ def rejections(source, root, examples=GOOD):
         return {entry["source_id"]: entry["reason"] for entry in map(json.loads, file)}
 
 
-def chunk(kind, content):
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-    )
-
-
 def bomb_png(width=100_000, height=100_000):
     header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 # --- Folders -------------------------------------------------------------------------------------

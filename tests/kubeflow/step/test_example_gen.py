@@ -76,6 +76,11 @@ def flip(directory: Path) -> None:
             "there is no manifest.json in {base}/span-1/v-0. Remove that folder and ingest again.",
         ),
         (
+            lambda data: (data / "test" / ".DS_Store").touch(),
+            "{base}/span-1/v-0/test/.DS_Store is no file of this span, and would be read as one: "
+            "move it away.",
+        ),
+        (
             shorten,
             "{base}/span-1/v-0/eval/records.gz has 163 bytes instead of 183. Ingest the same "
             "source again, which repairs it, or copy the file here anew.",

@@ -19,6 +19,7 @@ class Reader(tf.Module):
     def __init__(self, off_by: int = 0) -> None:
         super().__init__()
         self.off_by = tf.constant(off_by, tf.int64)
+        self.names = tf.constant(CLASSES)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
     def answer(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -26,7 +27,11 @@ class Reader(tf.Module):
             examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.int64)}
         )[features.LABEL]
         answer = (label[:, 0] + self.off_by) % len(CLASSES)
-        return {features.PROBABILITIES: tf.one_hot(answer, len(CLASSES)), features.LABEL: label}
+        return {
+            features.PROBABILITIES: tf.one_hot(answer, len(CLASSES)),
+            features.LABEL: label,
+            features.PREDICTED_CLASS_NAME: tf.gather(self.names, answer),
+        }
 
     def save(self, folder: Path) -> None:
         signatures = {

@@ -134,6 +134,12 @@ def test_a_port_that_is_taken(caplog):
 # --- TLS -----------------------------------------------------------------------------------------
 
 
+_KEY_USES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
+
 class Authority:
     """Issues certificates for localhost."""
 
@@ -155,6 +161,9 @@ class Authority:
 
     def _sign(self, subject, key, *, is_authority: bool) -> str:
         now = datetime.now(UTC)
+        uses = dict.fromkeys(_KEY_USES, False) | {"digital_signature": True}
+        uses["key_cert_sign"] = is_authority
+        own, authority = key.public_key(), self._key.public_key()
         certificate = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -165,6 +174,10 @@ class Authority:
             .not_valid_after(now + timedelta(days=1))
             .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+            # From Python 3.13 on, a client asks for these by default.
+            .add_extension(x509.KeyUsage(**uses), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(own), False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), False)
             .sign(self._key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -38,7 +38,7 @@ def exported(base, transform_graph, tmp_path_factory) -> str:
 
 def test_all_weights_are_taken_over(base, exported):
     started = network()
-    said = start_from(started, exported)
+    said = start_from(started, exported, CLASSES)
     assert said == f"all {len(base.weights)} weights are taken over from {exported}"
     for weight, expected in zip(started.weights, base.weights, strict=True):
         np.testing.assert_array_equal(weight, expected, err_msg=weight.path)
@@ -48,21 +48,41 @@ def test_all_weights_are_taken_over(base, exported):
 
 def test_images_of_another_size_are_no_hindrance(base, exported):
     started = network(size=40)
-    start_from(started, exported)
+    start_from(started, exported, CLASSES)
     np.testing.assert_array_equal(started.get_weights()[0], base.get_weights()[0])
 
 
-def test_with_other_classes_the_last_layer_starts_anew(base, exported):
-    started, fresh = network(classes=5), network(classes=5)
-    said = start_from(started, exported)
-    assert said == (
-        f"all weights but the last layer's are taken over from {exported}: it knows 3 classes, "
-        "and here there are 5"
+@pytest.mark.parametrize(
+    ("names", "taken", "words"),
+    [
+        (
+            ["x", "c", "a", "y", "z"],
+            {1: 2, 2: 0},
+            "2 of 5 classes: it does not know 'x', 'y', 'z'",
+        ),
+        (["x", "y", "z"], {}, "0 of 3 classes: it does not know 'x', 'y', 'z'"),
+        (
+            ["b", "a"],
+            {0: 1, 1: 0},
+            "2 of 2 classes: it knows them in another order, or more of them",
+        ),
+    ],
+)
+def test_of_the_last_layer_classes_of_the_same_name_are_taken_over(
+    base, exported, names, taken, words
+):
+    started, fresh = network(classes=len(names)), network(classes=len(names))
+    assert start_from(started, exported, names) == (
+        f"all weights but the last layer's are taken over from {exported}, and of the last layer "
+        f"those of {words}"
     )
     for weight, expected in zip(started.weights[:-2], base.weights[:-2], strict=True):
         np.testing.assert_array_equal(weight, expected, err_msg=weight.path)
-    for weight, expected in zip(started.weights[-2:], fresh.weights[-2:], strict=True):
-        np.testing.assert_array_equal(weight, expected, err_msg=weight.path)
+    last = zip(started.weights[-2:], base.weights[-2:], fresh.weights[-2:], strict=True)
+    for weight, known, random in last:
+        for index in range(len(names)):
+            expected = known[..., taken[index]] if index in taken else random[..., index]
+            np.testing.assert_array_equal(weight[..., index], expected, err_msg=weight.path)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +100,7 @@ def test_another_architecture_is_refused(exported, other, words):
     started = network(**other)
     before = started.get_weights()
     with pytest.raises(WarmStartError, match="a warm start needs a model of the same") as caught:
-        start_from(started, exported)
+        start_from(started, exported, CLASSES)
     assert words.format(dir=exported) in str(caught.value)
     assert "\n" not in str(caught.value)
     for weight, expected in zip(started.get_weights(), before, strict=True):
@@ -92,7 +112,7 @@ def test_a_deeper_model_is_refused(tmp_path, transform_graph):
     transform = tft.TFTransformOutput(str(transform_graph))
     export(ServedModel(deep, transform, CLASSES), tmp_path)
     with pytest.raises(WarmStartError, match=r"has 32 weights and .* has 50, so the last layers"):
-        start_from(network(), str(tmp_path))
+        start_from(network(), str(tmp_path), CLASSES)
 
 
 @pytest.mark.parametrize("junk", [None, b"", b"junk" * 100])
@@ -102,7 +122,7 @@ def test_what_is_no_model_is_named(tmp_path, junk):
         (tmp_path / "variables" / "variables.index").write_bytes(junk)
     where = re.escape(str(tmp_path))
     with pytest.raises(WarmStartError, match=f"the weights in {where} cannot be read: ") as caught:
-        start_from(network(), str(tmp_path))
+        start_from(network(), str(tmp_path), CLASSES)
     assert "\n" not in str(caught.value)
 
 
@@ -116,7 +136,7 @@ def test_damaged_weights_leave_the_network_as_it_was(tmp_path, exported):
     started = network()
     before = started.get_weights()
     with pytest.raises(WarmStartError, match="cannot be read: "):
-        start_from(started, str(copy))
+        start_from(started, str(copy), CLASSES)
     for weight, expected in zip(started.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, expected)
 
@@ -126,4 +146,4 @@ def test_a_model_of_somebody_else_is_refused(tmp_path):
     module.one = tf.Variable(1.0)
     tf.saved_model.save(module, str(tmp_path))
     with pytest.raises(WarmStartError, match="holds no weights that this pipeline has exported"):
-        start_from(network(), str(tmp_path))
+        start_from(network(), str(tmp_path), CLASSES)

@@ -107,6 +107,13 @@ def test_the_closed_loop_says_what_it_does_not_see():
     ]
 
 
+def test_a_port_that_speaks_something_else_is_told(address, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    brief = ["--duration", "0.2", "--warm-up", "0"]
+    assert cli.main(["bench-serving", "--address", f"http://{address}", *brief]) == 2
+    assert capfd.readouterr().err.endswith(f" {address} speaks gRPC, not REST: use {address}.\n")
+
+
 def test_nobody_answers(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = cli.main(
@@ -122,8 +129,9 @@ def test_images_of_a_folder_a_zip_and_drawn_ones(tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / "photos" / name).write_bytes(png())
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
-        for name in ("x/a.png", "__MACOSX/x/._a.png", "x/.hidden.png", "x/notes.txt", "x/b.PNG"):
+        for name in ("x/a.png", "__MACOSX/x/._a.png", "x/.hidden.png", "x/b"):
             archive.writestr(name, png())
+        archive.writestr("x/notes.txt", "no image")
     assert bench_serving.images_of(str(tmp_path / "photos")) == [png(), png()]
     assert len(bench_serving.images_of(str(tmp_path / "photos.zip"))) == 2
     assert len(set(bench_serving.images_of("synthetic"))) == 32

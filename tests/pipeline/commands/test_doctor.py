@@ -81,6 +81,7 @@ def test_this_machine_can_run_the_pipeline(tmp_path: Path) -> None:
         "temporary files",
         "disk",
         "workspace",
+        "metadata",
         "port",
         "spans",
     ]
@@ -531,7 +532,6 @@ def test_a_workspace_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("place", "found"),
     [
-        ("file", "cannot be made: File exists"),
         ("file/workspace", "cannot be made: Not a directory"),
         ("x" * 300, "cannot be made: File name too long"),
     ],
@@ -544,6 +544,20 @@ def test_a_workspace_that_cannot_be_made(tmp_path: Path, place: str, found: str)
         "use a folder that you own on a local disk: --workspace PATH or SIGNS_WORKSPACE"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_no_command_would_take_for_a_workspace(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = doctor._workspace(tmp_path / "file").found
+    assert found == f"the workspace {tmp_path}/file is a file: --workspace takes a folder"
+
+
+def test_metadata_that_the_next_run_cannot_read(tmp_path: Path) -> None:
+    assert doctor._metadata(tmp_path / "new") == Finding("metadata", "ok", "none yet")
+    (tmp_path / "metadata.sqlite").write_bytes(b"garbage" * 1000)
+    finding = doctor._metadata(tmp_path)
+    assert finding.level == "fail"
+    assert finding.found.startswith(f"{tmp_path}/metadata.sqlite is damaged (file is not a data")
 
 
 def test_a_workspace_where_nobody_may_write() -> None:

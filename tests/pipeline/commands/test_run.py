@@ -20,9 +20,11 @@ from tests.pipeline.summaries import FULL, STARTED, UNBLESSED, shown
 def test_the_summary_of_a_blessed_run() -> None:
     assert shown(render_summary, FULL) == [
         "signs-synthetic  20261122-221400-ab12  blessed in 6 min 12 s",
-        "  accuracy  93.3 % on 120 test images",
+        "  accuracy  93.3 % on 120 test images (95 % interval: 87.4 to 96.6 %)",
+        "  weakest   4: 85.0 % of 20; most often taken for 5 (2)",
+        "  beside it 16.7 % always the same class, 42.5 % the nearest training image",
         "  blessed   yes",
-        "  pushed    version 3 to workspace/serving/signs-synthetic",
+        "  pushed    v3 to workspace/serving/signs-synthetic/3",
         "  queried   120 test images over gRPC, accuracy 93.3 %",
         "  query it  signs serve",
         "            signs predict my.jpg",

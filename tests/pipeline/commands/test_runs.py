@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.runs import render_runs
+from pipeline.environment import Workspace
+from pipeline.running.history import in_place
 from pipeline.running.summary import RunSummary
 from tests.pipeline.summaries import FULL, STARTED, UNBLESSED, shown
 
@@ -63,4 +65,6 @@ def test_runs(signs: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Non
     code, out, _ = signs("runs")
     assert code == 0
     assert f"{UNBLESSED.run_id} signs not blessed   63.3 %" in out
-    assert json.loads(signs("runs", "--json")[1]) == [json.loads(UNBLESSED.to_json())]
+    assert json.loads(signs("runs", "--json")[1]) == [
+        json.loads(in_place(UNBLESSED, Workspace(Path("workspace"))).to_json())
+    ]

@@ -5,6 +5,7 @@ import pty
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -48,17 +49,29 @@ def ran(script: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> t
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_output_that_cannot_be_written_is_told_in_a_line(command: str) -> None:
-    for redirection, reason in ((">&-", "closed"), (">/dev/full", "No space left on device")):
-        code, _, err = ran(f'"$@" {redirection}', *SIGNS, *command.split(), "--help")
-        assert (code, err) == (1, f"signs: error: standard output: {reason}\n")
+    code, _, err = ran('"$@" >/dev/full', *SIGNS, *command.split(), "--help")
+    assert (code, err) == (1, "signs: error: standard output: No space left on device\n")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_reader_that_has_enough_ends_it_quietly(command: str) -> None:
+def test_the_model_server_is_started_in_the_same_way() -> None:
+    server = [sys.executable, "-m", "model_server"]
+    said = "signs-model-server: error: standard output: No space left on device\n"
+    assert ran('"$@" >/dev/full', *server, "--version")[::2] == (1, said)
+    assert ran('"$@" >/dev/full', *server)[::2] == (1, said)  # it says why it cannot start
+    assert ran('"$@"', *server, PYTHONOPTIMIZE="2")[0] == 2
+
+
+def test_output_that_is_closed_is_told_in_a_line(tmp_path: Path) -> None:
+    for arguments in (["--help"], ["--version"], ["runs", "--workspace", str(tmp_path)]):
+        code, _, err = ran('"$@" >&-', *SIGNS, *arguments)
+        assert (code, err) == (1, "signs: error: standard output: closed\n")
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(
-        [*SIGNS, *command.split(), "--help"],
+        [*SIGNS, "runs", "--json", "--workspace", tmp_path],
         cwd=ROOT,
         stdout=write_end,
         stderr=subprocess.PIPE,

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pipeline.running.history import load_run, load_runs, mark_running, new_run_id
+from pipeline.environment import Workspace
+from pipeline.running.history import in_place, load_run, load_runs, mark_running, new_run_id
 from pipeline.running.summary import ComponentSummary, RunSummary
 from pipeline.showing.events import (
     ComponentState,
@@ -162,7 +164,20 @@ def test_a_summary_that_cannot_be_read_says_so(run_directory: Path) -> None:
 def test_keys_of_a_newer_version_are_no_damage(run_directory: Path) -> None:
     values = {**json.loads(FULL.to_json()), "colour": "green"}
     (run_directory / "summary.json").write_text(json.dumps(values))
-    assert load_run(run_directory) == FULL
+    assert load_run(run_directory) == in_place(FULL, Workspace(run_directory.parents[2]))
+
+
+def test_a_run_is_told_by_where_the_workspace_lies_now(run_directory: Path, tmp_path: Path) -> None:
+    workspace = Workspace(run_directory.parents[2])
+    workspace.serving(FULL.pipeline).mkdir(parents=True)
+    before = "/before/artifacts/signs-synthetic/Trainer/model/4"
+    in_place(replace(FULL, base_model=before), workspace).save(run_directory)
+    moved = workspace.root.rename(tmp_path.with_name(f"{tmp_path.name} moved"))
+    [run] = load_runs(moved)
+    assert run.log == f"{moved}/logs/{run.run_id}.log"
+    assert run.pushed_to == f"{moved}/serving/signs-synthetic"
+    assert run.base_model == f"{moved}/artifacts/signs-synthetic/Trainer/model/4"
+    assert run.query_commands[0] == f"signs serve --workspace '{moved}' --model signs-synthetic"
 
 
 def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
@@ -200,8 +215,14 @@ def test_a_summary_of_older_code_is_read_and_written_with_the_same_keys(tmp_path
     assert (run.status, run.blessed, run.pushed_version) == ("finished", True, 1795707805)
     assert run.query is not None
     assert run.query.images == 120
-    written, read = json.loads(run.to_json()), json.loads((OLD_RUN / "summary.json").read_text())
-    assert written.items() >= read.items()
+    told = json.loads(run.to_json())
+    kept = json.loads((OLD_RUN / "summary.json").read_text())
+    here = {
+        "pushed_to": f"{tmp_path}/serving/signs",
+        "log": f"{tmp_path}/logs/{directory.name}.log",
+        "query_commands": [],  # what it has pushed is not there
+    }
+    assert told.items() >= (kept | here).items()
 
 
 def test_the_events_of_older_code_tell_of_a_run_that_was_killed(run_directory: Path) -> None:

@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
 from tensorflow_model_analysis.proto import validation_result_pb2
 from tfx.types import Artifact
 from tfx.types.standard_artifacts import HyperParameters, Model, TunerResults
 
 from pipeline.running.local_runner import NodeResult
-from pipeline.running.results import note, read_start, read_tuned, read_unmet
-from pipeline.running.summary import Tuned, Unmet
+from pipeline.running.results import note, read_start, read_tuned, read_unmet, read_weakest
+from pipeline.running.summary import Tuned, Unmet, Weakest
 
 MISSED = """
 metric_validations_per_slice {
@@ -87,3 +88,25 @@ def test_the_model_that_a_training_started_from(tmp_path: Path) -> None:
     assert read_start({"WarmStart": warm}) == model.uri
     assert read_start({"WarmStart": NodeResult("WarmStart", False, 1.0, {})}) is None
     assert read_start({}) is None
+
+
+def evaluated(*entries: tuple[int, int, int]) -> tfma.EvalResult:
+    """A result whose confusion matrix has these entries: actual, predicted, images.
+
+    TFMA leaves zeros out, also a class 0, as JSON of protocol buffers does.
+    """
+    names = ("actualClassId", "predictedClassId", "numWeightedExamples")
+    found = [
+        {name: value for name, value in zip(names, entry, strict=True) if value}
+        for entry in entries
+    ]
+    plots = {
+        "": {"": {"multiClassConfusionMatrixAtThresholds": {"matrices": [{"entries": found}]}}}
+    }
+    return tfma.EvalResult([], [((), plots), ((("class_name", "a"),), {})], None, None, "", "", "")
+
+
+def test_the_weakest_class_and_what_it_is_taken_for() -> None:
+    result = evaluated((0, 0, 9), (0, 2, 1), (1, 1, 4), (1, 0, 1), (1, 2, 3), (2, 2, 5))
+    assert read_weakest(result, "abcd") == Weakest("b", 0.5, 8, "c", 3)  # nothing is known of d
+    assert read_weakest(evaluated((0, 0, 9), (1, 1, 4)), "ab") is None

@@ -8,10 +8,11 @@ from rich.console import Console
 
 from pipeline.config import ConfigError
 from pipeline.environment import Workspace
+from pipeline.keeping.holding import HeldError
 from pipeline.running import run as running
 from pipeline.running.child import Job
 from pipeline.running.history import load_runs
-from pipeline.running.run import RunError, run
+from pipeline.running.run import run
 from pipeline.running.summary import ComponentSummary, Query, RunSummary
 from signs import durable
 from tests import ROOT
@@ -101,12 +102,12 @@ def test_a_mistake_in_the_settings_is_told_before_anything_is_read(tmp_path: Pat
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     with (
         durable.lock(tmp_path / ".lock"),
-        pytest.raises(RunError, match="another run is using the workspace"),
+        pytest.raises(HeldError, match="another run is using the workspace"),
     ):
         run("synthetic:30", Workspace(tmp_path), Console())
 
 
 def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match=r"cannot be written \(.+\): choose another"):
+    with pytest.raises(HeldError, match=r"cannot be written \(.+\): choose another"):
         run("synthetic:30", Workspace(tmp_path / "file" / "workspace"), Console())

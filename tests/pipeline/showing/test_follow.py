@@ -128,7 +128,7 @@ def test_a_run_that_finishes(start: Callable[..., Run]) -> None:
         "Transform: done in 2.0 s",
         "Trainer: running",
         "  epoch 1 of 1, step 1 of 2, loss 0.500, accuracy 75.0 %, eval 50.0 %, 90 images/s, "
-        "3.0 s left",
+        "3.0 s left of the training",
         "Trainer: done in 3.0 s (loss 0.500, eval 50.0 %)",
     ]
 

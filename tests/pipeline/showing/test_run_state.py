@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from pipeline.showing.events import ComponentState, Phase, RunFinished, RunStarted, Training
+from pipeline.showing.forecast import Forecast
 from pipeline.showing.run_state import RunState, numbers
 
 TRAINING = Training(2, 6, 3, 34, 0.51234, 0.875, 0.75, 812.0, 61.0, time=30.0)
@@ -117,3 +118,27 @@ def test_numbers() -> None:
     trial = replace(TRAINING, trial=3, trials=8)
     assert numbers(trial)[:2] == ["trial 3 of 8, epoch 2 of 6", "loss 0.512"]
     assert numbers(Training(1, 6, 1, 34, None, None)) == ["epoch 1 of 6", "loss not finite"]
+
+
+def test_the_time_left() -> None:
+    progress = RunState(forecast=Forecast({"A": 10.0, "Trainer": 100.0, "B": 5.0}, 20.0))
+    assert progress.left(0.0) == 115
+    progress.apply([ComponentState("A", "running", time=0.0)])
+    assert progress.left(4.0) == 111
+    assert progress.left(40.0) == 105  # it takes longer than was expected
+    progress.apply(
+        [ComponentState("A", "reused", 0.1), ComponentState("Trainer", "running", time=40.0)]
+    )
+    assert progress.left(50.0) == 95
+    # From then on its own word counts: 61 s at 30, and exporting.
+    progress.apply([replace(TRAINING, time=60.0)])
+    assert progress.left(70.0) == 51 + 20 + 5
+    assert progress.left(130.0) == 11 + 5  # exporting
+    assert progress.left(300.0) == 5
+    progress.apply(
+        [ComponentState("Trainer", "done", 90.0), ComponentState("B", "running", time=400.0)]
+    )
+    assert progress.left(404.5) is None  # all but over
+    assert RunState().left(0.0) is None
+    progress.apply([RunFinished(True)])
+    assert progress.left(401.0) is None

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipeline.showing import view
 from pipeline.showing.events import ComponentState, Event, Phase, RunStarted, Training
+from pipeline.showing.forecast import Forecast
 from pipeline.showing.run_state import RunState
 from pipeline.showing.view import LiveView, PlainView, open_view
 
@@ -177,11 +178,43 @@ def test_plain_lines_tell_each_change_once(monkeypatch: pytest.MonkeyPatch) -> N
         "StatisticsGen: reused ([red] as in an older run)",
         "Trainer: running",
         "  epoch 2 of 4, step 17 of 34, loss 0.500, accuracy 87.5 %, eval 75.0 %, "
-        "1,812 images/s, 1 min 23 s left",
+        "1,812 images/s, 1 min 23 s left of the training",
         "Trainer: done in 1 min 30 s (loss 0.500, eval 75.0 %)",
         "Evaluator: running",
         "Evaluator: failed after 3.0 s (no test images)",
     ]
+
+
+def test_the_time_left_counts_what_follows_the_training() -> None:
+    expected = Forecast({"Trainer": 200.0, "Evaluator": 30.0, "Pusher": 7.0}, after_training=20.0)
+    progress = in_training()
+    progress.forecast = expected
+    progress.apply([replace(TRAINING, time=time.time())])
+    [header, *lines] = drawn(progress)
+    # 83 s of training, 20 of exporting, 37 of what follows.
+    assert header.split("ab12")[1].strip() == "about 2 min left   0:00"
+    assert not any("1:23 left" in line for line in lines)
+
+
+def test_training_that_is_over_is_not_told_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(view, "TRAINING_EVERY_S", 0.0)
+    over = replace(TRAINING, epoch=4, step=34, eta_s=0.0, time=time.time())
+    for expected, left in (
+        (None, "1,812 images/s"),
+        (Forecast({"Trainer": 1.0, "Pusher": 5.0}, 20.0), "about 25 s left"),
+    ):
+        console = Console(file=io.StringIO(), width=20)
+        progress = RunState(forecast=expected)
+        with PlainView(console, progress, title="signs") as plain:
+            progress.apply([ComponentState("Trainer", "running"), over])
+            for _ in range(4):
+                plain.update()
+        assert isinstance(console.file, io.StringIO)
+        *_, line = console.file.getvalue().splitlines()
+        assert console.file.getvalue().count("epoch 4 of 4") == 1
+        assert line.endswith(left)
 
 
 def test_plain_lines_about_training_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +224,7 @@ def test_plain_lines_about_training_come_now_and_then(monkeypatch: pytest.Monkey
     progress = progress_of(ComponentState("Trainer", "running"))
     with PlainView(console, progress, title="signs") as plain:
         for _ in range(46):  # one a second
-            progress.apply([TRAINING])
+            progress.apply([replace(TRAINING, step=17)])
             plain.update()
             now += 1
     assert isinstance(console.file, io.StringIO)

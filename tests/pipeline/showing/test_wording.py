@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.showing.wording import clock, duration, percent
+from pipeline.showing.wording import about, clock, duration, percent
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,19 @@ def test_duration(seconds: float, expected: str) -> None:
 )
 def test_percent(fraction: float | None, expected: str) -> None:
     assert percent(fraction) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (1, "about 5 s"),
+        (23, "about 25 s"),
+        (57, "about 55 s"),
+        (58, "about 1 min"),
+        (372, "about 6 min"),
+        (3600, "about 1 h"),
+        (7700, "about 2 h 10 min"),
+    ],
+)
+def test_about(seconds: float, expected: str) -> None:
+    assert about(seconds) == expected

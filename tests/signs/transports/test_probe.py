@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import json
 import socket
+import socketserver
 import ssl
 import threading
 import time
@@ -56,6 +57,23 @@ def talking(first_words: bytes, *, hangs_up: bool = False) -> Iterator[int]:
         thread.join()
     for connection in taken:
         connection.close()
+
+
+@contextlib.contextmanager
+def polite() -> Iterator[int]:
+    """A port that speaks HTTP/2 to who does, as Go's servers: it says nothing before."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(100).startswith(b"PRI * HTTP/2.0"):
+                self.request.sendall(b"\0\0\0\x04\0\0\0\0\0")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
 
 
 @contextlib.contextmanager
@@ -111,16 +129,16 @@ SSH = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"
     [
         pytest.param(
             lambda tls: web(404, UNKNOWN),
-            "speaks REST without TLS: use http://AT.",
-            "speaks REST without TLS: use http://AT.",
+            "speaks REST, not gRPC: use http://AT.",
+            "speaks REST without TLS, not gRPC: use http://AT.",
             None,
             "speaks REST without TLS: use http://AT.",
             id="REST",
         ),
         pytest.param(
             lambda tls: web(200, b'{"model_version_status": []}', tls),
-            "speaks REST with TLS: use https://AT.",
-            "speaks REST with TLS: use https://AT.",
+            "speaks REST with TLS, not gRPC: use https://AT.",
+            "speaks REST, not gRPC: use https://AT.",
             "speaks REST with TLS: use https://AT.",
             None,
             id="REST with TLS",
@@ -129,16 +147,17 @@ SSH = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"
             lambda tls: grpc_api(),
             None,
             "speaks gRPC without TLS: name no certificates (--ca, --cert, --key).",
-            "speaks gRPC without TLS: use AT.",
-            "speaks gRPC without TLS: use AT, and name no certificates (--ca, --cert, --key).",
+            "speaks gRPC, not REST: use AT.",
+            "speaks gRPC without TLS, not REST: use AT, and name no certificates (--ca, --cert, "
+            "--key).",
             id="gRPC",
         ),
         pytest.param(
             grpc_api,
             "speaks gRPC with TLS: name whom to trust (--ca FILE).",
             None,
-            "speaks gRPC with TLS: use AT, and name whom to trust (--ca FILE).",
-            "speaks gRPC with TLS: use AT, and name whom to trust (--ca FILE).",
+            "speaks gRPC with TLS, not REST: use AT, and name whom to trust (--ca FILE).",
+            "speaks gRPC, not REST: use AT, and name whom to trust (--ca FILE).",
             id="gRPC with TLS",
         ),
         pytest.param(
@@ -198,6 +217,12 @@ def test_what_a_port_speaks(
             assert time.monotonic() - begun < 4
 
 
+def test_a_server_of_http_2_that_waits_for_the_client() -> None:
+    with polite() as port:
+        found = what_it_speaks(place_of(f"http://127.0.0.1:{port}", is_encrypted=False))
+    assert found == f"127.0.0.1:{port} speaks gRPC, not REST: use 127.0.0.1:{port}."
+
+
 def test_nobody_there_says_nothing() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -229,10 +254,10 @@ def test_both_clients_are_told() -> None:
 
     with web(404, UNKNOWN) as rest, grpc_api() as grpc_port, talking(SSH) as ssh:
         for address, told in (
-            (f"127.0.0.1:{rest}", f"speaks REST without TLS: use http://127.0.0.1:{rest}."),
+            (f"127.0.0.1:{rest}", f"speaks REST, not gRPC: use http://127.0.0.1:{rest}."),
             (
                 f"http://127.0.0.1:{grpc_port}",
-                f"speaks gRPC without TLS: use 127.0.0.1:{grpc_port}.",
+                f"speaks gRPC, not REST: use 127.0.0.1:{grpc_port}.",
             ),
             (f"127.0.0.1:{ssh}", "is no model server: it says"),
             (f"http://127.0.0.1:{ssh}", "is no model server: it says"),

@@ -1,0 +1,158 @@
+"""What ML Metadata says of artifacts: which run made or used them, and what they were made from."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from pipeline.environment import Workspace
+from pipeline.keeping import metadata_file
+
+_LIVE = (pb.Artifact.UNKNOWN, pb.Artifact.LIVE)
+_OUTPUTS = (pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT)
+_INPUTS = (pb.Event.INPUT, pb.Event.DECLARED_INPUT)
+_OTHER_MODELS = ("baseline_model", "base_model")  # of the Evaluator and the Trainer
+
+
+@dataclass(frozen=True)
+class Made:
+    """An artifact: where it lies in the workspace, and what it is."""
+
+    id: int
+    path: Path  # artifacts/<data set>/<component>/<output>/<execution>
+    type: str
+    live: bool  # else it was pruned, and what is left of it goes as well
+    numbers: dict[str, int]  # its custom properties that are numbers
+    words: dict[str, str]
+
+    @property
+    def pipeline(self) -> str:
+        """The data set's name."""
+        return self.path.parts[1]
+
+    @property
+    def execution(self) -> int:
+        """The execution that made it; others may have reused it."""
+        return int(self.path.name)
+
+
+class Lineage:
+    """The metadata of a workspace, read once."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Reads them; a workspace without metadata has no artifacts.
+
+        Raises:
+            MetadataError: they cannot be used.
+        """
+        metadata_file.check(workspace)
+        self._root, self._path = workspace.root, workspace.metadata
+        self.artifacts: dict[int, Made] = {}
+        self.executions: set[int] = set()
+        self.nodes: set[str] = set()  # `<data set>.<component>`
+        self._events: list[pb.Event] = []
+        self._run_of: dict[int, set[str]] = {}  # runs by execution
+        if self._path.exists() and self._path.stat().st_size:
+            self._read(_open(self._path, read_only=True))
+
+    def of_runs(self, runs: Collection[str]) -> set[int]:
+        """The artifacts that runs have made, reused or read."""
+        wanted = set(runs)
+        return {
+            event.artifact_id
+            for event in self._events
+            if self._run_of.get(event.execution_id, set()) & wanted
+        }
+
+    def executions_of(self, runs: Collection[str]) -> set[int]:
+        """The executions of runs, failed ones among them."""
+        wanted = set(runs)
+        return {execution for execution, of in self._run_of.items() if of & wanted}
+
+    def of_versions(self, pipeline: str, versions: Collection[int]) -> set[int]:
+        """What Pusher recorded of versions that it has pushed."""
+        names = {str(version) for version in versions}
+        return {
+            made.id
+            for made in self.artifacts.values()
+            if made.pipeline == pipeline and made.words.get("pushed_version") in names
+        }
+
+    def baselines(self) -> set[int]:
+        """The latest blessed model of each data set that is there, with its blessing."""
+        found: dict[str, set[int]] = {}
+        blessings = [made for made in self.artifacts.values() if made.type == "ModelBlessing"]
+        for blessing in sorted(blessings, key=lambda made: made.id, reverse=True):
+            model = self.artifacts.get(blessing.numbers.get("current_model_id", 0))
+            is_there = model is not None and (self._root / model.path).is_dir()
+            if blessing.numbers.get("blessed") == 1 and model is not None and is_there:
+                found.setdefault(model.pipeline, {model.id, blessing.id})
+        return set().union(*found.values())
+
+    def upstream(self, artifacts: Iterable[int]) -> set[int]:
+        """The artifacts, and all that they were made from.
+
+        What a component has made beside an artifact counts as well, since TFX reuses all of it or
+        nothing. A model that another was compared with, or started from, does not.
+        """
+        made_by: dict[int, set[int]] = {}
+        read_by: dict[int, set[int]] = {}
+        for event in self._events:
+            if event.type in _OUTPUTS:
+                made_by.setdefault(event.execution_id, set()).add(event.artifact_id)
+            elif event.type in _INPUTS and event.path.steps[0].key not in _OTHER_MODELS:
+                read_by.setdefault(event.execution_id, set()).add(event.artifact_id)
+        found: set[int] = set()
+        left = set(artifacts)
+        while left:
+            found |= left
+            makers = {self.artifacts[artifact].execution for artifact in left}
+            around = (of.get(maker, set()) for maker in makers for of in (made_by, read_by))
+            left = set().union(*around) & self.artifacts.keys() - found
+        return found
+
+    def mark_deleted(self, artifacts: Collection[int]) -> None:
+        """Tells the metadata that artifacts are gone, so that no run reuses them."""
+        if not artifacts:
+            return
+        store = _open(self._path, read_only=False)
+        found = store.get_artifacts_by_id(list(artifacts))
+        for artifact in found:
+            artifact.state = pb.Artifact.DELETED
+        store.put_artifacts(found)
+
+    def _read(self, store: mlmd.MetadataStore) -> None:
+        types = {kind.id: kind.name for kind in store.get_artifact_types()}
+        for artifact in store.get_artifacts():
+            path = metadata_file.inside(artifact.uri)
+            if path is not None and path.name.isdecimal():
+                values = artifact.custom_properties
+                self.artifacts[artifact.id] = Made(
+                    id=artifact.id,
+                    path=path,
+                    type=types[artifact.type_id],
+                    live=artifact.state in _LIVE,
+                    numbers={name: value.int_value for name, value in values.items()},
+                    words={name: value.string_value for name, value in values.items()},
+                )
+        executions = [execution.id for execution in store.get_executions()]
+        self.executions = set(executions)
+        if executions:
+            self._events = list(store.get_events_by_execution_ids(executions))
+        self.nodes = {context.name for context in store.get_contexts_by_type("node")}
+        for run in store.get_contexts_by_type("pipeline_run"):
+            for execution in store.get_executions_by_context(run.id):
+                self._run_of.setdefault(execution.id, set()).add(run.name)
+
+
+def _open(path: Path, *, read_only: bool) -> mlmd.MetadataStore:
+    config = pb.ConnectionConfig()
+    config.sqlite.filename_uri = str(path)
+    config.sqlite.connection_mode = (
+        pb.SqliteMetadataSourceConfig.READONLY
+        if read_only
+        else pb.SqliteMetadataSourceConfig.READWRITE
+    )
+    return mlmd.MetadataStore(config)
