@@ -158,9 +158,12 @@ def ingest(
             elif name is None:
                 check_classes_of(dataset, surveyed)
             plan.save()
+            counting = _counting("Converting", "images", progress)
+            if counting:
+                counting(0, listing.items)
             from data.beam import convert  # here, because importing Beam takes three seconds
 
-            convert(plan, listing.items, beam_args, _counting("Converting", "images", progress))
+            convert(plan, listing.items, beam_args, counting)
             built, draft = _assemble(dataset.name, plan, listing, surveyed, settings)
             if found:
                 spans.repair(built, draft, directory, damaged)

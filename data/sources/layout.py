@@ -36,6 +36,7 @@ _CONTAINERS = re.compile(
 )
 _SHOWN = 3
 _WIDTH = 79
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class MisplacedError(ValueError):
@@ -132,10 +133,11 @@ class _Asking:
     def error(self, what: str, *ways: str) -> IngestError:
         """Returns what to tell: what is unclear, what lies there, and the possible answers."""
         if self.tree.lists:
-            ways = (*ways, f"a table says the classes?  --data .../{self.tree.lists[0]}")
+            table = f"a table says the classes? Name it instead, unpacked: {self.tree.lists[0]}"
+            ways = (*ways, table)
         lines = [
             f"it is not clear how {self.where} is meant:",
-            _folded(f"{what}. It holds:", ""),
+            _folded(f"{what}{'' if what.endswith('?') else '.'} It holds:", ""),
             self.tree.drawn(),
             *(["Say what is meant, one of"] if ways else []),
             *(_folded(f"  {way}", "    ") for way in ways),
@@ -158,82 +160,85 @@ class _Choice:
     answers: Answers
     asking: _Asking
 
+    @property
+    def leaves(self) -> Sequence[str]:
+        """The top folders that hold images themselves."""
+        return natural_order([n for n, (_, f) in self.inner.items() if f.is_leaf and not f.tables])
+
+    @property
+    def branches(self) -> Sequence[str]:
+        """The top folders that hold folders of images, or a table."""
+        return natural_order(self.inner.keys() - set(self.leaves))
+
     def layout(self) -> Layout:
         """Decides.
 
         Raises:
             IngestError: It cannot be decided.
         """
-        tables = {name for name, (_, folder) in self.inner.items() if folder.tables}
-        leaves = {name for name, (_, folder) in self.inner.items() if folder.is_leaf} - tables
-        branches = self.inner.keys() - leaves
-        read = {name: split_of(name) for name in self.inner}
-        wanted = self.answers.layout
-        if wanted == "classes":
+        if self.answers.layout == "classes":
             return self._classes()
-        if self._is_signs(leaves):
-            return self._splits(natural_order(leaves), is_signs=True)
-        if wanted == "splits" or any(read[name] for name in branches) or tables:
-            if reason := self._against_splits(branches, leaves, read):
-                raise self._unclear(reason)
-            return self._splits(natural_order(branches), is_signs=False)
-        if reason := self._against_classes(branches, leaves, read):
+        if any(_SIGNS.fullmatch(name) for name in self.leaves):
+            return self._splits(self.leaves, is_signs=True)
+        told = self.answers.layout == "splits"
+        has_tables = any(folder.tables for _, folder in self.inner.values())
+        if told or has_tables or any(map(split_of, self.branches)):
+            reason = self._against_names() or (None if told else self._against_splits())
+        else:
+            reason = self._against_classes()
+            if not reason:
+                return self._classes()
+        if reason:
             raise self._unclear(reason)
-        return self._classes()
+        return self._splits(self.branches, is_signs=False)
 
-    def _is_signs(self, leaves: set[str]) -> bool:
-        return any(_SIGNS.fullmatch(name) for name in leaves)
-
-    def _against_splits(
-        self, branches: set[str], leaves: set[str], read: Mapping[str, str | None]
-    ) -> str | None:
-        """Returns why the folders that hold folders are not simply the splits."""
+    def _against_names(self) -> str | None:
+        """Returns why the names do not say which split each folder of class folders is."""
         by_split: dict[str, str] = {}
-        for name in natural_order(branches):
-            split = read[name]
+        for name in self.branches:
+            split = split_of(name)
             if split is None:
                 return f"which split is {name!r}? Its name does not say"
             if split in by_split:
                 return f"{by_split[split]!r} and {name!r} both sound like {split}"
             by_split[split] = name
         if TRAIN not in by_split:
-            return f"no folder of class folders sounds like train: {_listed(branches)}"
-        if self.answers.layout == "splits":
-            return None
-        unread = [name for name in natural_order(leaves) if read[name] is None]
-        if unread and len(branches) < 2:
-            return f"is {unread[0]!r} a class, or are {by_split[TRAIN]!r} and what else splits?"
-        if flat := [name for name in natural_order(leaves) if read[name] == TRAIN]:
-            return f"{by_split[TRAIN]!r} holds class folders, {flat[0]!r} holds images"
-        known = self._classes_in(by_split[TRAIN])
-        for name in natural_order(branches):
-            if known and (more := self._classes_in(name) - known):
-                return (
-                    f"{name!r} holds {_listed(more)}, and {by_split[TRAIN]!r} holds no folder of "
-                    "that name"
-                )
+            return f"no folder of class folders sounds like train: {_listed(self.branches)}"
         return None
 
-    def _against_classes(
-        self, branches: set[str], leaves: set[str], read: Mapping[str, str | None]
-    ) -> str | None:
+    def _against_splits(self) -> str | None:
+        """Returns why the structure is not that of splits, though the names are."""
+        train = next(name for name in self.branches if split_of(name) == TRAIN)
+        for name in self.leaves:
+            if split_of(name) is None and len(self.branches) < 2:
+                return f"is {name!r} a class, or are {train!r} and what else splits?"
+            if split_of(name) == TRAIN:
+                return f"{train!r} holds class folders, {name!r} holds images"
+        known = self._classes_in(train)
+        for name in self.branches:
+            if known and (more := self._classes_in(name) - known):
+                return f"{name!r} holds {_listed(more)}, and {train!r} no folder of that name"
+        return None
+
+    def _against_classes(self) -> str | None:
         """Returns why the top folders are not simply the classes."""
         if not self.inner:
             return "its images lie side by side, in no class folders"
         if len(self.inner) < 2:
             return f"only one folder holds images, {next(iter(self.inner))!r}"
-        splits = [name for name in natural_order(leaves) if read[name]]
-        if len({read[name] for name in splits}) > 1:
+        splits = [name for name in self.leaves if split_of(name)]
+        if len(set(map(split_of, splits))) > 1:
             return f"{_listed(splits)} sound like splits, and hold no class folders"
-        for name in natural_order(branches):
+        for name in self.branches:
             within = self._classes_in(name)
-            if (len(self.inner) == 2 and leaves and len(within) > 1) or within & leaves:
+            beside_one = len(self.inner) == 2 and self.leaves and len(within) > 1
+            if beside_one or not within.isdisjoint(self.leaves):
                 return f"is {name!r} a class, or are the classes in it: {_listed(within)}?"
         for name in natural_order(self.inner):
             if _CONTAINERS.fullmatch(name):
                 return f"{name!r} does not sound like a class"
         seen: dict[str, str] = {}
-        for name in natural_order(branches):
+        for name in self.branches:
             for folder in natural_order(self._classes_in(name)):
                 if folder in seen:
                     return (
@@ -274,7 +279,7 @@ class _Choice:
             return self.asking.error(f"{reason}. Expected a folder for each class, or a table")
         options = self._options(names)
         ways = [f"{' '.join(options)}  (one for each folder)"]
-        if self.answers.layout != "splits" and TRAIN in {split_of(name) for name in names}:
+        if self.answers.layout != "splits" and not self._against_names():
             ways.append("--layout splits  (as the folders' names say)")
         if self.answers.layout != "classes" and len(names) > 1:
             ways.append("--layout classes  (each top folder is a class; we divide them)")
@@ -295,7 +300,7 @@ class _Choice:
             split: _quoted("/".join((*self.prefix, name))) if name else "FOLDER"
             for split, name in folders.items()
         }
-        return [f"--split {split}={paths[split]}" for split in SPLITS if split in paths]
+        return [f"--split{_NO_BREAK}{split}={paths[split]}" for split in SPLITS if split in paths]
 
 
 def _answered(tree: Tree, answers: Answers, asking: _Asking) -> Layout:
@@ -414,13 +419,14 @@ def _listed(names: "Sequence[str] | set[str] | frozenset[str] | Mapping[str, obj
 
 
 def _folded(line: str, indent: str) -> str:
-    return textwrap.fill(
+    folded = textwrap.fill(
         line,
         _WIDTH,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return folded.replace(_NO_BREAK, " ")
 
 
 def _quoted(path: str) -> str:

@@ -1,9 +1,9 @@
 """What lies in a source, by folder: numbers, and no list of files."""
 
 import mimetypes
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
 
 from data.sources.names import Parts, display_name, natural_order
 from signs.images import SUFFIXES
@@ -45,27 +45,28 @@ class Tree:
         self.others = Counter[str]()
         self.lists: list[str] = []
 
-    def add_folder(self, parts: Sequence[str]) -> "Tree":
-        """Returns the folder of that path below this one, and makes it where it is not there."""
+    def add_folder(self, parts: Sequence[str], images: int = 0) -> "Tree":
+        """Returns the folder of that path, made where it is not there; counts images below all."""
         tree = self
+        tree.below += images
         for name in map(display_name, parts):
-            tree = tree.folders.setdefault(name, Tree())
+            inner = tree.folders.get(name)
+            if inner is None:
+                inner = tree.folders[name] = Tree()
+            tree = inner
+            tree.below += images
         return tree
 
     def add_file(self, parts: Parts) -> None:
         """Counts a file."""
-        folder, suffix = self.add_folder(parts[:-1]), PurePosixPath(parts[-1]).suffix.lower()
-        if not self._may_be_image(suffix):
-            self.others[suffix] += 1
-            if suffix in (".csv", ".tsv", ".jsonl") and len(self.lists) < _SHOWN_INNER:
-                self.lists.append(display_name("/".join(parts)))
+        suffix = os.path.splitext(parts[-1])[1].lower()  # noqa: PTH122 - for each of millions
+        if self._may_be_image(suffix):
+            self.add_folder(parts[:-1], images=1).images += 1
             return
-        folder.images += 1
-        self.below += 1
-        tree = self
-        for name in map(display_name, parts[:-1]):
-            tree = tree.folders[name]
-            tree.below += 1
+        self.add_folder(parts[:-1])
+        self.others[suffix] += 1
+        if suffix in (".csv", ".tsv", ".jsonl") and len(self.lists) < _SHOWN_INNER:
+            self.lists.append(display_name("/".join(parts)))
 
     def _may_be_image(self, suffix: str) -> bool:
         # Exports of databases have no suffixes; a README has none either, and is one file.
@@ -103,7 +104,8 @@ class Tree:
             if depth > 1:
                 yield from inner._lines(indent + "  ", _SHOWN_INNER, depth - 1)
         if len(names) > most:
-            yield f"{indent}... and {len(names) - most:,} folders more"
+            more = len(names) - most
+            yield f"{indent}... and {more:,} more folder{'s' if more > 1 else ''}"
         if indent == "  " and self.images:
             yield f"  {_images(self.images)} {'beside the folders' if names else 'in no folder'}"
 

@@ -249,11 +249,11 @@ ASKED = {
     "another language": (["{entrenamiento,prueba}/{x,y}/1.jpg"], "both hold 'x'"),
     "classes that overlap in part": (
         ["train/{x,y}/1.jpg", "test/{y,z}/1.jpg"],
-        "'test' holds 'z', and 'train' holds no folder of that name",
+        "'test' holds 'z', and 'train' no folder of that name",
     ),
     "classes in other letters": (
         ["train/{Cat,Dog}/1.jpg", "test/{cat,dog}/1.jpg"],
-        "'test' holds 'cat', 'dog', and 'train' holds no folder of that name",
+        "'test' holds 'cat', 'dog', and 'train' no folder of that name",
     ),
     "splits within the classes": (
         ["{cat,dog}/{train,test}/1.jpg"],
@@ -443,14 +443,14 @@ splits? Their names do not say which. It holds:
     {"class_1/":40}3 images
     {"class_2/":40}3 images
     {"class_3/":40}3 images
-    ... and 6 folders more
+    ... and 6 more folders
   {"fold_two/":42}27 images below
     {"class_1/":40}3 images
     {"class_2/":40}3 images
     {"class_3/":40}3 images
-    ... and 6 folders more
+    ... and 6 more folders
 Say what is meant, one of
   --split train=FOLDER --split test=FOLDER  (one for each folder)
   --layout classes  (each top folder is a class; we divide them)
-  a table says the classes?  --data .../labels.csv"""
+  a table says the classes? Name it instead, unpacked: labels.csv"""
     )
