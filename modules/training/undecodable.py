@@ -56,7 +56,7 @@ def _find(file_patterns: Sequence[str]) -> str:
                 why, *_ = err.message.partition(" [Op:")[0].rpartition("}} ")[2].splitlines()
                 return (
                     f"the image {name or 'without a name'} (record {place} of {path}) does not "
-                    f"decode: {why.rstrip('.')}. Take it out of the data, or ingest them anew with this "
-                    "version, which mends or rejects such images."
+                    f"decode: {why.rstrip('.')}. Take it out of the data, or ingest them anew with "
+                    "this version, which mends or rejects such images."
                 )
     return ""
