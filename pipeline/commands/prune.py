@@ -80,7 +80,7 @@ def render(console: Console, planned: "Plan", *, pruned: bool) -> None:
     table.add_column("")
     table.add_column("deleted" if pruned else "to delete", justify="right")
     table.add_column("kept", justify="right")
-    table.add_column("kept, since", overflow="fold")
+    table.add_column("kept as", overflow="fold")
     for kind in KINDS:
         going, staying = planned.going(kind), planned.staying(kind)
         if going or staying:
