@@ -17,7 +17,7 @@ from rich.console import Console
 
 from signs import features
 from signs.errors import UserError
-from signs.versions import version_number
+from signs.versions import VersionError, version_number
 
 if TYPE_CHECKING:
     from signs.transports.transport import Tls
@@ -79,6 +79,14 @@ KeyOption = Annotated[
 ]
 
 
+def read_version(text: str) -> int:
+    """For `typer.Option(parser=...)`: the number of `v3`, or of `3`."""
+    try:
+        return version_number(text)
+    except VersionError as err:
+        raise typer.BadParameter(str(err)) from err
+
+
 @dataclass(frozen=True, kw_only=True)
 class Connection:
     """How a command reaches a model on a server: each field is an option of the command."""
@@ -114,7 +122,7 @@ class Question(Connection):
     version: Annotated[
         int | None,
         typer.Option(
-            parser=version_number, metavar="VERSION", help="Such as v3; by default the newest."
+            parser=read_version, metavar="VERSION", help="Such as v3; by default the newest."
         ),
     ] = None
     label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None
