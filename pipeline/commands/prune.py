@@ -31,7 +31,10 @@ app = typer.Typer()
 @app.command(epilog=examples("signs prune", "signs prune --keep 5 --yes"))
 def prune(
     keep: Annotated[
-        int, typer.Option(min=1, help="Keep so many runs of each data set, and versions of each.")
+        int,
+        typer.Option(
+            min=1, max=1_000_000, help="Keep so many runs of each data set, and versions of each."
+        ),
     ] = 3,
     yes: Annotated[bool, typer.Option("--yes", help="Delete it, too.")] = False,
     workspace: WorkspaceOption = WORKSPACE,
