@@ -29,7 +29,7 @@ from data.pictures import copies
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.shard import records_path, result_path
 from data.sources import open_source
-from data.sources.answers import NO_ANSWERS, Answers
+from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.sources.source import (
     Ignored,
     Item,

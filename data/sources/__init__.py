@@ -7,10 +7,10 @@ from pathlib import Path
 
 from data import IngestError
 from data.sources import table
-from data.sources.answers import NO_ANSWERS, Answers
 from data.sources.archive import ArchiveSource
 from data.sources.drawn import SyntheticSource
 from data.sources.folder import FolderSource
+from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.sources.source import Source
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from data import IngestError
-from data.sources.answers import NO_ANSWERS, Answers
-from data.sources.layout import Layout, LeftOutError, MisplacedError, detect
+from data.sources.layouts.answers import NO_ANSWERS, Answers
+from data.sources.layouts.detection import detect
+from data.sources.layouts.layout import Layout, LeftOutError, MisplacedError
+from data.sources.layouts.tree import Tree
 from data.sources.names import Parts, display_name, natural_order, source_id
 from data.sources.source import (
     DEEPEST,
@@ -27,7 +29,6 @@ from data.sources.source import (
     file_sha256,
 )
 from data.sources.table import METADATA, has_labels, labelled
-from data.sources.tree import Tree
 from data.sources.zip_names import read_names
 from data.splits import Proportions
 from signs.litter import litter
@@ -38,7 +39,7 @@ _ENCRYPTED = 0x1  # bit of the general purpose flags
 
 @dataclasses.dataclass(frozen=True)
 class ArchiveSource:
-    """Images in a zip, in folders that `data.sources.layout` understands.
+    """Images in a zip, in folders that `data.sources.layouts` understands.
 
     The directory of the archive is held in memory: half a kilobyte per entry.
 

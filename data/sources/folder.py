@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from data import IngestError
-from data.sources.answers import NO_ANSWERS, Answers
-from data.sources.layout import Layout, LeftOutError, MisplacedError, detect
+from data.sources.layouts.answers import NO_ANSWERS, Answers
+from data.sources.layouts.detection import detect
+from data.sources.layouts.layout import Layout, LeftOutError, MisplacedError
+from data.sources.layouts.tree import Tree
 from data.sources.names import Parts, display_name, natural_order, source_id
 from data.sources.source import (
     DEEPEST,
@@ -25,7 +27,6 @@ from data.sources.source import (
     UnreadableError,
 )
 from data.sources.table import METADATA, Row, has_labels, labelled
-from data.sources.tree import Tree
 from signs.litter import litter
 
 # Tables of these names are called as the folder is that they lie in.
@@ -34,7 +35,7 @@ _PLAIN_NAMES = frozenset(("labels", "label", "metadata", "annotations", "data", 
 
 @dataclasses.dataclass(frozen=True)
 class FolderSource:
-    """Images in folders that `data.sources.layout` understands; symbolic links are followed.
+    """Images in folders that `data.sources.layouts` understands; symbolic links are followed.
 
     Attributes:
         path: The folder.

@@ -89,7 +89,7 @@ def compile_(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Write the pipeline as Kubeflow Pipelines v2 takes it."""
-    from data.sources.answers import Answers
+    from data.sources.layouts.answers import Answers
     from kubeflow.compiling.options import load_options
     from kubeflow.compiling.package import compile_source
     from pipeline.environment import Workspace

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data.convert import Ingested, ingest
-from data.sources.answers import NO_ANSWERS, Answers
+from data.sources.layouts.answers import NO_ANSWERS, Answers
 from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.pipeline_file import SUFFIXES
 from pipeline.config import Data, default_config, override

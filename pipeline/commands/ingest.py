@@ -79,7 +79,7 @@ def ingest(
     """Turn images into a span of TFRecords. Other options go to Beam."""
     arguments = beam_args(context, runner, direct_num_workers)
     from data.convert import ingest as convert
-    from data.sources.answers import Answers
+    from data.sources.layouts.answers import Answers
     from pipeline.environment import Workspace
     from pipeline.running.ingesting import render_ingested, showing
 

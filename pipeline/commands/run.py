@@ -98,7 +98,7 @@ def run(
 ) -> int:
     """Run it all: ingest, train, evaluate, push, serve, query. Other options go to Beam."""
     arguments = beam_args(context, runner, direct_num_workers)
-    from data.sources.answers import Answers
+    from data.sources.layouts.answers import Answers
     from pipeline.environment import Workspace
     from pipeline.running.run import run as run_pipeline
 

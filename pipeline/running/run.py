@@ -17,7 +17,7 @@ from typing import Literal
 from rich.console import Console
 
 from data.convert import Ingested, ingest
-from data.sources.answers import NO_ANSWERS, Answers
+from data.sources.layouts.answers import NO_ANSWERS, Answers
 from pipeline.config import Data, PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.keeping import metadata_file

@@ -19,8 +19,8 @@ from PIL import Image
 from data import IngestError
 from data.convert import Ingested, ingest
 from data.manifest import Manifest, verify
-from data.sources.answers import Answers
 from data.sources.archive import SIGNS_SHA256
+from data.sources.layouts.answers import Answers
 from data.sources.source import Progress
 from data.splits import Proportions
 from signs.image_bytes import canonical_bytes, encode_png

@@ -199,7 +199,7 @@ def test_a_table_without_labels_leaves_them_to_the_folders(tmp_path, pack):
 
 
 def test_answers_are_not_for_tables(tmp_path):
-    from data.sources.answers import Answers
+    from data.sources.layouts.answers import Answers
 
     path = write_tree(tmp_path, {"x.csv": b"path,label\n"}) / "x.csv"
     with pytest.raises(IngestError, match="a table says classes and splits itself"):

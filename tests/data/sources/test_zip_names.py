@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import IngestError
-from data.sources.answers import Answers
 from data.sources.archive import ArchiveSource
+from data.sources.layouts.answers import Answers
 from data.sources.source import Item, Rejection
 from data.sources.zip_names import read_names
 from tests.data.images import jpeg

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from data.findings import Finding
-from data.sources.answers import NO_ANSWERS, Answers
+from data.sources.layouts.answers import NO_ANSWERS, Answers
 from pipeline.commands.options import typed
 from pipeline.commands.run import render_summary
 from pipeline.running import run

@@ -6,9 +6,10 @@ import re
 import pytest
 
 from data import IngestError
-from data.sources.answers import NO_ANSWERS, Answers
-from data.sources.layout import LeftOutError, MisplacedError, detect
-from data.sources.tree import Tree
+from data.sources.layouts.answers import NO_ANSWERS, Answers
+from data.sources.layouts.detection import detect
+from data.sources.layouts.layout import LeftOutError, MisplacedError
+from data.sources.layouts.tree import Tree
 
 
 def expand(pattern):
