@@ -31,7 +31,7 @@ class Executor(stock.Executor):
             **{field.name: exec_properties[field.name] for field in fields(Thresholds)}
         )
         config = eval_config(thresholds, json.loads(exec_properties["class_names"]))
-        examples = [f"{artifact.uri}/Split-*/*" for artifact in input_dict[EXAMPLES_KEY]]
+        examples = [f"{artifact.uri}/Split-*/*" for artifact in input_dict.get(EXAMPLES_KEY, [])]
         with naming_undecodable(examples):
             super().Do(
                 input_dict,

@@ -53,10 +53,10 @@ def _find(file_patterns: Sequence[str]) -> str:
                 decode(parsed[features.IMAGE])
             except tf.errors.InvalidArgumentError as err:
                 name = parsed[features.SOURCE_ID].numpy().decode("utf-8", "backslashreplace")
-                why = err.message.partition(" [Op:")[0].rpartition("}} ")[2].splitlines()[0]
+                why, *_ = err.message.partition(" [Op:")[0].rpartition("}} ")[2].splitlines()
                 return (
                     f"the image {name or 'without a name'} (record {place} of {path}) does not "
-                    f"decode: {why}. Take it out of the data, or ingest them anew with this "
-                    "version, which mends or rejects such images."
+                    f"decode: {why.rstrip('.')}. Take it out of the data, or ingest them anew with "
+                    "this version, which mends or rejects such images."
                 )
     return ""

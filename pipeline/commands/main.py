@@ -71,7 +71,12 @@ def _version(wanted: bool) -> None:
 
 
 _typer = typer.Typer(
-    epilog=examples("signs doctor", "signs run", "signs predict hand.jpg", "signs run --help"),
+    epilog=examples(
+        "signs doctor",
+        "signs run",
+        "signs predict workspace/examples/signs-synthetic/3.png",
+        "signs run --help",
+    ),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

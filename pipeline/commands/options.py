@@ -3,6 +3,9 @@
 import functools
 import json
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from inspect import Parameter, Signature, signature
@@ -14,7 +17,7 @@ from rich.console import Console
 
 from signs import features
 from signs.errors import UserError
-from signs.versions import version_number
+from signs.versions import VersionError, version_number
 
 if TYPE_CHECKING:
     from signs.transports.transport import Tls
@@ -76,6 +79,14 @@ KeyOption = Annotated[
 ]
 
 
+def read_version(text: str) -> int:
+    """For `typer.Option(parser=...)`: the number of `v3`, or of `3`."""
+    try:
+        return version_number(text)
+    except VersionError as err:
+        raise typer.BadParameter(str(err)) from err
+
+
 @dataclass(frozen=True, kw_only=True)
 class Connection:
     """How a command reaches a model on a server: each field is an option of the command."""
@@ -111,7 +122,7 @@ class Question(Connection):
     version: Annotated[
         int | None,
         typer.Option(
-            parser=version_number, metavar="VERSION", help="Such as v3; by default the newest."
+            parser=read_version, metavar="VERSION", help="Such as v3; by default the newest."
         ),
     ] = None
     label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None
@@ -147,6 +158,20 @@ def spread(command: Callable[..., int]) -> Callable[..., int]:
 def examples(*commands: str) -> str:
     """The end of a command's help."""
     return "\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
+def typed(command: str) -> str:
+    """A command line that begins with `signs`, so that it can be typed in this shell and folder."""
+    program = Path(sys.executable).with_name("signs")
+    found = shutil.which("signs")
+    if not program.exists() or (found is not None and program.samefile(found)):
+        return command
+    here = Path.cwd()
+    if program.is_relative_to(here):
+        program = program.relative_to(here)
+    # The shell looks for a bare name on its path alone.
+    path = str(program) if len(program.parts) > 1 else f"./{program}"
+    return shlex.quote(path) + command.removeprefix("signs")
 
 
 def only_model(workspace: Path) -> str | None:

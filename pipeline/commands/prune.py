@@ -31,7 +31,10 @@ app = typer.Typer()
 @app.command(epilog=examples("signs prune", "signs prune --keep 5 --yes"))
 def prune(
     keep: Annotated[
-        int, typer.Option(min=1, help="Keep so many runs of each data set, and versions of each.")
+        int,
+        typer.Option(
+            min=1, max=1_000_000, help="Keep so many runs of each data set, and versions of each."
+        ),
     ] = 3,
     yes: Annotated[bool, typer.Option("--yes", help="Delete it, too.")] = False,
     workspace: WorkspaceOption = WORKSPACE,
@@ -80,7 +83,7 @@ def render(console: Console, planned: "Plan", *, pruned: bool) -> None:
     table.add_column("")
     table.add_column("deleted" if pruned else "to delete", justify="right")
     table.add_column("kept", justify="right")
-    table.add_column("kept, since", overflow="fold")
+    table.add_column("kept as", overflow="fold")
     for kind in KINDS:
         going, staying = planned.going(kind), planned.staying(kind)
         if going or staying:

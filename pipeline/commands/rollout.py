@@ -17,10 +17,11 @@ from pipeline.commands.options import (
     console,
     examples,
     print_json,
+    read_version,
     spread,
 )
 from pipeline.showing.wording import say
-from signs.versions import version_name, version_number
+from signs.versions import version_name
 
 if TYPE_CHECKING:
     from pipeline.commands.place import ServedVersion
@@ -53,7 +54,7 @@ def promote(
     version: Annotated[
         int | None,
         typer.Option(
-            parser=version_number,
+            parser=read_version,
             metavar="VERSION",
             help="Such as v3. By default the canary, or else the newest.",
         ),

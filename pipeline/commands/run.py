@@ -26,9 +26,10 @@ from pipeline.commands.options import (
     WorkspaceOption,
     console,
     examples,
+    typed,
 )
 from pipeline.commands.runs import in_a_word
-from pipeline.showing.wording import duration, percent, shorten
+from pipeline.showing.wording import duration, percent, say, shorten
 from signs import features
 from signs.command import INTERRUPTED
 from signs.versions import version_name
@@ -114,7 +115,7 @@ def run(
         max_rejected=max_rejected,
         beam_args=arguments,
         on=on,
-        resume=shlex.join(["signs", *sys.argv[1:]]),
+        resume=typed(shlex.join(["signs", *sys.argv[1:]])),
     )
     if as_json:
         print(summary.to_json())
@@ -168,7 +169,6 @@ def render_summary(console: Console, run: "RunSummary") -> None:
         lines.append(("started", run.warm_start or _start(run.base_model)))
     if run.error is not None:
         lines.append(("error", run.error))
-    lines += [("query it" if not i else "", words) for i, words in enumerate(run.query_commands)]
     if run.log is not None:
         lines.append(("log", run.log))
     result, style = in_a_word(run)
@@ -181,6 +181,8 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     for name, words in lines:
         # Never wrapped: paths and commands are there to be copied.
         console.print(Text.assemble((f"  {name:10}", "dim"), words), soft_wrap=True)
+    if run.query_commands:
+        say(console, f"Try it:  {typed(run.query_commands[-1])}")
 
 
 def _images(count: int | None) -> str:

@@ -7,9 +7,7 @@ workspace/data/<model>/.../test/  -> workspace/examples/<model>/  -> the page's 
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -23,11 +21,11 @@ from pipeline.commands.options import (
     examples,
 )
 from pipeline.environment import Workspace
-from signs import durable, features
+from pipeline.running.examples import write_examples
+from signs import features
 from signs.errors import UserError
 from signs.versions import version_name
 
-_MOST_EXAMPLES = 12
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -150,51 +148,3 @@ def _check_port(host: str, port: int, api: str, option: str) -> None:
             f"the {api} API cannot listen on {host}, port {port}: {reason}. "
             f"Choose another with {option}."
         ) from error
-
-
-def write_examples(workspace: Workspace, model: str) -> Path:
-    """Writes an image of each class, named by it, from the newest test images of the model's data.
-
-    A workspace that has the model but not its data gives drawn hands.
-
-    Returns:
-        The folder, `examples/<model>/`.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    folder = workspace.examples(model)
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
-    for class_name, image in (_test_images(workspace.data / model) or _drawn()).items():
-        suffix = ".png" if image.startswith(b"\x89PNG") else ".jpg"
-        durable.write_bytes(folder / f"{quote(class_name, safe=' ')}{suffix}", image)
-    return folder
-
-
-def _test_images(dataset: Path) -> dict[str, bytes]:
-    """The first test image of each class; empty without data, or where they are damaged."""
-    from data import spans
-    from data.manifest import Manifest
-    from data.sample import read_samples
-
-    found: dict[str, bytes] = {}
-    try:
-        for _, _, directory in spans.versions(dataset)[-1:]:
-            wanted = Manifest.load(directory).class_names[:_MOST_EXAMPLES]
-            for sample in read_samples(directory / features.TEST):
-                if sample.class_name in wanted:
-                    found.setdefault(sample.class_name, sample.image)
-                if len(found) == len(wanted):
-                    break
-    except (OSError, ValueError, UserError):
-        return {}
-    return found
-
-
-def _drawn() -> dict[str, bytes]:
-    from data.synthetic import CLASS_NAMES, draw
-    from signs.image_bytes import encode_png
-
-    return {name: encode_png(draw(0, index)) for index, name in enumerate(CLASS_NAMES)}

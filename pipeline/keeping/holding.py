@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pipeline.environment import Workspace
 from signs import durable
@@ -45,11 +45,16 @@ def hold(workspace: Workspace, command: str) -> Iterator[None]:
             "with --workspace"
         ) from err
     try:
-        workspace.lock.write_text(me)
+        _tell(workspace, me)
         yield
     finally:
-        workspace.lock.write_text("")
+        _tell(workspace, "")
         held.__exit__(None, None, None)
+
+
+def _tell(workspace: Workspace, holder: str) -> None:
+    with suppress(OSError):  # a full disk hides who holds it, and no more
+        workspace.lock.write_text(holder)
 
 
 def _holder(workspace: Workspace) -> str:

@@ -23,7 +23,7 @@ class Made:
     id: int
     path: Path  # artifacts/<data set>/<component>/<output>/<execution>
     type: str
-    live: bool  # else it was pruned, and what is left of it goes as well
+    live: bool  # else it was pruned, and no run uses what may be left of it
     numbers: dict[str, int]  # its custom properties that are numbers
     words: dict[str, str]
 
@@ -86,8 +86,9 @@ class Lineage:
         blessings = [made for made in self.artifacts.values() if made.type == "ModelBlessing"]
         for blessing in sorted(blessings, key=lambda made: made.id, reverse=True):
             model = self.artifacts.get(blessing.numbers.get("current_model_id", 0))
-            is_there = model is not None and (self._root / model.path).is_dir()
-            if blessing.numbers.get("blessed") == 1 and model is not None and is_there:
+            if model is None or not model.live or blessing.numbers.get("blessed") != 1:
+                continue
+            if (self._root / model.path).is_dir():
                 found.setdefault(model.pipeline, {model.id, blessing.id})
         return set().union(*found.values())
 

@@ -64,13 +64,6 @@ def in_place(run: RunSummary, workspace: Workspace) -> RunSummary:
     """The summary with the paths of now: the workspace may have been moved since it was kept."""
     root = workspace.root
     served = workspace.serving(run.pipeline)
-    commands: tuple[str, ...] = ()
-    if served.is_dir():  # else nothing was ever pushed
-        where = "" if root == Path("workspace") else f" --workspace {shlex.quote(str(root))}"
-        commands = (
-            f"signs serve{where} --model {run.pipeline}",
-            f"signs predict --model {run.pipeline} IMAGE...",
-        )
     base_model = run.base_model
     if base_model and "artifacts/" in base_model:
         base_model = str(root.absolute() / "artifacts" / base_model.rpartition("artifacts/")[2])
@@ -79,8 +72,25 @@ def in_place(run: RunSummary, workspace: Workspace) -> RunSummary:
         pushed_to=run.pushed_to and str(served.absolute()),
         base_model=base_model,
         log=str(workspace.log(run.run_id).absolute()),
-        query_commands=commands,
+        query_commands=query_commands(workspace, run.pipeline),
     )
+
+
+def query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:
+    """How to serve the model and how to ask it about a picture that is there; none before a push.
+
+    They hold where the run was started, as its own `--workspace` does.
+    """
+    if not workspace.serving(model).is_dir():
+        return ()
+    which = [] if workspace.root == Path("workspace") else ["--workspace", str(workspace.root)]
+    if len([path for path in workspace.serving("").iterdir() if path.is_dir()]) > 1:
+        which += ["--model", model]
+    commands = [shlex.join(["signs", "serve", "--page", *which])]
+    if pictures := sorted(workspace.examples(model).glob("*")):
+        picture = str(pictures[len(pictures) // 2])
+        commands.append(shlex.join(["signs", "predict", picture, *which]))
+    return tuple(commands)
 
 
 def load_runs(workspace: Path) -> list[RunSummary]:

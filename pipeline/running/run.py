@@ -25,6 +25,7 @@ from pipeline.keeping.holding import hold
 from pipeline.running.checkout import ROOT, kubeflow
 from pipeline.running.child import EXIT_WITH_PARENT, Job
 from pipeline.running.estimate import forecast, in_words
+from pipeline.running.examples import write_examples
 from pipeline.running.history import in_place, mark_running, new_run_id
 from pipeline.running.ingesting import render_ingested, showing
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
@@ -195,6 +196,8 @@ def run_ingested(
         training_s=trainer.seconds if trainer and trainer.state == "done" else None,
         error=end.error,
     )
+    if workspace.serving(config.pipeline_name).is_dir():
+        write_examples(workspace, config.pipeline_name)  # what to try the model on
     summary = in_place(summary, workspace)
     summary.save(directory)
     return summary

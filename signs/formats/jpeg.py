@@ -97,7 +97,7 @@ class Jpeg:
             return False
         except ValueError as err:
             words = str(err).removeprefix("Corrupt JPEG data: ")
-            if "remature end" in words:
+            if "remature end" in words or "marker 0xd9 instead of" in words:
                 raise ImageError(INCOMPLETE if self._ends else TRUNCATED) from err
             if "bad Huffman code" in words or "instead of RST" in words:
                 raise ImageError(f"damaged: {words}") from err

@@ -1,5 +1,6 @@
 """Thresholds reach TFMA's configuration; what TFMA does with it, whole runs show."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tfx.utils import proto_utils
 from components.evaluator import Evaluator
 from components.evaluator.executor import Executor
 from signs.errors import UserError
+from tests.modules.examples import example, write_examples
 
 THRESHOLDS = {"min_accuracy": 0.9, "min_class_accuracy": 0.7, "min_accuracy_change": 0.01}
 
@@ -39,6 +41,23 @@ def test_thresholds_are_tfmas(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threshold_out_of_range_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"min_accuracy must be in \[0, 1\]. Received: 1.5"):
         configured(monkeypatch, {**THRESHOLDS, "min_accuracy": 1.5})
+
+
+def test_an_image_that_does_not_decode_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Examples that older code wrote may hold such images; Beam tells of one as text."""
+
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("tensorflow...InvalidArgumentError: jpeg::Uncompress failed [while ...]")
+
+    monkeypatch.setattr(stock.Executor, "Do", fail)
+    examples = Examples()
+    examples.uri = str(tmp_path)
+    write_examples(tmp_path / "Split-test" / "a.gz", [example(b"\xff\xd8\xff and no more")])
+    properties = {**THRESHOLDS, "class_names": '["0", "1"]', "example_splits": '["test"]'}
+    with pytest.raises(UserError, match=r"the image one \(record 0 of .*Split-test/a.gz\)"):
+        Executor().Do({"examples": [examples]}, {}, properties)
 
 
 def test_a_threshold_may_be_a_parameter_of_the_run() -> None:

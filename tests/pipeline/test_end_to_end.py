@@ -135,10 +135,15 @@ def test_the_model_answers_with_the_users_class_names(
     assert all(set(answer.by_class) == set(CLASSES) for answer in answers)
 
 
-def test_a_second_run_reuses_everything_and_pushes_nothing(
+def test_a_second_run_reuses_everything_though_the_workspace_was_moved_and_pushes_nothing(
     first: dict[str, Any], images: Path, workspace: Path
 ) -> None:
-    second = run(images, workspace, *SETTINGS)
+    moved = workspace.rename(workspace.with_name("moved, ü {SPAN} %s"))
+    try:
+        second = run(images, moved, *SETTINGS)
+    finally:
+        moved.rename(workspace)
+    assert second["pushed_to"] == f"{moved}/serving/colours"
     made = {
         name
         for name, component in second["components"].items()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tfx.dsl.components.common.resolver import RESOLVER_CONFIG
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
@@ -28,7 +29,7 @@ def built(environment: Environment, *settings: str) -> Pipeline:
 
 def parameters(pipeline: Pipeline, component: str) -> dict[str, Any]:
     [found] = [each for each in pipeline.components if each.id == component]
-    return found.spec.exec_properties
+    return found.exec_properties
 
 
 def job(pipeline: Pipeline, component: str) -> TrainingJob:
@@ -65,6 +66,16 @@ def test_trainer_and_tuner_are_told_the_same_job(environment: Environment) -> No
     assert (trainer.checkpoints, trainer.search) == (environment.checkpoint_root, None)
     assert len(trainer.code) == 64
     assert job(pipeline, "Tuner") == replace(trainer, search=Search(2, 3, DATA.counts))
+
+
+def test_only_the_baseline_must_have_the_same_classes(environment: Environment) -> None:
+    pipeline = built(environment, "warm_start=true")
+    assert parameters(pipeline, "Baseline")[RESOLVER_CONFIG] == {"class_names": ["grün", "red"]}
+    assert parameters(pipeline, "WarmStart")[RESOLVER_CONFIG] == {}
+    cluster = replace(environment, metadata_path=None)
+    pipeline = built(cluster, "warm_start=true")
+    assert json.loads(parameters(pipeline, "Baseline")["class_names"]) == ["grün", "red"]
+    assert "class_names" not in parameters(pipeline, "WarmStart")
 
 
 def test_changed_code_is_trained_and_transformed_anew(

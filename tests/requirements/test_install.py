@@ -286,3 +286,39 @@ def test_a_package_that_is_not_the_locked_one_is_refused(tmp_path: Path, install
     assert done.returncode == 1
     assert "hash" in done.stderr.lower()
     assert not (tmp_path / "into" / "thing.py").exists()
+
+
+@pytest.mark.parametrize("lock", [NATIVE, OLD_GLIBC])
+def test_nothing_is_installed_unchecked(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    commands: list[str] = []
+    monkeypatch.setattr(install, "_run", lambda *parts: commands.append(" ".join(map(str, parts))))
+    (checkout / ".venv" / "lib" / "python3" / "site-packages" / "tfx_bsl" / "arrow").mkdir(
+        parents=True
+    )
+    install.install(lock, P312)
+    uv, locked, own = commands
+    path = ROOT / "requirements"
+    assert uv.endswith(f"--require-hashes --requirement {path / 'uv.txt'}")
+    # What builds a package that comes as sources is as locked as the package.
+    assert f"--require-hashes --build-constraints {path / f'{lock}.txt'} " in locked
+    assert locked.endswith(f"--requirement {path / f'{lock}.txt'}")
+    assert "--no-build-isolation --editable" in own
+    assert all("--no-deps" in command for command in commands)
+    assert install.is_ready(lock, None)
+    added = [path.name for path in checkout.rglob("sql_util.py")]
+    assert added == (["sql_util.py"] if lock == OLD_GLIBC else [])
+
+
+def test_a_set_up_that_broke_off_is_done_again(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*command: object) -> None:
+        raise subprocess.CalledProcessError(1, command)
+
+    stamp(checkout, files="of an older lock")
+    monkeypatch.setattr(install, "_run", broken)
+    assert install.main([]) == 1
+    assert capsys.readouterr().err.startswith("Set-up stopped: ")
+    assert not install.is_ready(NATIVE, None)

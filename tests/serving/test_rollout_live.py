@@ -200,7 +200,7 @@ def test_mistakes_are_told(workspace, address, signs, tmp_path):
     for arguments, text in (
         (("promote", "--version", "9"), "signs v9 does not exist; there are v2, v3, v4, v5."),
         (("shadow", str(tmp_path)), f"{tmp_path}: no request log there."),
-        (("promote", "--shadow", "x", "--max-changed", "2"), "`max_changed` must be in [0, 1]."),
+        (("promote", "--shadow", "x", "--max-changed", "2"), "Invalid value for '--max-changed'"),
         (("promote", "--shadow", "x", "--offline"), "A replay needs a running server"),
         (("promote", "--model", "cats"), "a model 'cats' was never pushed to"),
     ):

@@ -340,6 +340,15 @@ def test_a_jpeg_of_thousands_of_scans_is_refused():
         canonical_bytes(raw[:start] + scan * 2000 + raw[start:])
 
 
+def test_a_jpeg_that_ends_at_a_restart_is_truncated():
+    raw = encoded(picture(), "JPEG", restart_marker_blocks=1)
+    at_restart = raw[: raw.index(b"\xff\xd2")]
+    with pytest.raises(ImageError, match="truncated: the file ends before the picture does"):
+        canonical_bytes(at_restart)
+    with pytest.raises(ImageError, match="truncated: a part of the picture is missing"):
+        canonical_bytes(at_restart + b"\xff\xd9")
+
+
 def test_nonsense_in_the_header_of_a_scan_is_mended():
     """Some cameras write it; only decoders of progressive pictures read it."""
     raw = encoded(picture(), "JPEG")

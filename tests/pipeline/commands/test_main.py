@@ -95,6 +95,10 @@ def test_without_a_command_help_is_shown(signs: Callable[..., tuple[int, str, st
         (["ingest", "nowhere"], "there is no 'nowhere'."),
         (["ingest", "a", "b"], "'b' belongs to no option."),
         (["predict", "none.jpg"], "none.jpg: no such file"),
+        (
+            ["promote", "--version", "new"],
+            "Invalid value for '--version': A version is a number, such as v3 or 3. Received: ",
+        ),
         (["serve", "--rest-port", "x"], "Invalid value for '--rest-port'"),
         (["serve"], "a model was never pushed to workspace: make one with `signs run`"),
         (
@@ -134,7 +138,7 @@ def test_several_models_ask_for_one(
 ) -> None:
     for name in ("signs", "cats", ".hidden"):
         (tmp_path / "workspace" / "serving" / name).mkdir(parents=True)
-    (tmp_path / "a.png").write_bytes(b"")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     for arguments in (["serve"], ["predict", "a.png"]):
         assert signs(*arguments) == (
             2,

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline.commands.options import Connection, JsonOption, Question, spread
+from pipeline.commands.options import Connection, JsonOption, Question, spread, typed
 from signs.transports.transport import Tls
 
 
@@ -62,3 +62,21 @@ def test_the_model_is_the_workspaces_only_one(
         (tmp_path / "serving" / folder).mkdir(parents=True)
     assert Connection().model_name(tmp_path) == name
     assert Connection(model="mine").model_name(tmp_path) == "mine"
+
+
+def test_a_command_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "my env" / "bin" / "signs"
+    monkeypatch.setattr("sys.executable", str(program.with_name("python")))
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.chdir(tmp_path)
+    assert typed("signs runs") == "signs runs"  # there is no such program: nothing better is known
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    assert typed("signs runs") == "'my env/bin/signs' runs"
+    monkeypatch.chdir(tmp_path / "my env" / "bin")
+    assert typed("signs runs") == "./signs runs"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert typed("signs runs") == f"'{program}' runs"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert typed("signs runs") == "signs runs"

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.environment import Workspace
-from pipeline.running.history import in_place, load_run, load_runs, mark_running, new_run_id
+from pipeline.running.history import (
+    in_place,
+    load_run,
+    load_runs,
+    mark_running,
+    new_run_id,
+    query_commands,
+)
 from pipeline.running.summary import ComponentSummary, RunSummary
 from pipeline.showing.events import (
     ComponentState,
@@ -177,7 +184,31 @@ def test_a_run_is_told_by_where_the_workspace_lies_now(run_directory: Path, tmp_
     assert run.log == f"{moved}/logs/{run.run_id}.log"
     assert run.pushed_to == f"{moved}/serving/signs-synthetic"
     assert run.base_model == f"{moved}/artifacts/signs-synthetic/Trainer/model/4"
-    assert run.query_commands[0] == f"signs serve --workspace '{moved}' --model signs-synthetic"
+    assert run.query_commands == (f"signs serve --page --workspace '{moved}'",)
+
+
+def test_the_commands_name_a_picture_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = Workspace(Path("workspace"))
+    assert query_commands(here, "cats") == ()  # never pushed
+    here.serving("cats").mkdir(parents=True)
+    assert query_commands(here, "cats") == ("signs serve --page",)
+    here.examples("cats").mkdir(parents=True)
+    for name in ("tabby", "a b", "manx"):
+        (here.examples("cats") / f"{name}.png").touch()
+    assert query_commands(here, "cats")[1] == "signs predict workspace/examples/cats/manx.png"
+    (here.examples("cats") / "manx.png").unlink()
+    (here.examples("cats") / "tabby.png").unlink()
+    here.serving("dogs").mkdir()
+    elsewhere = Workspace(tmp_path / "my ws")
+    here.root.rename(elsewhere.root)
+    root = f"'{tmp_path}/my ws'"
+    assert query_commands(elsewhere, "cats") == (
+        f"signs serve --page --workspace {root} --model cats",
+        f"signs predict '{tmp_path}/my ws/examples/cats/a b.png' --workspace {root} --model cats",
+    )
 
 
 def test_runs_are_listed_newest_first(tmp_path: Path) -> None:

@@ -56,8 +56,9 @@ def test_a_run_that_finishes(workspace: Workspace, monkeypatch: pytest.MonkeyPat
     }
     assert summary.training_s == 2.5
     assert summary.query_commands == (
-        f"signs serve --workspace {workspace.root} --model signs-synthetic",
-        "signs predict --model signs-synthetic IMAGE...",
+        f"signs serve --page --workspace {workspace.root}",
+        f"signs predict {workspace.root}/examples/signs-synthetic/3.png --workspace "
+        f"{workspace.root}",
     )
     assert load_runs(workspace.root)[0] == summary
     assert "signs-synthetic: span 1, version 1, ingested" in shown
