@@ -349,6 +349,16 @@ def test_a_jpeg_that_ends_at_a_restart_is_truncated():
         canonical_bytes(at_restart + b"\xff\xd9")
 
 
+def test_scans_that_would_make_a_jpeg_sharp_are_missed():
+    """Every scan that is there is whole, and each decoder smooths the picture in its own way."""
+    raw = encoded(picture(), "JPEG", progressive=True)
+    blurred = raw[: raw.rindex(b"\xff\xda")]
+    with pytest.raises(ImageError, match="truncated: the file ends before the picture does"):
+        canonical_bytes(blurred)
+    with pytest.raises(ImageError, match="truncated: a part of the picture is missing"):
+        canonical_bytes(blurred + b"\xff\xd9")
+
+
 def test_nonsense_in_the_header_of_a_scan_is_mended():
     """Some cameras write it; only decoders of progressive pictures read it."""
     raw = encoded(picture(), "JPEG")
