@@ -45,9 +45,21 @@ def test_a_damaged_model_does_not(exported: Path, tmp_path: Path, damage, words:
         class_names_of(model)
 
 
-def test_a_model_of_somebody_else_does_not(tmp_path: Path) -> None:
-    module = tf.Module()
-    module.one = tf.Variable(1.0)
-    tf.saved_model.save(module, str(tmp_path))
+class _Lists(tf.Module):
+    """A model of somebody else, whose functions share some lists of strings."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.one = tf.Variable(1.0)
+        self.lists = [tf.constant(["a", "b"]) for _ in range(count)]
+
+    @tf.function(input_signature=[])
+    def answer(self) -> list[tf.Tensor]:
+        return [tf.reverse(one, [0]) for one in self.lists]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_model_of_somebody_else_does_not(tmp_path: Path, count: int) -> None:
+    tf.saved_model.save(_Lists(count), str(tmp_path))
     with pytest.raises(ExportedModelError, match="does not tell its classes"):
         class_names_of(tmp_path)

@@ -7,7 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline.commands.options import Connection, JsonOption, Question, spread, typed
+from pipeline.commands.options import Connection, JsonOption, Question, spread, typed, usable
+from signs.errors import UserError
 from signs.transports.transport import Tls
 
 
@@ -80,3 +81,28 @@ def test_a_command_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert typed("signs runs") == f"'{program}' runs"
     monkeypatch.setenv("PATH", str(program.parent))
     assert typed("signs runs") == "signs runs"
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("file", "is a file: --workspace takes a folder"),
+        ("dangling", "is a link to nowhere, which is not there"),
+        ("ws [1]", "has [ and ] in its path, which TensorFlow takes for a pattern: rename the"),
+        ("new/a*b", "has * in its path"),
+        ("link", "has ? in its path"),
+    ],
+)
+def test_what_can_be_no_workspace(tmp_path: Path, place: str, words: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "what?").mkdir()
+    (tmp_path / "link").symlink_to("what?")
+    with pytest.raises(UserError) as caught:
+        usable(tmp_path / place)
+    assert str(caught.value).startswith(f"the workspace {tmp_path / place} {words}")
+
+
+@pytest.mark.parametrize("place", [".", "new", "with space/ünï/{SPAN} %s"])
+def test_what_may_be_a_workspace(tmp_path: Path, place: str) -> None:
+    assert usable(tmp_path / place) == tmp_path / place
