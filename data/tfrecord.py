@@ -45,9 +45,10 @@ class Writer:
         self._records += 1
 
     def close(self) -> Written:
-        """Closes the file and says what is in it."""
-        self._write(self._gzip.flush())
-        self._file.close()
+        """Closes the file and says what is in it; may be called again."""
+        if not self._file.closed:
+            self._write(self._gzip.flush())
+            self._file.close()
         return Written(self._bytes, self._digest.hexdigest(), self._records)
 
     def __enter__(self) -> Self:
@@ -59,7 +60,7 @@ class Writer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None and not self._file.closed:
+        if kind is None:
             self.close()
         else:
             self._file.close()

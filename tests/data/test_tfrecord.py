@@ -1,5 +1,9 @@
+import gc
 import gzip
 import hashlib
+import random
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +26,24 @@ def test_round_trip_and_what_is_written(tmp_path):
     assert written.records == 3
     assert written.bytes == path.stat().st_size
     assert written.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_may_be_closed_again(tmp_path):
+    with tfrecord.Writer(tmp_path / "a") as writer:
+        writer.write(b"one")
+        written = writer.close()
+    assert writer.close() == written == write(tmp_path / "b", [b"one"])
+
+
+def test_a_full_disk_is_told_once_and_nothing_after_it(monkeypatch):
+    """From Python 3.12 on, GzipFile complains once more when it is collected."""
+    later = []
+    monkeypatch.setattr(sys, "unraisablehook", later.append)
+    with pytest.raises(OSError, match="No space left"), tfrecord.Writer(Path("/dev/full")) as full:
+        full.write(random.Random(0).randbytes(1_000_000))
+    del full
+    gc.collect()
+    assert later == []
 
 
 def test_equal_records_give_equal_files(tmp_path):
