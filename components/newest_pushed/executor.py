@@ -14,7 +14,7 @@ from tfx.utils import path_utils
 
 from components.baseline import unusable
 from components.pusher.executor import is_same
-from signs.versions import complete_versions
+from signs.versions import complete_versions, version_name
 
 LOGGER = logging.getLogger(__name__)
 
@@ -72,5 +72,5 @@ def newest(
         why_not = unusable(version, class_names)
         if why_not is None:
             return version, passed_over
-        passed_over.append(f"version {version.name} {why_not}")
+        passed_over.append(f"{version_name(int(version.name))} {why_not}")
     return None, passed_over

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.commands.options import Question, base_path
-from pipeline.showing.wording import say
+from pipeline.showing.wording import tell
 from signs.versions import version_name
 
 _CONNECT_S = 1.0
@@ -39,7 +39,7 @@ def answering(question: Question, workspace: Path, console: Console) -> Iterator
     from model_server import ServerProcess
 
     number, folder = _asked(base, question)
-    say(
+    tell(
         console,
         f"Nobody serves at {question.address}: {base.name} {version_name(number)} is loaded for "
         "this once. `signs serve` keeps it loaded.",

@@ -4,6 +4,7 @@ Evaluator's metrics and validation, the serving check's and Pusher's properties 
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from pipeline.running.simple_answers import simple_answers
 from pipeline.running.summary import RunResult, SimpleAnswers, Tuned, Unmet, Weakest, wilson
 from pipeline.showing.wording import percent, shorten
 from signs import features
+
+_LOG = logging.getLogger(__name__)
 
 
 def collect(nodes: Mapping[str, NodeResult], class_names: Sequence[str]) -> RunResult:
@@ -169,14 +172,18 @@ def read_weakest(result: tfma.EvalResult, class_names: Sequence[str]) -> Weakest
     )
 
 
-def _simple_answers(nodes: Mapping[str, NodeResult]) -> SimpleAnswers:
+def _simple_answers(nodes: Mapping[str, NodeResult]) -> SimpleAnswers | None:
     examples = nodes["ImportExampleGen"].outputs["examples"]
     folders = {
         split: Path(artifact_utils.get_split_uri(examples, split))
         for split in artifact_utils.decode_split_names(examples[0].split_names)
     }
     test = folders.pop(features.TEST)
-    return simple_answers(folders.values(), test)
+    try:
+        return simple_answers(folders.values(), test)
+    except OSError as err:  # a picture that an older release has let in; the run is whole without
+        _LOG.warning("no simple answers to compare with: %s", err)
+        return None
 
 
 def read_unmet(result: validation_result_pb2.ValidationResult) -> tuple[Unmet, ...]:

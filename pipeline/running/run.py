@@ -31,7 +31,7 @@ from pipeline.running.ingesting import render_ingested, showing
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
 from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.follow import follow
-from pipeline.showing.wording import say
+from pipeline.showing.wording import say, tell
 from signs import features
 
 # "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
@@ -126,7 +126,7 @@ def run_ingested(
     if on == "local":
         earlier = workspace.runs(config.pipeline_name)
         expected = forecast(config, earlier)
-        say(console, in_words(config, expected, earlier))
+        tell(console, in_words(config, expected, earlier))
     directory = workspace.run_directory(config.pipeline_name, run_id).resolve()
     directory.mkdir(parents=True)
     log = workspace.log(run_id).resolve()

@@ -46,6 +46,11 @@ def shorten(items: Sequence[str], most: int = 3) -> list[str]:
     return [*items[:most], *more]
 
 
+def tell(console: Console, words: str) -> None:
+    """Prints plain text, folded between words at the terminal's edge: it is there to be read."""
+    console.print(words, markup=False, highlight=False, emoji=False)
+
+
 def say(console: Console, words: str) -> None:
     """Prints one line of plain text, never wrapped: paths and commands are there to be copied."""
     console.print(words, markup=False, highlight=False, emoji=False, soft_wrap=True)

@@ -62,7 +62,7 @@ def test_newest_by_number_not_by_name(base: Path) -> None:
 def test_the_newest_of_the_same_classes(base: Path) -> None:
     assert newest(base, class_names=CLASSES) == (
         base / "9",
-        ["version 10 knows other classes: cat, dog, emu"],
+        ["v10 knows other classes: cat, dog, emu"],
     )
 
 
@@ -70,7 +70,7 @@ def test_one_whose_files_are_gone_is_passed_over(base: Path) -> None:
     shutil.rmtree(base / "9" / "variables")
     found, passed_over = newest(base, class_names=CLASSES)
     assert found == base / "7"
-    assert passed_over[1:] == ["version 9 has lost its files"]
+    assert passed_over[1:] == ["v9 has lost its files"]
 
 
 def test_nothing_pushed_is_an_empty_model(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_model_lies_where_evaluator_and_trainer_look(base: Path, tmp_path: Path)
     assert (tmp_path / "out" / "Format-Serving" / "assets" / "9").is_file()
     assert model.get_int_custom_property("version") == 9
     said = json.loads(model.get_string_custom_property("passed_over"))
-    assert said == ["version 10 knows other classes: cat, dog, emu"]
+    assert said == ["v10 knows other classes: cat, dog, emu"]
 
 
 def test_candidate_that_was_pushed_before_is_passed_over(base: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -96,7 +97,7 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     assert first["blessed"] and first["infra_blessed"]
     assert first["accuracy"] >= 0.8
     assert sum(first["counts"].values()) == 120
-    assert versions(workspace) == [str(first["pushed_version"])]
+    assert (first["pushed_version"], versions(workspace)) == (1, ["1"])
     assert first["query"]["images"] == first["counts"]["test"]
     assert first["query"]["accuracy"] == pytest.approx(first["accuracy"], abs=1e-6)
     assert first["query"]["version"] == first["pushed_version"]
@@ -106,13 +107,33 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     states = {name: component["state"] for name, component in first["components"].items()}
     assert set(states.values()) == {"done"}
     assert {"ImportExampleGen", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= set(states)
-    assert "Trainer" in Path(first["log"]).read_text()
+    log = Path(first["log"]).read_text()
+    assert "Trainer" in log
+    assert "cuInit" not in log and "absl::" not in log  # nothing that frightens
+
+
+def test_what_an_accuracy_is_worth(first: dict[str, Any]) -> None:
+    low, high = first["accuracy_interval"]
+    assert 0 < low < first["accuracy"] <= high <= 1
+    simple = first["simple_answers"]
+    assert simple["test_images"] == first["counts"]["test"]
+    assert simple["training_images"] == first["counts"]["train"] + first["counts"]["eval"]
+    # Colours tell these classes apart: the nearest image does as well as the network.
+    assert simple["majority"] < 0.5 < simple["nearest_neighbour"]
+    if first["accuracy"] < 1:
+        assert first["weakest"]["class_name"] in CLASSES
+        assert first["weakest"]["accuracy"] < 1
+
+
+def test_the_commands_of_the_summary_name_a_picture_that_is_there(first: dict[str, Any]) -> None:
+    _, predict = first["query_commands"]
+    assert Path(shlex.split(predict)[2]).is_file()
 
 
 def test_what_a_run_leaves_in_its_workspace(first: dict[str, Any], workspace: Path) -> None:
     """Users rely on it, as on what tests/test_surface.py holds: tell them in CHANGELOG.md."""
     assert {path.name for path in workspace.iterdir()} == {
-        *(".lock", "artifacts", "data", "logs", "metadata.sqlite", "runs", "serving"),
+        *(".lock", "artifacts", "data", "examples", "logs", "metadata.sqlite", "runs", "serving"),
     }
     assert {path.name for path in (workspace / "logs").iterdir()} == {f"{first['run_id']}.log"}
     kept = workspace / "runs" / "colours" / first["run_id"]
