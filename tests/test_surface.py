@@ -461,12 +461,15 @@ def test_a_run_that_was_kept_is_read_and_printed_as_it_was(signs: Callable[..., 
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(json.dumps(SUMMARY))
     Path("workspace/serving/photos").mkdir(parents=True)
+    picture = Path("workspace/examples/photos/cat.png")
+    picture.parent.mkdir(parents=True)
+    picture.touch()
     [run] = signs("runs")
     here = Path("workspace").absolute()  # wherever it lay when the run was kept
     paths = {
         "pushed_to": f"{here}/serving/photos",
         "log": f"{here}/logs/{SUMMARY['run_id']}.log",
-        "query_commands": ["signs serve --model photos", "signs predict --model photos IMAGE..."],
+        "query_commands": ["signs serve --page", f"signs predict {picture}"],
     }
     assert_frozen("The JSON of a run", run, SUMMARY | paths)
 
