@@ -137,11 +137,11 @@ def plot_curves(
                 "guessing",
                 (1, chance[panel]),
                 xycoords=("axes fraction", "data"),
-                xytext=(0, 2),
+                xytext=(3, 0),
                 textcoords="offset points",
                 color=GREY,
                 fontsize=8,
-                ha="right",
+                va="center",
             )
         _mark_sizes(axis, sizes)
         axis.set_xlabel("epoch")
@@ -153,7 +153,7 @@ def plot_curves(
         for panel, curves in panels.items()
         for name, values in curves.items()
     ]
-    told += [f"guessing has a {panel} of {value:.2f}" for panel, value in (chance or {}).items()]
+    told += [f"{panel} of guessing: {value:.2f}" for panel, value in (chance or {}).items()]
     return Picture(figure, _sentences("Curves, first and last epoch", *told))
 
 

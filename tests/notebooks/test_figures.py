@@ -191,7 +191,7 @@ HEAT[0, 0, 3] = HEAT[1, 5, 0] = 1
                 {"loss": {"train": [2, 1, 0.5], "eval": [3, 0.25]}}, chance={"loss": 1.79}
             ),
             "Curves, first and last epoch. loss, train: from 2.00 to 0.50. "
-            "loss, eval: from 3.00 to 0.25. guessing has a loss of 1.79.",
+            "loss, eval: from 3.00 to 0.25. loss of guessing: 1.79.",
         ),
         (
             figures.draw_blocks({"I": IDENTITY, "C": CONVOLUTIONAL}),
