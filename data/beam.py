@@ -139,13 +139,17 @@ def _one_error() -> Iterator[None]:
     Beam logs a failure with its traceback several times over, and adds the step to its text.
     """
     logger = logging.getLogger("apache_beam.runners.common")
-    was_disabled, logger.disabled = logger.disabled, True
+
+    def quiet(record: logging.LogRecord) -> bool:  # one for each call: two may run at once
+        return False
+
+    logger.addFilter(quiet)
     try:
         yield
     except IngestError as err:
         raise IngestError(str(err).split(" [while running")[0]) from err
     finally:
-        logger.disabled = was_disabled
+        logger.removeFilter(quiet)
 
 
 @contextmanager
