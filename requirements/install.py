@@ -28,6 +28,7 @@ from pipeline.machine import (
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / ".ready"  # what a finished set-up installed
+START = "00_signs.pth"  # Python runs it first of all in site-packages
 _COMPILERS = ("c++", "g++", "clang++")
 _ASK = """
 import json, os, platform, sys, sysconfig
@@ -253,8 +254,9 @@ def install(lock: str, python: Python) -> None:
         "--requirement", locked,
     )  # fmt: skip
     _run(*uv, "--no-build-isolation", "--editable", ROOT / "signs", "--editable", ROOT)
+    (packages,) = VENV.glob("lib/python*/site-packages")
+    shutil.copy(str(ROOT / "requirements" / START), str(packages))
     if lock == OLD_GLIBC:
-        (packages,) = VENV.glob("lib/python*/site-packages")
         shutil.copy(str(ROOT / "requirements" / "sql_util.py"), str(packages / "tfx_bsl" / "arrow"))
     done = {"lock": lock, "python": dotted(python.version), "files": _digest(lock)}
     STAMP.write_text(json.dumps(done))
@@ -270,7 +272,7 @@ def _stamp() -> Dict[str, str]:
 
 def _digest(lock: str) -> str:
     """Of all files that decide what is installed."""
-    names = [f"requirements/{name}" for name in (f"{lock}.txt", "uv.txt", "sql_util.py")]
+    names = [f"requirements/{name}" for name in (f"{lock}.txt", "uv.txt", START, "sql_util.py")]
     contents = [(ROOT / name).read_bytes() for name in [*names, "setup.py", "signs/pyproject.toml"]]
     return hashlib.sha256(b"".join(contents)).hexdigest()
 

@@ -58,6 +58,12 @@ def tuned(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {"stderr": done.stderr, **json.loads(done.stdout)}
 
 
+@pytest.fixture(autouse=True)
+def in_the_workspace(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the worker of a run stands: all paths of a run are relative to it."""
+    monkeypatch.chdir(workspace)
+
+
 def trainer_artifacts(workspace: Path) -> tuple[Any, Path]:
     """The newest Model artifact in ML Metadata, and the folder of its model_run."""
     import ml_metadata as mlmd

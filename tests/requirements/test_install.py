@@ -309,6 +309,7 @@ def test_nothing_is_installed_unchecked(
     assert install.is_ready(lock, None)
     added = [path.name for path in checkout.rglob("sql_util.py")]
     assert added == (["sql_util.py"] if lock == OLD_GLIBC else [])
+    assert next(checkout.rglob("*.pth")).name == "00_signs.pth"  # `sorted` has it first
 
 
 def test_a_set_up_that_broke_off_is_done_again(

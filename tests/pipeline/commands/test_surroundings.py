@@ -107,6 +107,20 @@ def test_ctrl_c_while_it_is_imported_ends_it_quietly(command: str) -> None:
     assert (process.returncode, err) == (130, b"")
 
 
+def test_ctrl_c_while_python_itself_starts_ends_it_quietly() -> None:
+    """Its words would be `Fatal Python error: init_import_site`, and a traceback."""
+    signs = Path(sys.executable).with_name("signs")
+    for delay_ms in range(10, 120, 5):
+        with subprocess.Popen(
+            [signs, "runs"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            time.sleep(delay_ms / 1000)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+        assert err == b""
+        assert process.returncode in (130, -signal.SIGINT, 0)
+
+
 # --- The interpreter ------------------------------------------------------------------------------
 
 
