@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 
 setup(
     name="signs-pipeline",
-    version="0.2.0",
+    version="0.3.0",
     description="SIGNS images in, a blessed ResNet50 out: a TFX pipeline",
     author="The SIGNS pipeline authors",
     license="Apache-2.0",
