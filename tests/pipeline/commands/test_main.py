@@ -64,7 +64,7 @@ def test_every_command_is_explained_with_an_example(
 
 
 def test_the_version(signs: Callable[..., tuple[int, str, str]]) -> None:
-    assert signs("--version") == (0, "signs 0.2.0\n", "")
+    assert signs("--version") == (0, "signs 0.3.0\n", "")
 
 
 def test_without_a_command_help_is_shown(signs: Callable[..., tuple[int, str, str]]) -> None:
