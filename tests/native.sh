@@ -38,8 +38,8 @@ done
 
 # The working tree as it stands, as a repository: some tests ask git what belongs to it. `.venv` and
 # the workspace of an earlier run stay.
-copy=$root/work/signs
-mkdir -p "$copy" "$root/work/shared"
+copy=$root/src/signs
+mkdir -p "$copy" "$root/src/shared"
 find "$copy" -mindepth 1 -maxdepth 1 ! -name .venv ! -name workspace -exec rm -rf {} +
 git ls-files -z --cached --others --exclude-standard |
     tar --create --null --files-from=- --ignore-failed-read 2>/dev/null | tar --extract -C "$copy"
@@ -52,8 +52,8 @@ exec unshare --mount --pid --fork --kill-child sh -eu -c '
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount --rbind /sys "$root/sys"
-    if [ -d ../shared ]; then mount --rbind -o ro ../shared "$root/work/shared"; fi
+    if [ -d ../shared ]; then mount --rbind -o ro ../shared "$root/src/shared"; fi
     exec chroot "$root" env HOME=/root LC_ALL=C.UTF-8 \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        sh -eu -c "cd /work/signs; \"\$@\"; exit \$?" sh "$@" # it stays, to reap orphans
+        sh -eu -c "cd /src/signs; \"\$@\"; exit \$?" sh "$@" # it stays, to reap orphans
 ' sh "$@"
