@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -23,6 +24,7 @@ from typing import NoReturn
 from signs.errors import UserError
 
 _PLACEHOLDER = re.compile(r"\{\{\$.*?\}\}")
+_TELLING_S = 1.0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,13 +110,19 @@ def _end_on_sigterm() -> None:
     """Ends the process at once when the pod is told to go.
 
     A handler in Python waits for the operation that TensorFlow is in: minutes, at times. But the
-    number of a signal is written to the wake-up socket whatever the main thread does.
+    number of a signal is written to the wake-up socket whatever the main thread does. Both may
+    hear it, and only the first one tells.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
+    told = threading.Lock()
 
     def end(*_: object) -> None:
-        os._exit(_fail("ended by SIGTERM", 128 + signal.SIGTERM))
+        if told.acquire(blocking=False):
+            _fail("ended by SIGTERM", 128 + signal.SIGTERM)
+        else:
+            time.sleep(_TELLING_S)  # the process ends within it, unless standard output blocks
+        os._exit(128 + signal.SIGTERM)
 
     def wait(_: socket.socket = sender) -> None:  # keeps the socket open
         while number := receiver.recv(1):

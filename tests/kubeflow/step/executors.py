@@ -1,12 +1,15 @@
 """Executors small enough to show what the adapter hands them."""
 
 import ctypes
+import io
 import json
 import logging
 import os
+import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tfx import types
 from tfx.dsl.components.base.base_executor import BaseExecutor
@@ -58,6 +61,20 @@ class Fail(BaseExecutor):
         raise RuntimeError("the data are\nno images")
 
 
+class _Slow(io.TextIOBase):
+    """A stream that leaves two writers the time to come in between each other."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        count = self._stream.write(text)
+        self._stream.flush()
+        time.sleep(0.05)
+        return count
+
+
 class Sleep(BaseExecutor):
     """Is in the middle of something that holds up the main thread."""
 
@@ -65,5 +82,6 @@ class Sleep(BaseExecutor):
         self, inputs: Artifacts, outputs: Artifacts, properties: dict[str, Any]
     ) -> None:
         logging.getLogger("modules.training.progress").info("epoch 1/2")
+        sys.stderr = _Slow(sys.stderr)
         print("asleep", flush=True)
         ctypes.CDLL(None).sleep(600)  # as an operation of TensorFlow: no Python handler is called
