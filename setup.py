@@ -7,6 +7,8 @@ name.
 
 from setuptools import find_packages, setup
 
+_ROOMS = ("components", "data", "drawing", "model_server", "modules", "pipeline", "serving")
+
 setup(
     name="signs-pipeline",
     version="0.3.0",
@@ -22,11 +24,7 @@ setup(
         "Operating System :: MacOS",
     ],
     packages=find_packages(
-        include=[
-            f"{package}{suffix}"
-            for package in ("components", "data", "model_server", "modules", "pipeline", "serving")
-            for suffix in ("", ".*")
-        ]
+        include=[f"{package}{suffix}" for package in _ROOMS for suffix in ("", ".*")]
     ),
     package_data={
         "data": ["schema/*.pbtxt"],

@@ -108,9 +108,7 @@ def search_space(recipe: Recipe) -> keras_tuner.HyperParameters:
                 name, value / factor, min(value * factor, most), sampling="log", default=value
             )
     space.Float("label_smoothing", 0.0, 0.2, default=recipe.label_smoothing)
-    augmentation = recipe.augmentation
-    space.Float("augmentation.rotation_degrees", 0.0, 40.0, default=augmentation.rotation_degrees)
-    space.Float("augmentation.scale", 0.0, 0.4, default=augmentation.scale)
+    space.Float("augmentation.strength", 0.0, 1.5, default=recipe.augmentation.strength)
     return space
 
 

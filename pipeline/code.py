@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+import drawing
 import modules
 import signs
 
 # What a component's user code may import.
-USER_CODE = tuple(Path(package.__path__[0]) for package in (modules, signs))
+USER_CODE = tuple(Path(package.__path__[0]) for package in (drawing, modules, signs))
 
 
 def code_digest(folders: Iterable[Path] = USER_CODE) -> str:

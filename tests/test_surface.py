@@ -43,7 +43,7 @@ from tests.kubeflow.submitting.submit_fixtures import write_pipeline
 
 SIGNS = Path(sys.executable).with_name("signs")
 ROOMS = (
-    *("components", "data", "kubeflow", "model_server"),
+    *("components", "data", "drawing", "kubeflow", "model_server"),
     *("modules", "pipeline", "serving", "signs"),
 )
 

@@ -28,19 +28,61 @@ class RecipeError(UserError):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random changes to a training image; zero or false switches one off."""
+    """Ranges of the random changes to a training image; zero or false switches one off.
 
-    rotation_degrees: float = 20.0  # uniform in [-r, r]
-    scale: float = 0.2  # factor uniform in [1 - s, 1 + s], for each axis's common zoom
-    shift: float = 0.1  # fraction of the side, uniform in [-s, s], for each axis
+    Numbers are drawn uniformly, for each image anew, unless something else stands there.
+    """
+
+    strength: float = 1.0  # multiplies all that follows: less for a short training
+    ramp: float = 0.5  # fraction of the steps over which the strength grows from nothing
+
+    # What people change.
+    rotation_degrees: float = 35.0  # in [-r, r]
+    any_rotation: float = 0.1  # share of the images that are turned by up to a quarter
+    scale: float = 0.4  # zoom: a factor in [1 / (1 + s), 1 + s], its logarithm uniform
+    aspect: float = 0.25  # width over height: a factor in [exp(-a), exp(a)]
+    slant: float = 0.1  # pixels to the side for each pixel down, in [-s, s]
+    tilt: float = 0.15  # perspective: one edge is that much nearer than the centre
+    shift: float = 0.15  # fraction of the side, in [-s, s], for each axis
     mirror: bool = True  # left and right swapped for half of the images: a count stays a count
-    brightness: float = 0.3  # factor uniform in [1 - b, 1 + b]
-    contrast: float = 0.3  # factor uniform in [1 - c, 1 + c], about the image's mean
+    erase: float = 0.4  # share of the images with a grey square on them
+
+    # What rooms and cameras change.
+    background: float = 0.6  # share of the images with a plain wall that get another wall
+    brightness: float = 0.3  # factor in [1 - b, 1 + b]
+    contrast: float = 0.4  # factor in [1 - c, 1 + c], about the image's mean
+    white_balance: float = 0.25  # factor in [1 - w, 1 + w], for each of red, green and blue
+    saturation: float = 0.6  # factor in [1 - s, 1 + s]
+    gamma: float = 0.5  # power in [exp(-g), exp(g)]
+    vignette: float = 0.5  # how much darker the corners are, at most
+    slope: float = 0.3  # how much lighter one edge is, at most, for each axis
+    blur: float = 0.5  # share of the images out of focus
+    noise: float = 0.04  # deviation of a pixel, at most
+    grey: float = 0.1  # share of the images without colour
+    swap_colors: float = 0.1  # share of the images with red and blue swapped
+    invert: float = 0.1  # share of the images that are negatives
 
     def __post_init__(self) -> None:
+        _check("augmentation.strength", self.strength, 0, 2)
+        _check("augmentation.ramp", self.ramp, 0, 1)
         _check("augmentation.rotation_degrees", self.rotation_degrees, 0, 180)
-        for name in ("scale", "shift", "brightness", "contrast"):
+        _check("augmentation.scale", self.scale, 0, 4)
+        for name in ("aspect", "gamma"):
+            _check(f"augmentation.{name}", getattr(self, name), 0, 2)
+        for name in ("slant", "tilt", "shift", "vignette", "slope", "noise"):
             _check(f"augmentation.{name}", getattr(self, name), 0, 0.95)
+        for name in ("brightness", "contrast", "white_balance", "saturation"):
+            _check(f"augmentation.{name}", getattr(self, name), 0, 0.95)
+        for name in (
+            "any_rotation",
+            "erase",
+            "background",
+            "blur",
+            "grey",
+            "swap_colors",
+            "invert",
+        ):
+            _check(f"augmentation.{name}", getattr(self, name), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -56,8 +98,11 @@ class Recipe:
     # been made. Leave it out (`("train",)`) to see its accuracy during training.
     splits: tuple[str, ...] = (features.TRAIN, features.EVAL)
 
-    epochs: int = 48
-    batch_size: int = 32
+    epochs: int = 48  # passes over the images
+    batch_size: int = 32  # images in a step
+    # Drawn hands in a step, for each image of the data set: where its classes are SIGNS's.
+    drawn: float = 1.0
+    drawn_no_sign: float = 0.25  # share of them that show none of the signs
     learning_rate: float = 1e-3  # at the peak of the cycle
     warmup: float = 0.25  # fraction of the steps before the peak
     weight_decay: float = 0.02  # on the kernels alone
@@ -81,6 +126,8 @@ class Recipe:
         _check("train.width", self.width, 1, 1024)
         _check("train.epochs", self.epochs, 1, 100_000)
         _check("train.batch_size", self.batch_size, 1, 65_536)
+        _check("train.drawn", self.drawn, 0, 16)
+        _check("train.drawn_no_sign", self.drawn_no_sign, 0, 1)
         _check("train.learning_rate", self.learning_rate, 1e-9, 10)
         _check("train.warmup", self.warmup, 0, 0.9)
         _check("train.weight_decay", self.weight_decay, 0, 1)

@@ -91,8 +91,7 @@ def test_every_name_that_is_searched_is_the_recipes():
         "learning_rate": 0.01,
         "weight_decay": 0.02,
         "label_smoothing": 0.1,
-        "augmentation.rotation_degrees": 20.0,
-        "augmentation.scale": 0.2,
+        "augmentation.strength": 1.0,
     }
     assert RECIPE.with_hyperparameters(space.values) == RECIPE
 

@@ -1,0 +1,50 @@
+"""Random numbers for the images of a batch."""
+
+import tensorflow as tf
+
+from modules.machines.workers import Workers
+
+
+class Draws:
+    """Draws numbers for each image, of what the images of all workers get.
+
+    Every call draws anew, and its place among the calls decides what: the same code with the same
+    seed draws the same.
+    """
+
+    def __init__(
+        self, seed: tf.Tensor, count: tf.Tensor, strength: tf.Tensor, workers: Workers
+    ) -> None:
+        """Begins with a seed, int32 [2]; `count` images are here, and with each other worker."""
+        self.count = count
+        self._seed, self._strength, self._workers = seed, strength, workers
+        self._calls = 0
+
+    def uniform(self, low: float, high: float, channels: int = 1) -> tf.Tensor:
+        """Returns float32 [count, 1, 1, channels] in [low, high), whatever the strength."""
+        shape = [self._all, 1, 1, channels]
+        return self._mine(tf.random.stateless_uniform(shape, self._next(), low, high))
+
+    def spread(self, most: float, channels: int = 1) -> tf.Tensor:
+        """Returns float32 [count, 1, 1, channels] in [-most, most), times the strength."""
+        return self.uniform(-most, most, channels) * self._strength
+
+    def coin(self, probability: float) -> tf.Tensor:
+        """Returns float32 [count, 1, 1, 1]: 1 with this probability times the strength, else 0."""
+        return tf.cast(self.uniform(0.0, 1.0) < probability * self._strength, tf.float32)
+
+    def normal(self, shape: list) -> tf.Tensor:
+        """Returns float32 [count, *shape], of mean 0 and deviation 1."""
+        return self._mine(tf.random.stateless_normal([self._all, *shape], self._next()))
+
+    @property
+    def _all(self) -> tf.Tensor:
+        return self.count * self._workers.count
+
+    def _mine(self, drawn: tf.Tensor) -> tf.Tensor:
+        start = self._workers.index * self.count
+        return drawn[start : start + self.count]
+
+    def _next(self) -> tf.Tensor:
+        self._calls += 1
+        return tf.random.experimental.stateless_fold_in(self._seed, self._calls)
