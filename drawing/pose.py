@@ -173,11 +173,8 @@ def _palm(rng: np.random.Generator, tubes: _Tubes, slim: float) -> np.ndarray:
     for knuckle in _KNUCKLES:
         start = wrist * (1, 0.75, 1) + (knuckle[0] * 0.55, 0, 0)
         tubes.add(PALM, (start, 0.23 * slim**0.5), (knuckle * (0.95, 0.86, 1), 0.175))
-    for start, end, radius in (
-        ((-0.2, -0.40, 0.06), (-0.30, -0.05, 0.05), 0.23),
-        ((0.22, -0.40, 0.04), (0.30, 0.05, 0.03), 0.2),
-    ):
-        tubes.add(PALM, (np.array(start), radius), (np.array(end), 0.15))
+    tubes.add(PALM, (np.array([-0.2, -0.40, 0.06]), 0.23), (np.array([-0.30, -0.05, 0.05]), 0.15))
+    tubes.add(PALM, (np.array([0.22, -0.40, 0.04]), 0.2), (np.array([0.30, 0.05, 0.03]), 0.15))
     return wrist
 
 
@@ -198,8 +195,8 @@ def _meeting_thumb(
     away /= np.linalg.norm(away) + 1e-6
     if away[2] < 0:
         away = -away
-    height = np.sqrt(max((_THUMB_REACH * long) ** 2 - (np.linalg.norm(reach) / 2) ** 2, 0.03))
-    return (_THUMB_ROOT + tip) / 2 + (away * 0.8 + (-0.55, 0, 0)) * height, tip
+    square = (_THUMB_REACH * long) ** 2 - float(reach @ reach) / 4
+    return (_THUMB_ROOT + tip) / 2 + (away * 0.8 + (-0.55, 0, 0)) * max(square, 0.03) ** 0.5, tip
 
 
 def _raised_thumb(

@@ -43,11 +43,13 @@ def drawings(
         images: how many images of the data set the training shows, each as often as it does.
 
     Returns:
-        MOST drawings, or fewer where the training shows fewer or memory holds fewer; None if it wants none, or if the classes
-        are others than SIGNS's.
+        MOST drawings, or fewer where the training shows fewer or memory holds fewer; None if it
+        wants none, or if the classes are others than SIGNS's.
     """
-    count = min(MOST, round(images * recipe.drawn), _MOST_BYTES // (image_size**2 * 4))
-    if not count or sorted(class_names) != [str(sign) for sign in SIGNS]:
+    if sorted(class_names) != [str(sign) for sign in SIGNS]:
+        return None
+    count = min(round(images * recipe.drawn), MOST, _MOST_BYTES // (image_size**2 * 4))
+    if not count:
         return None
     label_of = {sign: class_names.index(str(sign)) for sign in SIGNS} | {NO_SIGN: len(SIGNS)}
     is_other = np.random.default_rng(recipe.seed).random(count) < recipe.drawn_no_sign
