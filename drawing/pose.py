@@ -91,8 +91,8 @@ def hand(rng: np.random.Generator, sign: int) -> Hand:
     slim, long = rng.uniform(0.85, 1.12), rng.uniform(0.9, 1.12)
     is_ring, touched, raised = sign == 0, None, RAISED.get(sign, ())
     if sign == NO_SIGN:
-        if rng.random() < 0.5:  # the thumb touches a finger, as in the digits from 6 to 9
-            touched = int(rng.integers(4))
+        if rng.random() < 0.65:  # the thumb touches a finger, as in the digits from 6 to 9
+            touched = int(rng.choice(4, p=(0.2, 0.2, 0.25, 0.35)))
             raised = tuple(finger for finger in _FINGERS if finger != touched)
         else:
             raised = _OTHERS[rng.integers(len(_OTHERS))]
@@ -133,6 +133,7 @@ def _fingers(
         angle = _FAN[finger] * spread + rng.normal(0, 0.035)
         if finger == INDEX and finger in raised and RING not in raised:
             angle -= abs(rng.normal(0, 0.1))  # the V of index and middle finger
+        inward = np.radians((finger - 1) * rng.uniform(0, 8))  # bent fingers converge
         # How far each joint is bent, in degrees.
         if is_ring:
             bent = np.array(
@@ -142,7 +143,8 @@ def _fingers(
             if finger > INDEX and rng.random() < 0.12:
                 bent = np.array([85.0, 90.0, 50.0])
         elif finger == touched:
-            bent = np.array([rng.uniform(50, 68), rng.uniform(55, 75), rng.uniform(25, 45)])
+            bent = np.array([rng.uniform(50, 85), rng.uniform(55, 98), rng.uniform(25, 50)])
+            inward = np.radians(finger * rng.uniform(4, 14))
         elif finger in raised:
             bent = np.abs(rng.normal(0, 1, 3)) * (10, 8, 5)
             bent += rng.choice([0, 0, 0, rng.uniform(0, 25)])
@@ -153,12 +155,13 @@ def _fingers(
             if touched is None and rng.random() < 0.12:
                 bent = np.array([rng.uniform(50, 70), rng.uniform(90, 110), rng.uniform(40, 70)])
         straight = np.array([np.sin(angle), np.cos(angle), 0.0])
+        forward = np.array([-np.sin(inward), 0.0, np.cos(inward)])
         place = _KNUCKLES[finger] * (rng.uniform(0.95, 1.05), 1, 1)
         chain = [(_KNUCKLES[finger] - straight * 0.1, radius * 1.08)]
         for turned, share, taper in zip(
             np.radians(np.cumsum(bent)), _PHALANGES, _TAPER, strict=True
         ):
-            ahead = np.cos(turned) * straight + np.sin(turned) * np.array([0.0, 0.0, 1.0])
+            ahead = np.cos(turned) * straight + np.sin(turned) * forward
             place = place + length * share * ahead
             chain.append((place, radius * taper))
         tubes.add(FINGER, *chain)
