@@ -71,7 +71,6 @@ def run_fn(fn_args: "FnArgs") -> None:
     # First of all: what TensorFlow has begun to use keeps the memory it took.
     devices = choose(
         job.devices,
-        steps=recipe.epochs * steps,
         batch_size=share_of_batch(count, recipe, workers),
         workers=workers,
     )

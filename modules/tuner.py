@@ -64,11 +64,8 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
     assert search is not None
     recipe = replace(job.recipe, epochs=search.epochs, splits=(features.TRAIN,))
     count, eval_count = (search.counts[split] for split in (features.TRAIN, features.EVAL))
-    steps = steps_per_epoch(count, recipe)
     # First of all: what TensorFlow has begun to use keeps the memory it took.
-    devices = choose(
-        job.devices, steps=recipe.epochs * steps, batch_size=min(recipe.batch_size, count)
-    )
+    devices = choose(job.devices, batch_size=min(recipe.batch_size, count))
     kept = None
     if job.checkpoints:
         # A search of more trials begins with the same ones.

@@ -217,6 +217,7 @@ COMMANDS = {
 }
 
 SETTINGS = {
+    "devices.deterministic",
     "devices.gpus",
     "devices.precision",
     "devices.xla",
@@ -249,15 +250,19 @@ SETTINGS = {
     "warm_start",
 }
 
-# TF_CONFIG is the operators' contract; no other of these changes what is computed.
+# TF_CONFIG is the operators' contract; no other of these changes what is computed, but for the
+# limits of TensorFlow and oneDNN: a processor that may not use an instruction is one without it.
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES",
+    "DNNL_MAX_CPU_ISA",
     "KF_PIPELINES_ENDPOINT",
     "KF_PIPELINES_UI_ENDPOINT",
     "KUBERNETES_SERVICE_HOST",
+    "ONEDNN_MAX_CPU_ISA",
     "SIGNS_MOUNTS",
     "SIGNS_WORKSPACE",
     "TF_CONFIG",
+    "TF_ENABLE_ONEDNN_OPTS",
 }
 
 # As `signs run --json` prints it and runs/<data set>/<run>/summary.json keeps it.

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modules.machines.cpu import has_bfloat16
 from modules.machines.gpu_diagnosis import hidden_gpu
 from modules.machines.options import DeviceError, DeviceOptions
 from modules.machines.workers import ALONE, Workers
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-# XLA is switched on by itself only for trainings of at least this many steps. It compiles anew for
-# each of the recipe's image sizes. ASSUMED, not measured, for want of a GPU: about a minute for
-# ResNet50 at each of three sizes, against some 9 ms saved a step. The default recipe on SIGNS has
-# some 1,600 steps: XLA stays off.
-XLA_MIN_STEPS = 20_000
+# Fewer images make a poor batch norm, which takes its statistics over those of one GPU.
+IMAGES_A_GPU = 16
 
 CPU = "CPU"
 
@@ -44,6 +42,12 @@ class Devices:
     names: tuple[str, ...]  # one per replica of this worker
     reason: str = ""  # why it is the CPU, or not all GPUs
     workers: Workers = ALONE
+    deterministic: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is GPUs that train."""
+        return self.names != (CPU,)
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -60,17 +64,23 @@ class Devices:
     def distribute(
         self, batches: "tf.data.Dataset"
     ) -> "tf.data.Dataset | tf.distribute.DistributedDataset":
-        """The same batches as `fit` wants them: as they are, but for several workers.
+        """The same batches as `fit` wants them, brought to a GPU before it asks for them.
 
         Args:
             batches: this worker's part of each batch, of a static size that its replicas share.
         """
-        if self.workers.count == 1:
-            return batches
-        replicas = self.strategy.num_replicas_in_sync // self.workers.count
-        [size, *_] = batches.element_spec[0].shape
-        each = batches.rebatch(size // replicas)
-        return self.strategy.distribute_datasets_from_function(lambda context: each)
+        import tensorflow as tf
+
+        if self.workers.count > 1:
+            replicas = self.strategy.num_replicas_in_sync // self.workers.count
+            [size, *_] = batches.element_spec[0].shape
+            each = batches.rebatch(size // replicas)
+            return self.strategy.distribute_datasets_from_function(lambda context: each)
+        if not self.on_gpu or self.strategy.num_replicas_in_sync > 1:
+            return batches  # a strategy for several GPUs sees to it
+        [gpu, *_] = tf.config.list_logical_devices("GPU")
+        with tf.device(gpu.name):
+            return batches.apply(tf.data.experimental.copy_to_device(gpu.name)).prefetch(2)
 
     def split_evenly(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
         """The same elements in batches that the replicas share without a remainder.
@@ -104,6 +114,7 @@ class Devices:
         if self.workers.count > 1:
             where = f"{self.workers.count} workers of {where} each under {self._strategy}"
         line = f"training on {where}, {self.precision}, XLA {_on_or_off(self.xla)}"
+        line += ", deterministic" if self.deterministic else ""
         return f"{line}: {self.reason}" if self.reason else line
 
     def properties(self) -> dict[str, str | int]:
@@ -135,7 +146,6 @@ class Devices:
 def choose(
     options: DeviceOptions,
     *,
-    steps: int,
     batch_size: int | None = None,
     workers: Workers = ALONE,
 ) -> Devices:
@@ -146,7 +156,6 @@ def choose(
 
     Args:
         options: what is asked for.
-        steps: training steps of the whole training, by which XLA pays or does not.
         batch_size: images in each step, over all GPUs of this worker, which must share them
             evenly; None if the caller sees to that.
         workers: who trains. Of several, all must call this: it waits for them. All must have the
@@ -155,8 +164,9 @@ def choose(
     Returns:
         The CPU under the default strategy; one GPU, under the default strategy as well; or
         several GPUs under a `MirroredStrategy`, which splits each batch among them. All GPUs are
-        taken if there is nothing else asked for, or as many as share a batch evenly. Of several
-        workers, each has its own in a `MultiWorkerMirroredStrategy`.
+        taken if there is nothing else asked for, or as many as share a batch evenly and have
+        IMAGES_A_GPU of it each. Of several workers, each has its own in a
+        `MultiWorkerMirroredStrategy`.
 
     Raises:
         DeviceError: there are fewer GPUs than asked for, they do not share a batch evenly, or XLA
@@ -180,14 +190,14 @@ def choose(
             f"devices.gpus must be at most {len(found)}, the number of GPUs that TensorFlow sees"
             f"{f' ({reason})' if hidden else ''}. Received: {count}"
         )
-    if count > 1 and batch_size and batch_size % count:
-        if options.gpus is not None:
-            raise DeviceError(
-                "devices.gpus must divide the batch, since each GPU gets as many images. "
-                f"Received: {count}, with batches of {batch_size}"
-            )
-        count = max(number for number in range(1, count) if batch_size % number == 0)
-        reason = f"a batch of {batch_size} does not split evenly over all {len(found)} GPUs"
+    few = ""
+    if count > 1 and batch_size:
+        # Several workers' batch norms take their statistics over the images of all of them.
+        least = IMAGES_A_GPU if workers.count == 1 else 1
+        if options.gpus is None:
+            count, reason = _sharing(batch_size, count, least)
+        else:
+            reason = few = _check_share(batch_size, count, least)
     several, remedy = "", ""
     if workers.count > 1:
         several = f"{workers.count} workers"
@@ -207,20 +217,23 @@ def choose(
 
     used = found[:count]
     _take(used)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
     details = [tf.config.experimental.get_device_details(gpu) for gpu in used]
     devices = Devices(
         strategy=_strategy(count, workers),
         precision=_precision(
             options, [each.get("compute_capability") for each in details] * workers.count
         ),
-        xla=count == 1 and not several and steps >= XLA_MIN_STEPS
-        if options.xla == "auto"
-        else options.xla,
+        # By itself it is off. XLA compiles ResNet50 anew for each of the recipe's image sizes; how
+        # long that takes on a GPU, and what a step gains, nobody has measured yet.
+        xla=options.xla is True,
         names=tuple(each.get("device_name", "GPU") for each in details) or (CPU,),
         reason=reason,
         workers=workers,
+        deterministic=options.deterministic,
     )
-    LOGGER.log(logging.WARNING if hidden else logging.INFO, "%s", devices.describe())
+    LOGGER.log(logging.WARNING if hidden or few else logging.INFO, "%s", devices.describe())
     return devices
 
 
@@ -243,6 +256,35 @@ def float32_copy(network: "keras.Model") -> "keras.Model":
         copy = keras.models.clone_model(network, clone_function=in_float32)
     copy.set_weights(network.get_weights())
     return copy
+
+
+def _sharing(batch_size: int, found: int, least: int) -> tuple[int, str]:
+    """How many GPUs share a batch evenly with at least so many images each, and why not all."""
+    fair = [n for n in range(2, found + 1) if batch_size % n == 0 and batch_size // n >= least]
+    count = max(fair, default=1)
+    if count == found:
+        return count, ""
+    each = f", with {least} images each" if least > 1 else ""
+    return count, (
+        f"a batch of {batch_size} does not split evenly over all {found} GPUs{each}; "
+        "train.batch_size says how large it is"
+    )
+
+
+def _check_share(batch_size: int, gpus: int, least: int) -> str:
+    """What is amiss with a number of GPUs that was asked for; nothing, if all is well."""
+    share, left = divmod(batch_size, gpus)
+    if left:
+        raise DeviceError(
+            "devices.gpus must divide the batch, since each GPU gets as many images. "
+            f"Received: {gpus}, with batches of {batch_size}"
+        )
+    if share >= least:
+        return ""
+    return (
+        f"{share} images on each GPU are few for its batch norms; try "
+        f"train.batch_size={gpus * least}"
+    )
 
 
 def _take(gpus: Sequence["tf.config.PhysicalDevice"]) -> None:
@@ -274,10 +316,11 @@ def _strategy(gpus: int, workers: Workers) -> "tf.distribute.Strategy":
 
 
 def _precision(options: DeviceOptions, capabilities: Sequence[tuple[int, int] | None]) -> str:
-    """The fastest policy that all GPUs have units for, by their compute capabilities.
+    """The fastest policy that the CPU, or all GPUs by their compute capabilities, have units for.
 
     Tensor cores take float16 from 7.0 on and bfloat16 from 8.0 on. bfloat16 has the range of
-    float32, and needs no loss scaling. On the CPU it was measured, and gave nothing.
+    float32, and needs no loss scaling. A CPU with instructions for it makes a step in 0.7 of the
+    time that float32 takes; without them it would be slower.
 
     Several GPUs without bfloat16 train in float32: Keras's LossScaleOptimizer looks for overflow in
     each replica's own gradients, before they are summed. When one alone overflows it skips the
@@ -285,7 +328,9 @@ def _precision(options: DeviceOptions, capabilities: Sequence[tuple[int, int] | 
     """
     if options.precision != "auto":
         return options.precision
-    lowest = min((capability or (0, 0) for capability in capabilities), default=(0, 0))
+    if not capabilities:
+        return "mixed_bfloat16" if has_bfloat16() else "float32"
+    lowest = min(capability or (0, 0) for capability in capabilities)
     if lowest >= (8, 0):
         return "mixed_bfloat16"
     return "mixed_float16" if lowest >= (7, 0) and len(capabilities) == 1 else "float32"

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from modules.machines.workers import Workers
 from modules.training.errors import TrainingError, WorkerLostError
+from modules.training.finishing import FinishingModel
 
 # For a collective operation: one worker may be tracing or reading data while the others wait. A
 # worker that is gone is noticed earlier, by its missing heartbeat.
@@ -107,7 +108,7 @@ def synchronize(trained: keras.Model) -> None:
             layer.synchronized = True
 
 
-class MultiWorkerModel(keras.Model):
+class MultiWorkerModel(FinishingModel):
     """A model whose `fit` works under MultiWorkerMirroredStrategy.
 
     In Keras 3 it fails at two places (keras-team/keras issue 20585): averaging the metrics of a

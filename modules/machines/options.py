@@ -18,7 +18,10 @@ class DeviceOptions:
 
     gpus: int | None = None  # as many of those that TensorFlow sees; None takes all, 0 the CPU
     precision: Precision = "auto"  # a Keras dtype policy; weights are float32 in all of them
-    xla: Literal["auto"] | bool = "auto"  # whether XLA compiles the training step
+    # Whether XLA compiles the training step. "auto" leaves it off: see modules.machines.devices.
+    xla: Literal["auto"] | bool = "auto"
+    # Whether the same training comes to the same bits on a GPU too, where it is slower then.
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if self.gpus is not None and (isinstance(self.gpus, bool) or self.gpus < 0):
@@ -33,3 +36,7 @@ class DeviceOptions:
             )
         if self.xla != "auto" and not isinstance(self.xla, bool):
             raise DeviceError(f"devices.xla must be auto, true or false. Received: {self.xla}")
+        if not isinstance(self.deterministic, bool):
+            raise DeviceError(
+                f"devices.deterministic must be true or false. Received: {self.deterministic}"
+            )

@@ -1,4 +1,4 @@
-"""An unfinished training on disk: what it needs to go on after a kill, epoch by epoch.
+"""An unfinished training on disk: what it needs to go on after a kill.
 
 network, optimizer (its step and moments), metrics so far -> checkpoint -> the same, restored
 
@@ -9,7 +9,9 @@ at an epoch's start ends with the weights of one that was never stopped.
 import hashlib
 import json
 import logging
+import math
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -19,6 +21,9 @@ import tensorflow as tf
 LOGGER = logging.getLogger(__name__)
 
 _KEPT = 2  # a checkpoint that turns out to be damaged has one before it
+# ResNet50 and its moments are 283 MB, a second's work for a disk; an epoch of SIGNS takes some ten
+# seconds on two cores, and a fraction of one on a GPU.
+INTERVAL_S = 30.0
 
 
 def training_name(what: object, files: Sequence[str]) -> str:
@@ -41,17 +46,26 @@ def training_name(what: object, files: Sequence[str]) -> str:
 class Checkpoints:
     """The checkpoints of one training, in a folder of their own."""
 
-    def __init__(self, directory: str, model: keras.Model, *, is_chief: bool = True) -> None:
+    def __init__(
+        self,
+        directory: str,
+        model: keras.Model,
+        *,
+        is_chief: bool = True,
+        interval_s: float = INTERVAL_S,
+    ) -> None:
         """Constructs, and reads nothing.
 
         Args:
             directory: where they are: a folder, or an address that tf.io.gfile takes.
             model: compiled, its optimizer built.
             is_chief: whether this process writes them, of several workers that share the folder.
+            interval_s: after which the next one is due.
         """
         self._directory = directory
         self._model = model
         self._is_chief = is_chief
+        self._interval_s = interval_s
         self._metrics = _Json()
         self._checkpoint = tf.train.Checkpoint(
             model=model, optimizer=model.optimizer, metrics=self._metrics
@@ -59,6 +73,11 @@ class Checkpoints:
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, directory, max_to_keep=_KEPT, checkpoint_name="epoch"
         )
+        self._saved_at = -math.inf  # by the clock
+
+    def is_due(self) -> bool:
+        """Whether the interval has passed since a state was kept, or none has been."""
+        return time.monotonic() - self._saved_at >= self._interval_s
 
     def restore(self) -> dict[str, list[float]]:
         """Takes up the newest checkpoint that can be read: weights and optimizer change in place.
@@ -104,6 +123,7 @@ class Checkpoints:
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 self._checkpoint.write(f"{scratch}/epoch")
+        self._saved_at = time.monotonic()
 
 
 def _digest(path: str) -> str:

@@ -1,12 +1,16 @@
 """The training input: TFRecords of examples in, augmented batches out.
 
-TFRecord files -> parse -> Transform's graph -> (in memory) -> shuffle -> batch -> augment
+TFRecord files -> parse -> Transform's graph -> uint8 (in memory) -> shuffle -> batch -> augment
 
 What an epoch holds is a function of the seed and the epoch's number: which images, in which order,
 changed how. So a training can be repeated, and taken up again at any epoch.
+
+Images are kept, and brought to a GPU, as uint8: a quarter of float32's bytes. Those that Transform
+has resized are rounded to it, by 0.002 at most.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -23,7 +27,31 @@ MEMORY_LIMIT_BYTES = 1 << 30
 _DECODE_BATCH = 128  # images
 _SHUFFLE_BUFFER = 4096  # images, where they are streamed
 
-Batches = Callable[[int], tf.data.Dataset]
+
+@dataclass(frozen=True)
+class Batches:
+    """All batches of a training, epoch after epoch.
+
+    Attributes:
+        chosen: a function from the number of an epoch, in [0, `recipe.epochs`], to the images of
+            the batches from its start to the training's end: (uint8 [share, side, side, 3], int64
+            [share] labels, int64 [share], all of them the number of the step in the training).
+        finish: a function from these, and from which part of a batch they are, to (float32 [share,
+            size, size, 3] in [0, 1], with the size of the epoch; one-hot float32 [share, classes]).
+        workers: which part of each batch `chosen` has.
+    """
+
+    chosen: Callable[[int], tf.data.Dataset]
+    finish: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Workers], tuple[tf.Tensor, tf.Tensor]]
+    workers: Workers = ALONE
+
+    def __call__(self, epoch: int) -> tf.data.Dataset:
+        """The finished batches from the start of an epoch on, finished by the CPU."""
+        finished = self.chosen(epoch).map(
+            lambda images, labels, step: self.finish(images, labels, step, self.workers),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return finished.prefetch(2)
 
 
 def read_prepared(
@@ -65,7 +93,7 @@ def training_batches(
     classes: int,
     workers: Workers = ALONE,
 ) -> Batches:
-    """All batches of a training, epoch after epoch.
+    """All batches of a training, `steps_per_epoch(count, recipe, workers)` an epoch.
 
     Args:
         prepared: what `read_prepared` returned.
@@ -75,34 +103,33 @@ def training_batches(
         classes: number of classes.
         workers: who else trains. Together they have the batches that one alone would have with a
             `batch_size` so many times as large; each prepares its own part.
-
-    Returns:
-        A function from the number of an epoch, in [0, `recipe.epochs`], to the batches from its
-        start to the training's end, `steps_per_epoch(count, recipe, workers)` an epoch:
-        (float32 [batch_size, size, size, 3] in [0, 1], with the size of the epoch; one-hot float32
-        [batch_size, classes]).
     """
-    batch, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
-    sizes = tf.constant(recipe.size_of_epochs(image_size), tf.int32)
-    in_memory = count * image_size**2 * 3 * 4 <= MEMORY_LIMIT_BYTES
-    chosen = (_from_memory if in_memory else _streamed)(prepared, count, recipe, workers)
+    steps = steps_per_epoch(count, recipe, workers)
+    sizes = recipe.size_of_epochs(image_size)
+    in_memory = count * image_size**2 * 3 <= MEMORY_LIMIT_BYTES
 
     def finish(
-        step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+        images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, part: Workers
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        count, step = images.shape[0], step[0]
         images = augment(
-            images,
+            tf.image.convert_image_dtype(images, tf.float32),
             recipe.augmentation,
-            size=sizes[step // steps],
+            size=tf.constant(sizes)[step // steps],
             seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]),
-            workers=workers,
+            workers=part,
         )
         # The size stays open: one trace of the training step then serves all of them, where each
         # trace of ResNet50 takes half a minute on two cores.
-        images = tf.ensure_shape(images, [batch, None, None, 3])
+        images = tf.ensure_shape(images, [count, None, None, 3])
         return images, tf.one_hot(labels, classes)
 
-    return lambda epoch: chosen(epoch).map(finish, num_parallel_calls=2).prefetch(2)
+    choose = _from_memory if in_memory else _streamed
+    # TensorFlow's own conversion does not round to the nearest.
+    as_uint8 = prepared.map(
+        lambda pixels, labels: (tf.cast(tf.round(pixels * 255), tf.uint8), labels)
+    )
+    return Batches(choose(as_uint8, count, recipe, workers), finish, workers)
 
 
 def steps_per_epoch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
@@ -122,40 +149,50 @@ def share_of_batch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
 
 
 def _from_memory(
-    prepared: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers
-) -> Batches:
+    images: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers
+) -> Callable[[int], tf.data.Dataset]:
     share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
-    parts = list(prepared.as_numpy_iterator())
+    parts = list(images.as_numpy_iterator())
     pixels = tf.constant(np.concatenate([pixels for pixels, _ in parts]))
     labels = tf.constant(np.concatenate([labels for _, labels in parts]))
 
-    def take(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        epoch, place = step // steps, step % steps
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        """Which images this worker has in each step of an epoch, with the step's number."""
         order = tf.random.experimental.stateless_shuffle(
             tf.range(count), seed=tf.stack([tf.cast(recipe.seed, tf.int64), epoch])
         )
-        start = (place * workers.count + workers.index) * share
-        chosen = tf.gather(order, start + tf.range(share, dtype=tf.int64))
-        return step, tf.gather(pixels, chosen), tf.gather(labels, chosen)
+        order = tf.reshape(order[: steps * workers.count * share], [steps, workers.count, share])
+        step = epoch * steps + tf.range(steps, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices((order[:, workers.index], step))
 
-    return lambda epoch: tf.data.Dataset.range(epoch * steps, recipe.epochs * steps).map(take)
+    def take(chosen: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return tf.gather(pixels, chosen), tf.gather(labels, chosen), tf.fill([share], step)
+
+    def from_epoch(epoch: int) -> tf.data.Dataset:
+        return tf.data.Dataset.range(epoch, recipe.epochs).flat_map(of_epoch).map(take)
+
+    return from_epoch
 
 
-def _streamed(prepared: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers) -> Batches:
+def _streamed(
+    images: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers
+) -> Callable[[int], tf.data.Dataset]:
     share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
 
     def from_epoch(epoch: int) -> tf.data.Dataset:
         # A new data set each time: the shuffle of one that was read before goes on from there.
-        images = (
-            prepared.unbatch()
+        batches = (
+            images.unbatch()
             .shuffle(_SHUFFLE_BUFFER, seed=recipe.seed)
             .repeat()
             .batch(share, drop_remainder=True)
             .shard(workers.count, workers.index)
         )
-        batches = tf.data.Dataset.zip(tf.data.Dataset.range(recipe.epochs * steps), images)
+        numbered = tf.data.Dataset.zip(tf.data.Dataset.range(recipe.epochs * steps), batches)
         # The epochs before are read once more: that takes a small part of the time that they took,
         # and the order is what it would have been.
-        return batches.skip(epoch * steps).map(lambda step, chosen: (step, *chosen))
+        return numbered.skip(epoch * steps).map(
+            lambda step, chosen: (*chosen, tf.fill([share], step))
+        )
 
     return from_epoch

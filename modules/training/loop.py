@@ -5,6 +5,7 @@ batches -> for_training(network).fit -> checkpoints, TensorBoard, progress -> me
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,16 +22,18 @@ from modules.machines.multi_worker import (
 from modules.machines.workers import ALONE
 from modules.network import build_resnet, for_training
 from modules.training.adamw import FusedAdamW
-from modules.training.checkpoints import Checkpoints
+from modules.training.checkpoints import INTERVAL_S, Checkpoints
 from modules.training.errors import DiskFullError, OutOfMemoryError
+from modules.training.finishing import FinishingModel
 from modules.training.input import Batches
 from modules.training.log import TrainingLog
 from modules.training.progress import TrainingProgress, log
 from modules.training.recipe import Recipe
-from modules.training.tell_progress import TellProgress
+from modules.training.tell_progress import CallbackList, TellProgress
 
 LOGGER = logging.getLogger(__name__)
 
+_STEPS_AT_ONCE = 10  # at most, and as many as divide an epoch
 LEARNING_RATE = "learning_rate"  # among the metrics by epoch: after the epoch's last step
 # What TensorFlow raises for want of memory; on a GPU also as an internal error of CUDA's.
 _DISK_FULL = "no space left on device"
@@ -61,10 +64,11 @@ def train(
         validation: batches of (float32 [batch, size, size, 3], int64 [batch]) to evaluate after
             each epoch at full size.
         devices: what to train on; None leaves it to TensorFlow and Keras.
-        checkpoints: folder or address for this training alone. The state is kept in it after every
-            epoch, and an unfinished training that is found there goes on. None keeps nothing.
+        checkpoints: folder or address for this training alone. The state is kept in it at the ends
+            of epochs, once in half a minute at most, and an unfinished training that is found there
+            goes on. None keeps nothing.
         tell: called with where the training stands, once a second at most.
-        callbacks: Keras's, called after ours.
+        callbacks: Keras's, called after ours. The values of a step come as tensors.
 
     Returns:
         Values of each metric by epoch, with those of a training that went on: LEARNING_RATE among
@@ -78,19 +82,28 @@ def train(
     workers = devices.workers if devices else ALONE
     with devices.building() if devices else contextlib.nullcontext():
         trained = for_training(network)
+        kind = FinishingModel
         if workers.count > 1:
             synchronize(trained)
-            trained = MultiWorkerModel(trained.inputs, trained.outputs)
+            kind = MultiWorkerModel
+        trained = kind(trained.inputs, trained.outputs)
         trained.compile(
             optimizer=make_optimizer(recipe, steps),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
             metrics=["accuracy"],
             jit_compile=devices.xla if devices else "auto",
+            steps_per_execution=_steps_at_once(devices, steps_per_epoch, callbacks),
         )
         _build(trained, classes)
     kept = None
     if checkpoints:
-        kept = Checkpoints(checkpoints, trained, is_chief=workers.is_chief)
+        kept = Checkpoints(
+            checkpoints,
+            trained,
+            is_chief=workers.is_chief,
+            # Workers keep it together, and their clocks differ.
+            interval_s=INTERVAL_S if workers.count == 1 else 0.0,
+        )
     by_epoch = kept.restore() if kept else {}
     first_epoch = len(by_epoch.get(LEARNING_RATE, ()))
     if devices:
@@ -104,6 +117,12 @@ def train(
     if validation is not None:
         validation = validation.map(lambda pixels, label: (pixels, tf.one_hot(label, classes)))
         validation = devices.split_evenly(validation) if devices else validation
+    # XLA has not all of the operations that change images.
+    if devices and devices.on_gpu and not devices.xla:
+        trained.batches = batches
+        left = batches.chosen(first_epoch)
+    else:
+        left = batches(first_epoch)
     size = network.input_shape[1]
     logs = [TrainingLog(run_dir, batches, recipe.size_of_epochs(size), by_epoch)]
     if not workers.is_chief:
@@ -111,18 +130,24 @@ def train(
     try:
         with telling_of_lost_workers(workers):
             trained.fit(
-                devices.distribute(batches(first_epoch)) if devices else batches(first_epoch),
+                devices.distribute(left) if devices else left,
                 epochs=recipe.epochs,
                 initial_epoch=first_epoch,
                 steps_per_epoch=steps_per_epoch,
                 shuffle=False,  # the batches come in their order
                 validation_data=validation,
-                callbacks=[
-                    _Record(by_epoch, kept),
-                    *logs,
-                    TellProgress(tell, recipe, steps_per_epoch, size, workers.count),
-                    *callbacks,
-                ],
+                callbacks=CallbackList(
+                    [
+                        _Record(by_epoch, recipe.epochs, kept),
+                        *logs,
+                        TellProgress(tell, recipe, steps_per_epoch, size, workers.count),
+                        *callbacks,
+                    ],
+                    add_history=True,  # `fit` wants it
+                    model=trained,
+                    epochs=recipe.epochs,
+                    steps=steps_per_epoch,
+                ),
                 verbose=0,
             )
     except (tf.errors.OpError, MemoryError) as err:
@@ -171,6 +196,19 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     return FusedAdamW(schedule, recipe.weight_decay)
 
 
+def _steps_at_once(
+    devices: Devices | None, steps_per_epoch: int, callbacks: Sequence[keras.callbacks.Callback]
+) -> int:
+    """Steps of one call of the training function: several on one GPU, which Python keeps waiting.
+
+    On a CPU a step takes a hundred times as long as such a call. Callbacks would miss steps.
+    """
+    is_one_gpu = devices and devices.on_gpu and devices.strategy.num_replicas_in_sync == 1
+    if not is_one_gpu or callbacks:
+        return 1
+    return max(n for n in range(1, _STEPS_AT_ONCE + 1) if steps_per_epoch % n == 0)
+
+
 def _build(model: keras.Model, classes: int) -> None:
     """Makes all variables of a compiled model now.
 
@@ -185,11 +223,14 @@ def _build(model: keras.Model, classes: int) -> None:
 
 
 class _Record(keras.callbacks.Callback):
-    """Adds an epoch's metrics to those before it, then keeps the state."""
+    """Adds an epoch's metrics to those before it, then keeps the state, if it is time to."""
 
-    def __init__(self, by_epoch: dict[str, list[float]], kept: Checkpoints | None) -> None:
+    def __init__(
+        self, by_epoch: dict[str, list[float]], epochs: int, kept: Checkpoints | None
+    ) -> None:
         super().__init__()
         self._by_epoch = by_epoch
+        self._epochs = epochs
         self._kept = kept
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -197,5 +238,7 @@ class _Record(keras.callbacks.Callback):
         logs[LEARNING_RATE] = float(self.model.optimizer.learning_rate)
         for name, value in logs.items():
             self._by_epoch.setdefault(name, []).append(float(value))
-        if self._kept:
+        is_time = self._kept and (epoch + 1 == self._epochs or self._kept.is_due())
+        # Weights of a loss that is no number are lost; who looks at the loss comes after this.
+        if self._kept and is_time and math.isfinite(logs["loss"]):
             self._kept.save(epoch + 1, self._by_epoch)

@@ -20,6 +20,10 @@ import tensorflow as tf
 from modules.machines.devices import Devices, choose
 from modules.machines.options import DeviceOptions
 from modules.network import build_resnet, for_training
+from modules.training.adamw import FusedAdamW
+from modules.training.finishing import FinishingModel
+from modules.training.input import training_batches
+from modules.training.recipe import Recipe
 
 GPUS = 4
 BATCH = 8
@@ -35,6 +39,8 @@ def main(out: Path, *counts: str) -> None:
         devices = _choose(int(count))
         weights, history = _train(devices)
         np.save(out / f"{count}.npy", weights)
+        np.save(out / f"{count}-batch.npy", _finished(devices))
+        np.save(out / f"{count}-adamw.npy", _updated(devices))
         told = {**devices.properties(), "history": history}
         (out / f"{count}.json").write_text(json.dumps(told))
 
@@ -42,7 +48,7 @@ def main(out: Path, *counts: str) -> None:
 def _choose(gpus: int) -> Devices:
     with _gpus():
         options = DeviceOptions(gpus=gpus, precision="float32")
-        return choose(options, steps=STEPS, batch_size=BATCH)
+        return choose(options, batch_size=BATCH)
 
 
 @contextlib.contextmanager
@@ -87,6 +93,39 @@ def _train(devices: Devices) -> tuple[np.ndarray, dict[str, list[float]]]:
         verbose=0,
     )
     return np.concatenate([w.ravel() for w in network.get_weights()]), history.history
+
+
+def _finished(devices: Devices) -> np.ndarray:
+    """A batch of changed images, as the replicas finish their parts of it."""
+    pixels = np.random.default_rng(2).random((BATCH, 16, 16, 3), np.float32)
+    prepared = tf.data.Dataset.from_tensors((pixels, np.arange(BATCH) % CLASSES))
+    batches = training_batches(prepared, BATCH, Recipe(batch_size=BATCH), 16, CLASSES)
+    with devices.building():
+        inputs = keras.Input((16, 16, 3))
+        model = FinishingModel(inputs, keras.layers.Flatten()(inputs))
+    model.batches = batches
+    strategy = devices.strategy
+    cpu = tf.config.list_logical_devices("CPU")[1]
+    with mock.patch.object(tf.config, "list_logical_devices", lambda kind: [cpu]):
+        chosen = devices.distribute(batches.chosen(0))
+    [data] = strategy.experimental_distribute_dataset(chosen.take(1))
+    with mock.patch.object(keras.Model, "train_step", lambda self, finished: finished[0]):
+        step = tf.function(lambda: strategy.run(model.train_step, args=(data,)))
+        return np.concatenate(strategy.experimental_local_results(step()))
+
+
+def _updated(devices: Devices) -> np.ndarray:
+    """A weight after steps of AdamW, by gradients of which each replica has a part."""
+    strategy = devices.strategy
+    with devices.building():
+        weight = keras.Variable(np.ones((2, 3), np.float32))
+        optimizer = FusedAdamW(0.1, 0.5)
+        optimizer.build([weight])
+    part = tf.constant([[1.0, -2.0, 3.0]] * 2) / strategy.num_replicas_in_sync
+    step = tf.function(lambda: strategy.run(lambda: optimizer.apply([part], [weight])))
+    for _ in range(3):
+        step()
+    return weight.numpy()
 
 
 def _batches() -> tf.data.Dataset:

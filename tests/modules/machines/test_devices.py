@@ -16,12 +16,14 @@ import tensorflow_transform as tft
 from tensorflow.core.protobuf import saved_model_pb2
 
 from modules.machines import devices as devices_module
-from modules.machines.devices import XLA_MIN_STEPS, Devices, choose, float32_copy
+from modules.machines.devices import Devices, choose, float32_copy
 from modules.machines.gpu_diagnosis import HiddenGpu
 from modules.machines.options import DeviceError, DeviceOptions
 from modules.machines.workers import Workers
 from modules.network import build_resnet, for_training
 from modules.signatures import ServedModel, export
+from modules.training.input import training_batches
+from modules.training.recipe import Recipe
 from tests import ROOT
 from tests.modules.conftest import IMAGE_SIZE
 from tests.modules.examples import noise, png
@@ -43,6 +45,7 @@ class Gpus:
         self.used: list[str] | None = None
         self.growing: list[str] = []
         self.mirrored: list[str] | None = None
+        self.deterministic = False
 
 
 @pytest.fixture
@@ -68,13 +71,18 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
         told.mirrored = names
         return tf.distribute.get_strategy()
 
+    def enable_determinism() -> None:
+        told.deterministic = True
+
     experimental = tf.config.experimental
     monkeypatch.setattr(tf.config, "get_visible_devices", visible)
     monkeypatch.setattr(tf.config, "set_visible_devices", set_visible)
     monkeypatch.setattr(experimental, "set_memory_growth", set_growth)
     monkeypatch.setattr(experimental, "get_device_details", lambda gpu: told.details[int(gpu.name)])
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", mirrored)
+    monkeypatch.setattr(experimental, "enable_op_determinism", enable_determinism)
     monkeypatch.setattr(devices_module, "hidden_gpu", lambda **_: None)
+    monkeypatch.setattr(devices_module, "has_bfloat16", lambda: False)
     return told
 
 
@@ -104,28 +112,51 @@ def test_importing_it_does_not_import_tensorflow():
 )
 def test_precision_by_capability(gpus, details, precision):
     gpus.details = details
-    assert choose(DeviceOptions(), steps=1).precision == precision
-    forced = choose(DeviceOptions(precision="mixed_bfloat16"), steps=1)
+    assert choose(DeviceOptions()).precision == precision
+    forced = choose(DeviceOptions(precision="mixed_bfloat16"))
     assert forced.precision == "mixed_bfloat16"
 
 
 @pytest.mark.parametrize(
-    ("details", "options", "steps", "xla"),
+    ("has_it", "details", "options", "precision"),
     [
-        ([], {}, XLA_MIN_STEPS, False),
-        ([], {"xla": True}, 1, True),
-        ([H100], {}, XLA_MIN_STEPS - 1, False),
-        ([H100], {}, XLA_MIN_STEPS, True),
-        ([H100], {"xla": False}, XLA_MIN_STEPS, False),
-        ([H100], {"xla": True}, 1, True),
-        ([H100], {"gpus": 0}, XLA_MIN_STEPS, False),
-        ([H100, H100], {}, XLA_MIN_STEPS, False),
-        ([H100, H100], {"gpus": 1}, XLA_MIN_STEPS, True),
+        (True, [], {}, "mixed_bfloat16"),
+        (False, [], {}, "float32"),
+        (True, [], {"precision": "float32"}, "float32"),
+        (False, [], {"precision": "mixed_bfloat16"}, "mixed_bfloat16"),
+        (True, [P100], {}, "float32"),  # the CPU trains nothing there
+        (True, [V100], {"gpus": 0}, "mixed_bfloat16"),
     ],
 )
-def test_xla_by_steps(gpus, details, options, steps, xla):
+def test_precision_of_the_cpu(gpus, monkeypatch, has_it, details, options, precision):
     gpus.details = details
-    assert choose(DeviceOptions(**options), steps=steps).xla is xla
+    monkeypatch.setattr(devices_module, "has_bfloat16", lambda: has_it)
+    devices = choose(DeviceOptions(**options))
+    assert devices.precision == devices.properties()["precision"] == precision
+    assert f", {precision}, XLA off" in devices.describe()
+
+
+@pytest.mark.parametrize(
+    ("details", "options", "xla"),
+    [
+        ([], {}, False),
+        ([], {"xla": True}, True),
+        ([H100], {}, False),
+        ([H100], {"xla": False}, False),
+        ([H100], {"xla": True}, True),
+        ([H100, H100], {"gpus": 1, "xla": True}, True),
+    ],
+)
+def test_xla_is_on_where_it_is_asked_for(gpus, details, options, xla):
+    gpus.details = details
+    assert choose(DeviceOptions(**options)).xla is xla
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_operations_are_deterministic_where_it_is_asked_for(gpus, asked):
+    devices = choose(DeviceOptions(deterministic=asked))
+    assert gpus.deterministic is asked
+    assert (", deterministic" in devices.describe()) is asked
 
 
 @pytest.mark.parametrize(
@@ -139,16 +170,20 @@ def test_xla_by_steps(gpus, details, options, steps, xla):
         (4, {"gpus": 1}, 32, 1, None),
         (4, {"gpus": 2}, 32, 2, ["/gpu:0", "/gpu:1"]),
         (3, {}, 32, 2, ["/gpu:0", "/gpu:1"]),
-        (4, {}, 33, 3, ["/gpu:0", "/gpu:1", "/gpu:2"]),
+        (4, {}, 99, 3, ["/gpu:0", "/gpu:1", "/gpu:2"]),
         (4, {}, 31, 1, None),
-        (4, {}, 2, 2, ["/gpu:0", "/gpu:1"]),
+        (4, {}, 2, 1, None),
+        (8, {}, 32, 2, ["/gpu:0", "/gpu:1"]),  # 16 images are the least for a batch norm
+        (8, {}, 127, 1, None),
+        (8, {}, 128, 8, [f"/gpu:{i}" for i in range(8)]),
+        (8, {"gpus": 4}, 32, 4, ["/gpu:0", "/gpu:1", "/gpu:2", "/gpu:3"]),
     ],
 )
 def test_every_gpu_is_used_unless_fewer_are_asked_for_or_split_the_batch(
     gpus, found, options, batch_size, used, mirrored
 ):
     gpus.details = [H100] * found
-    devices = choose(DeviceOptions(**options), steps=1, batch_size=batch_size)
+    devices = choose(DeviceOptions(**options), batch_size=batch_size)
     assert gpus.used == gpus.growing == [str(i) for i in range(used)]
     assert gpus.mirrored == mirrored
     assert devices.names == (("NVIDIA H100",) * used or ("CPU",))
@@ -193,7 +228,7 @@ def test_every_gpu_is_used_unless_fewer_are_asked_for_or_split_the_batch(
 def test_what_cannot_be_had(gpus, found, options, text):
     gpus.details = [H100] * found
     with pytest.raises(DeviceError) as caught:
-        choose(DeviceOptions(**options), steps=1, batch_size=32)
+        choose(DeviceOptions(**options), batch_size=32)
     assert str(caught.value) == text
     assert gpus.used is None  # nothing was changed
 
@@ -201,7 +236,7 @@ def test_what_cannot_be_had(gpus, found, options, text):
 def test_once_tensorflow_has_started_the_cpu_is_asked_for_by_name(gpus, caplog):
     gpus.details, gpus.started = [H100], True
     with caplog.at_level(logging.INFO, "modules.machines.devices"):
-        devices = choose(DeviceOptions(gpus=0), steps=1)
+        devices = choose(DeviceOptions(gpus=0))
     assert isinstance(devices.strategy, tf.distribute.OneDeviceStrategy)
     assert caplog.messages == [
         "TensorFlow runs in this process already: its GPUs keep the memory they took",
@@ -243,7 +278,16 @@ HIDDEN = HiddenGpu("NVIDIA T4 is there, but", "run `make setup-gpu`")
             {},
             "INFO",
             "training on 3 x NVIDIA H100, mixed_bfloat16, XLA off: "
-            "a batch of 33 does not split evenly over all 5 GPUs",
+            "a batch of 66 does not split evenly over all 5 GPUs, with 16 images each; "
+            "train.batch_size says how large it is",
+        ),
+        (
+            [H100] * 6,
+            None,
+            {"gpus": 6},
+            "WARNING",
+            "training on 6 x NVIDIA H100, mixed_bfloat16, XLA off: "
+            "11 images on each GPU are few for its batch norms; try train.batch_size=96",
         ),
     ],
 )
@@ -253,7 +297,7 @@ def test_the_choice_is_one_line_in_the_log(
     gpus.details = details
     monkeypatch.setattr(devices_module, "hidden_gpu", lambda **_: hidden)
     with caplog.at_level(logging.INFO, "modules.machines.devices"):
-        devices = choose(DeviceOptions(**options), steps=1, batch_size=33)
+        devices = choose(DeviceOptions(**options), batch_size=66)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [(level, line)]
     assert devices.describe() == line
 
@@ -261,7 +305,7 @@ def test_the_choice_is_one_line_in_the_log(
 def test_asking_for_a_hidden_gpu_says_what_hides_it(gpus, monkeypatch):
     monkeypatch.setattr(devices_module, "hidden_gpu", lambda **_: HIDDEN)
     with pytest.raises(DeviceError) as caught:
-        choose(DeviceOptions(gpus=1), steps=1)
+        choose(DeviceOptions(gpus=1))
     assert str(caught.value) == (
         "devices.gpus must be at most 0, the number of GPUs that TensorFlow sees "
         "(NVIDIA T4 is there, but; run `make setup-gpu`). Received: 1"
@@ -270,7 +314,7 @@ def test_asking_for_a_hidden_gpu_says_what_hides_it(gpus, monkeypatch):
 
 def test_properties(gpus):
     gpus.details = [V100]
-    assert choose(DeviceOptions(xla=True), steps=1).properties() == {
+    assert choose(DeviceOptions(xla=True)).properties() == {
         "device": "NVIDIA V100",
         "precision": "mixed_float16",
         "xla": "on",
@@ -298,7 +342,7 @@ def test_properties(gpus):
 def test_what_several_workers_cannot_have(gpus, options, text):
     workers = Workers(("one:1", "two:1", "three:1"))
     with pytest.raises(DeviceError) as caught:
-        choose(DeviceOptions(**options), steps=1, workers=workers)
+        choose(DeviceOptions(**options), workers=workers)
     assert str(caught.value) == text
     assert gpus.used is None
 
@@ -423,6 +467,24 @@ def test_several_gpus_learn_what_one_learns(trained_on, count):
     np.testing.assert_allclose(of_several["history"]["loss"], of_one["history"]["loss"], atol=1e-5)
     # Of five images the last cannot be shared: the first four are evaluated.
     assert {round(4 * value, 6) % 1 for value in of_several["history"]["val_accuracy"]} == {0}
+
+
+@pytest.mark.parametrize("count", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
+def test_gpus_finish_the_batch_that_the_cpu_would(trained_on, count):
+    pixels = np.random.default_rng(2).random((8, 16, 16, 3), np.float32)
+    prepared = tf.data.Dataset.from_tensors((pixels, np.arange(8) % 3))
+    batches = training_batches(prepared, 8, Recipe(batch_size=8), 16, 3)
+    [(expected, _)] = batches(0).take(1).as_numpy_iterator()
+    trained_on(1, 2)
+    found = np.load(trained_on(count) / f"{count}-batch.npy")
+    assert np.abs(found[0] - found[1]).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_several_gpus_make_the_same_steps_of_adamw(trained_on):
+    one, two = (np.load(trained_on(1, 2) / f"{count}-adamw.npy") for count in (1, 2))
+    assert np.abs(one - 1).max() > 0.1
+    np.testing.assert_allclose(two, one, atol=1e-6)
 
 
 @pytest.mark.parametrize(

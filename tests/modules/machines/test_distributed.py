@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules.machines.options import DeviceOptions
 from modules.trainer import run_fn
 from tests import ROOT
 from tests.modules.examples import noise, png
@@ -22,6 +23,7 @@ from tests.modules.machines.multi_worker_training import RECIPE
 from tests.modules.test_trainer import fn_args
 
 WORKERS = 2
+FLOAT32 = DeviceOptions(precision="float32")  # in which weights can be compared
 
 
 def free_ports() -> list[int]:
@@ -36,7 +38,7 @@ def free_ports() -> list[int]:
 def together(tmp_path_factory, transform_graph) -> SimpleNamespace:
     """What came of the trainings of multi_worker_training.py."""
     root = tmp_path_factory.mktemp("workers")
-    arguments = fn_args(root / "data", transform_graph, RECIPE)
+    arguments = fn_args(root / "data", transform_graph, RECIPE, devices=FLOAT32)
     arguments.serving_model_dir = str(root / "model" / "Format-Serving")
     arguments.model_run_dir = str(root / "run")
     (root / "arguments.json").write_text(json.dumps(vars(arguments)))
@@ -73,7 +75,7 @@ def alone(tmp_path_factory, transform_graph) -> Path:
     """The folder of the same training in one process, with the doubled batch."""
     root = tmp_path_factory.mktemp("alone")
     recipe = dataclasses.replace(RECIPE, batch_size=WORKERS * RECIPE.batch_size)
-    run_fn(fn_args(root, transform_graph, recipe))
+    run_fn(fn_args(root, transform_graph, recipe, devices=FLOAT32))
     return root
 
 

@@ -45,6 +45,15 @@ def test_decay_shrinks_kernels_alone():
         assert np.array_equal(one, other) is (one.ndim == 1)
 
 
+def test_the_powers_are_taken_once_a_step_for_all_weights():
+    weights = [keras.Variable(np.ones((2, 2), np.float32)) for _ in range(5)]
+    optimizer = FusedAdamW(0.01, 0.1)
+    optimizer.build(weights)
+    step = tf.function(lambda: optimizer.apply([tf.ones((2, 2))] * 5, weights))
+    kinds = [op.type for op in step.get_concrete_function().graph.get_operations()]
+    assert (kinds.count("ResourceApplyAdam"), kinds.count("Pow")) == (5, 2)
+
+
 def test_its_configuration_makes_another():
     optimizer = FusedAdamW(schedule(), 0.02)
     other = FusedAdamW.from_config(optimizer.get_config())

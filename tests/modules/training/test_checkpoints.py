@@ -1,5 +1,6 @@
 """What is restored is what was kept: weights, optimizer, metrics; and damage is survived."""
 
+import time
 from pathlib import Path
 
 import keras
@@ -52,6 +53,19 @@ def test_the_newest_counts_and_few_are_kept(tmp_path):
         checkpoints.save(epoch, {"loss": [1.0] * epoch})
     assert sorted(path.stem for path in tmp_path.glob("*.index")) == ["epoch-4", "epoch-5"]
     assert len(Checkpoints(str(tmp_path), compiled(1)).restore()["loss"]) == 5
+
+
+def test_one_is_due_when_the_interval_has_passed(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    checkpoints = Checkpoints(str(tmp_path), compiled(0), interval_s=30)
+    assert checkpoints.is_due()
+    checkpoints.save(1, {"loss": [1.0]})
+    assert not checkpoints.is_due()
+    now = 1029.0
+    assert not checkpoints.is_due()
+    now = 1030.0
+    assert checkpoints.is_due()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "garbage"])

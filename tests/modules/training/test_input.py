@@ -68,6 +68,33 @@ def test_batches_have_shapes_and_number(path):
         assert (labels.shape, labels.dtype) == ((4, 3), np.float32)
 
 
+def test_images_are_kept_and_brought_to_a_gpu_as_uint8(path):
+    recipe = Recipe(epochs=2, batch_size=4, augmentation=OFF, sizes=FULL_SIZE)
+    all_batches = training_batches(greys(13), 13, recipe, SIDE, 3)
+    chosen = list(all_batches.chosen(1).as_numpy_iterator())
+    assert [step.tolist() for _, _, step in chosen] == [[3] * 4, [4] * 4, [5] * 4]
+    for (images, labels, _), finished in zip(chosen, all_batches(1), strict=True):
+        assert (images.shape, images.dtype) == ((4, SIDE, SIDE, 3), np.uint8)
+        np.testing.assert_allclose(finished[0], images / 255, atol=1e-6)
+        assert finished[1].numpy().argmax(axis=1).tolist() == labels.tolist()
+        # Rounded to the nearest: 0.01 is 2.55 of 255.
+        greys_in = np.rint(images[:, 0, 0, 0] / 2.55)
+        np.testing.assert_array_equal(images[:, 0, 0, 0], np.rint(greys_in * 2.55))
+
+
+def test_the_order_is_drawn_once_an_epoch(monkeypatch):
+    drawn = []
+    shuffle = tf.random.experimental.stateless_shuffle
+
+    def counted(value: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([tf.py_function(drawn.append, [seed[1]], [])]):
+            return shuffle(value, seed=seed)
+
+    monkeypatch.setattr(tf.random.experimental, "stateless_shuffle", counted)
+    assert len(batches(14, epochs=3)) == 9
+    assert [int(epoch) for epoch in drawn] == [0, 1, 2]
+
+
 def test_labels_stay_with_their_images(path):
     for batch in batches():
         assert batch[1].tolist() == np.eye(3)[np.array(seen(batch)) % 3].tolist()

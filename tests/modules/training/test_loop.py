@@ -1,5 +1,6 @@
 """The real loop over a network of one block: dark images and bright ones are told apart."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -16,9 +17,12 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
+from modules.machines.devices import Devices
 from modules.network import build_resnet
+from modules.training import loop
 from modules.training.adamw import FusedAdamW
 from modules.training.errors import TrainingError
+from modules.training.finishing import FinishingModel
 from modules.training.input import training_batches
 from modules.training.log import log_confusion
 from modules.training.loop import train
@@ -143,13 +147,15 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
     )
 
 
-def kept(root: Path, *, epochs: int = 3, **options) -> tuple[list[np.ndarray], dict, Path]:
+def kept(
+    root: Path, *, epochs: int = 3, batches=None, **options
+) -> tuple[list[np.ndarray], dict, Path]:
     """Trains with checkpoints under `root`; the weights, the history and the run's folder."""
     run_dir = root / "run"
     keras.utils.set_random_seed(0)
     recipe = Recipe(**SMALL, epochs=epochs, learning_rate=0.01)
     network = build_resnet((SIDE, SIDE, 3), 2, blocks=recipe.blocks, width=recipe.width)
-    batches = training_batches(prepared(), 32, recipe, SIDE, 2)
+    batches = batches or training_batches(prepared(), 32, recipe, SIDE, 2)
     history = train(
         network, batches, 4, recipe, run_dir, checkpoints=str(root / "checkpoints"), **options
     )
@@ -169,12 +175,76 @@ class _KillAt(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGKILL)
 
 
+def test_a_loss_that_is_no_number_is_never_kept(tmp_path):
+    def spoilt(images, labels, step, part):
+        images, labels = batches.finish(images, labels, step, part)
+        return tf.where(step[0] == 6, np.nan, images), labels
+
+    batches = training_batches(prepared(), 32, Recipe(**SMALL, epochs=3), SIDE, 2)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 8 \(epoch 2\)"):
+        kept(tmp_path, batches=dataclasses.replace(batches, finish=spoilt))
+    assert [path.name for path in (tmp_path / "checkpoints").glob("*.index")] == ["epoch-1.index"]
+
+
+class _Values(keras.callbacks.Callback):
+    """Keeps what comes with each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.values.append(logs["loss"])
+
+
+def test_the_values_of_a_step_stay_where_they_are(tmp_path):
+    seen = _Values()
+    kept(tmp_path, epochs=1, callbacks=[seen])
+    assert len(seen.values) == 4
+    assert all(tf.is_tensor(value) for value in seen.values)
+
+
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch, *, xla: bool = False) -> Devices:
+    """A GPU that is the CPU."""
+    [cpu] = tf.config.list_logical_devices("CPU")
+    listed = tf.config.list_logical_devices
+    monkeypatch.setattr(
+        tf.config,
+        "list_logical_devices",
+        lambda kind=None: [cpu] if kind == "GPU" else listed(kind),
+    )
+    return Devices(tf.distribute.get_strategy(), "float32", xla, ("Logical",))
+
+
+def test_a_gpu_finishes_its_batches_and_makes_several_steps_at_once(
+    tmp_path, monkeypatch, uninterrupted
+):
+    compiled = []
+    compile_ = FinishingModel.compile
+
+    def noted(self, *args, **options):
+        compiled.append(self)
+        return compile_(self, *args, **options)
+
+    monkeypatch.setattr(FinishingModel, "compile", noted)
+    weights, history, _ = kept(tmp_path, devices=on_a_gpu(monkeypatch))
+    [trained] = compiled
+    assert trained.batches is not None
+    assert trained.steps_per_execution == 4  # of 4 an epoch
+    expected, expected_history, _ = uninterrupted
+    assert set(history) == set(expected_history)
+    for name, values in expected_history.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-4)
+    for one, other in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     return kept(tmp_path_factory.mktemp("uninterrupted"))
 
 
-@pytest.mark.parametrize("step", [2, 6, 8])
+@pytest.mark.parametrize("step", [2, 6, 8, 10])
 def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path, uninterrupted, caplog, step):
     done = subprocess.run(
         [sys.executable, "-m", "tests.modules.training.test_loop", tmp_path, str(step)],
@@ -186,7 +256,8 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path, uninterrupte
     assert done.returncode == -signal.SIGKILL, done.stderr
     with caplog.at_level(logging.INFO, "modules"):
         weights, history, run_dir = kept(tmp_path)
-    # 4 steps an epoch; the kill at step 8 comes before the second epoch's end.
+    # 4 steps an epoch; the kill at step 8 comes before the second epoch's end. After that, nothing
+    # is kept for half a minute.
     assert ("going on after epoch 1 of 3" in caplog.text) is (step > 4)
     expected, expected_history, _ = uninterrupted
     assert history == expected_history
@@ -207,13 +278,23 @@ def test_a_training_that_had_ended_is_not_repeated(tmp_path, uninterrupted, capl
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(("interval_s", "epochs"), [(30.0, [1, 3]), (0.0, [2, 3])])
+def test_the_state_is_kept_by_the_clock_and_after_the_last_epoch(
+    tmp_path, monkeypatch, interval_s, epochs
+):
+    monkeypatch.setattr(loop, "INTERVAL_S", interval_s)
+    kept(tmp_path)
+    found = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index"))
+    assert found == [f"epoch-{epoch}.index" for epoch in epochs]  # two of them at most
+
+
 def test_progress_goes_on_counting(tmp_path, caplog):
     kept(tmp_path, epochs=3)
     (tmp_path / "checkpoints" / "epoch-3.index").unlink()
     with caplog.at_level(logging.INFO, "modules"):
         kept(tmp_path)
     told = [told for text in caplog.messages if (told := TrainingProgress.parse(text))]
-    assert {one.epoch for one in told} == {3}
+    assert {one.epoch for one in told} == {2, 3}  # soon after the first, the second was not kept
     assert told[-1].eta_s == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from modules.training.errors import TrainingError
 from modules.training.progress import TrainingProgress
 from modules.training.recipe import Recipe
-from modules.training.tell_progress import TellProgress
+from modules.training.tell_progress import CallbackList, TellProgress
 
 # Two epochs of 16 pixels a side, two of 32: an epoch of the latter is four times the work.
 RECIPE = Recipe(epochs=4, batch_size=10, sizes=((0.5, 0.5), (0.5, 1.0)))
@@ -65,3 +65,29 @@ def test_a_loss_that_is_no_number_ends_the_training(monkeypatch: pytest.MonkeyPa
     training.callback.on_epoch_begin(0)
     with pytest.raises(TrainingError, match=r"the loss is nan at step 1 \(epoch 1\)"):
         training.callback.on_train_batch_end(0, {"loss": float("nan"), "accuracy": 0.0})
+
+
+def test_an_epoch_that_ends_has_a_loss_that_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training(monkeypatch)
+    training.epoch(0)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 8 \(epoch 2\)"):
+        training.epoch(1, 0.1, loss=float("nan"))
+
+
+class Unread:
+    """A value that nobody may wait for."""
+
+    def __float__(self) -> float:
+        raise AssertionError("the loss was read")
+
+
+def test_no_step_waits_for_what_the_one_before_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training(monkeypatch)
+    callbacks = CallbackList([training.callback])
+    callbacks.on_epoch_begin(0)
+    callbacks.on_train_batch_end(0, LOGS)  # after the first, by which rates are measured
+    for step in range(1, 4):
+        callbacks.on_train_batch_end(step, {"loss": Unread(), "accuracy": Unread()})
+    training.now += 1
+    with pytest.raises(AssertionError, match="was read"):
+        callbacks.on_train_batch_end(4, {"loss": Unread(), "accuracy": Unread()})
