@@ -7,6 +7,6 @@ of them. No photograph was used to make it.
 """
 
 from drawing.picture import draw, draw_hand
-from drawing.pose import NO_SIGN, SIGNS
+from drawing.pose import NO_SIGN, SIGNS, shows_signs
 
-__all__ = ["NO_SIGN", "SIGNS", "draw", "draw_hand"]
+__all__ = ["NO_SIGN", "SIGNS", "draw", "draw_hand", "shows_signs"]

@@ -24,6 +24,12 @@ RAISED: dict[int, tuple[int, ...]] = {
 SIGNS = (0, *RAISED)
 NO_SIGN = len(SIGNS)  # any other hand
 
+
+def shows_signs(class_names: Iterable[str]) -> bool:
+    """Whether classes are these signs, by their names and in any order."""
+    return sorted(class_names) == [str(sign) for sign in SIGNS]
+
+
 _OTHERS = [
     raised
     for count in range(5)

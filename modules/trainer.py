@@ -18,6 +18,7 @@ from modules.machines.multi_worker import check_agreement
 from modules.machines.workers import Workers
 from modules.signatures import ServedModel, export
 from modules.training.checkpoints import training_name
+from modules.training.drawings import drawings, drawings_in_step
 from modules.training.errors import TrainingError
 from modules.training.input import read_prepared, share_of_batch, steps_per_epoch, training_batches
 from modules.training.job import TrainingJob
@@ -68,12 +69,10 @@ def run_fn(fn_args: "FnArgs") -> None:
     workers = Workers.from_environment()
     steps = steps_per_epoch(count, recipe, workers)
     recipe = recipe.within(job.max_steps, steps)
+    share = share_of_batch(count, recipe, workers)
+    in_step = drawings_in_step(recipe, job.class_names, share)
     # First of all: what TensorFlow has begun to use keeps the memory it took.
-    devices = choose(
-        job.devices,
-        batch_size=share_of_batch(count, recipe, workers),
-        workers=workers,
-    )
+    devices = choose(job.devices, batch_size=share + in_step, workers=workers)
     name = training_name(
         [replace(job, recipe=recipe).identity(), fn_args.base_model, workers.count],
         fn_args.train_files,
@@ -89,6 +88,10 @@ def run_fn(fn_args: "FnArgs") -> None:
     # A data set without such a split has the training images there.
     eval_is_new = features.EVAL not in recipe.splits and eval_count is not None
 
+    steps_in_all = recipe.epochs * steps * workers.count
+    drawn = drawings(recipe, job.class_names, job.image_size, in_step, steps_in_all)
+    if drawn:
+        LOGGER.info("beside the images: %d drawn hands", len(drawn.labels))
     with devices.building():
         network = build_network(recipe, job.image_size, len(job.class_names))
     warm_start = None
@@ -105,7 +108,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         by_epoch = train(
             network,
             training_batches(
-                prepared, count, recipe, job.image_size, len(job.class_names), workers
+                prepared, count, recipe, job.image_size, len(job.class_names), workers, drawn
             ),
             steps,
             recipe,
@@ -120,6 +123,7 @@ def run_fn(fn_args: "FnArgs") -> None:
     history = {
         "fit_s": time.monotonic() - begun,
         "images": count,
+        "drawn": len(drawn.labels) if drawn else 0,  # hands beside the images
         "warm_start": warm_start,  # what was taken over, in words
         "recipe": recipe.to_dict(),  # with the hyperparameters that were found
         "by_epoch": by_epoch,
@@ -132,7 +136,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         job.class_names,
         f"Images {'not ' if eval_is_new else ''}trained on",
     )
-    properties = {**devices.properties(), "batch_size": recipe.batch_size * workers.count}
+    properties = {**devices.properties(), "batch_size": (share + in_step) * workers.count}
     (run_dir / PROPERTIES).write_text(json.dumps(properties, indent=1))
     (run_dir / HISTORY).write_text(json.dumps(history, indent=1))
     network.save(run_dir / TRAINED_MODEL)

@@ -28,8 +28,14 @@ from tfx.components.tuner.component import TunerFnResult
 
 from modules.machines.devices import Devices, choose
 from modules.training.checkpoints import training_name
+from modules.training.drawings import Drawings, drawings, drawings_in_step
 from modules.training.errors import TrainingError
-from modules.training.input import read_prepared, steps_per_epoch, training_batches
+from modules.training.input import (
+    read_prepared,
+    share_of_batch,
+    steps_per_epoch,
+    training_batches,
+)
 from modules.training.job import TrainingJob
 from modules.training.loop import build_network, train
 from modules.training.progress import TrainingProgress, log
@@ -65,7 +71,9 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
     recipe = replace(job.recipe, epochs=search.epochs, splits=(features.TRAIN,))
     count, eval_count = (search.counts[split] for split in (features.TRAIN, features.EVAL))
     # First of all: what TensorFlow has begun to use keeps the memory it took.
-    devices = choose(job.devices, batch_size=min(recipe.batch_size, count))
+    share = share_of_batch(count, recipe)
+    in_step = drawings_in_step(recipe, job.class_names, share)
+    devices = choose(job.devices, batch_size=share + in_step)
     kept = None
     if job.checkpoints:
         # A search of more trials begins with the same ones.
@@ -87,6 +95,13 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
         devices=devices,
         kept=kept,
         files=[*fn_args.train_files, *fn_args.eval_files],
+        drawn=drawings(
+            recipe,
+            job.class_names,
+            job.image_size,
+            in_step,
+            recipe.epochs * steps_per_epoch(count, recipe),
+        ),
     )
     return TunerFnResult(tuner=tuner, fit_kwargs={})
 
@@ -126,6 +141,7 @@ class RecipeTuner(base_tuner.BaseTuner):
         devices: Devices | None = None,
         kept: str | None = None,
         files: Sequence[str] = (),
+        drawn: Drawings | None = None,
     ) -> None:
         """Constructs the tuner.
 
@@ -142,6 +158,7 @@ class RecipeTuner(base_tuner.BaseTuner):
             kept: folder or address for this search alone, where an unfinished one is kept. None
                 keeps nothing.
             files: patterns of the files that the images come from, to name one in an error.
+            drawn: what each trial is trained on beside the images.
         """
         super().__init__(
             oracle=_FromTheRecipeOn(
@@ -157,6 +174,7 @@ class RecipeTuner(base_tuner.BaseTuner):
         )
         self._recipe = recipe
         self._files = files
+        self._drawn = drawn
         self._train_images = train_images
         self._count = count
         self._eval_images = eval_images
@@ -232,7 +250,12 @@ class RecipeTuner(base_tuner.BaseTuner):
         train(
             network,
             training_batches(
-                self._train_images, self._count, recipe, self._image_size, self._classes
+                self._train_images,
+                self._count,
+                recipe,
+                self._image_size,
+                self._classes,
+                drawn=self._drawn,
             ),
             steps_per_epoch(self._count, recipe),
             recipe,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from drawing import shows_signs
 from modules.evaluation import Thresholds
 from modules.machines.options import DeviceOptions
 from modules.training.errors import in_words
@@ -142,10 +143,15 @@ class PipelineConfig:
 def default_config(data: Data) -> PipelineConfig:
     """The configuration that a data set is run with unless told otherwise."""
     config = PipelineConfig(data)
+    train = config.train
     if data.name == features.SYNTHETIC_DATASET:
         # Drawings are learnt quickly: enough to show every step of the pipeline within minutes.
-        config = replace(config, train=replace(config.train, epochs=20))
-    return config
+        gentle = replace(train.augmentation, strength=0.3)
+        train = replace(train, epochs=20, drawn=0.0, augmentation=gentle)
+    elif not shows_signs(data.class_names):
+        # Any other classes may differ in nothing but their colours.
+        train = replace(train, augmentation=train.augmentation.keeping_colors())
+    return replace(config, train=train)
 
 
 def override(config: PipelineConfig, settings: Iterable[str]) -> PipelineConfig:

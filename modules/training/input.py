@@ -1,6 +1,7 @@
 """The training input: TFRecords of examples in, augmented batches out.
 
-TFRecord files -> parse -> Transform's graph -> uint8 (in memory) -> shuffle -> batch -> augment
+TFRecord files -> parse -> Transform's graph -> uint8 (in memory) -> shuffle -> batch, with drawings
+beside it -> augment
 
 What an epoch holds is a function of the seed and the epoch's number: which images, in which order,
 changed how. So a training can be repeated, and taken up again at any epoch.
@@ -18,6 +19,8 @@ import tensorflow as tf
 
 from modules.machines.workers import ALONE, Workers
 from modules.training.augmentation import augment
+from modules.training.augmentation.background import matte
+from modules.training.drawings import Drawings, beside
 from modules.training.errors import TrainingError
 from modules.training.recipe import Recipe
 from signs import features
@@ -34,10 +37,12 @@ class Batches:
 
     Attributes:
         chosen: a function from the number of an epoch, in [0, `recipe.epochs`], to the images of
-            the batches from its start to the training's end: (uint8 [share, side, side, 3], int64
-            [share] labels, int64 [share], all of them the number of the step in the training).
-        finish: a function from these, and from which part of a batch they are, to (float32 [share,
-            size, size, 3] in [0, 1], with the size of the epoch; one-hot float32 [share, classes]).
+            the batches from its start to the training's end: (uint8 [batch, side, side, 4], RGB
+            and cover; int64 [batch] labels, the number of classes for what shows none; int64
+            [batch], all of them the number of the step in the training).
+        finish: a function from these, and from which part of a batch they are, to (float32 [batch,
+            size, size, 3] in [0, 1], with the size of the epoch; float32 [batch, classes], one-hot,
+            or 1 / classes for what shows none of them).
         workers: which part of each batch `chosen` has.
     """
 
@@ -92,6 +97,7 @@ def training_batches(
     image_size: int,
     classes: int,
     workers: Workers = ALONE,
+    drawn: Drawings | None = None,
 ) -> Batches:
     """All batches of a training, `steps_per_epoch(count, recipe, workers)` an epoch.
 
@@ -103,10 +109,12 @@ def training_batches(
         classes: number of classes.
         workers: who else trains. Together they have the batches that one alone would have with a
             `batch_size` so many times as large; each prepares its own part.
+        drawn: what is trained on beside the images.
     """
     steps = steps_per_epoch(count, recipe, workers)
     sizes = recipe.size_of_epochs(image_size)
-    in_memory = count * image_size**2 * 3 <= MEMORY_LIMIT_BYTES
+    in_memory = count * image_size**2 * 4 <= MEMORY_LIMIT_BYTES
+    growing = max(1, round(recipe.augmentation.ramp * recipe.epochs * steps))
 
     def finish(
         images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, part: Workers
@@ -117,19 +125,29 @@ def training_batches(
             recipe.augmentation,
             size=tf.constant(sizes)[step // steps],
             seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]),
+            strength=recipe.augmentation.strength
+            * tf.minimum(tf.cast(step, tf.float32) / growing, 1.0),
             workers=part,
         )
         # The size stays open: one trace of the training step then serves all of them, where each
         # trace of ResNet50 takes half a minute on two cores.
         images = tf.ensure_shape(images, [count, None, None, 3])
-        return images, tf.one_hot(labels, classes)
+        shows_none = tf.cast(labels == classes, tf.float32)[:, tf.newaxis]
+        return images, tf.one_hot(labels, classes) + shows_none / classes
 
     choose = _from_memory if in_memory else _streamed
+    chosen = choose(prepared.map(_with_cover), count, recipe, workers)
+    if drawn:
+        chosen = beside(chosen, share_of_batch(count, recipe, workers), drawn, recipe.seed, workers)
+    return Batches(chosen, finish, workers)
+
+
+def _with_cover(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images as uint8 [batch, height, width, 4], the last what stands before a plain wall."""
     # TensorFlow's own conversion does not round to the nearest.
-    as_uint8 = prepared.map(
-        lambda pixels, labels: (tf.cast(tf.round(pixels * 255), tf.uint8), labels)
-    )
-    return Batches(choose(as_uint8, count, recipe, workers), finish, workers)
+    rgb = tf.cast(tf.round(pixels * 255), tf.uint8)
+    cover = tf.ensure_shape(tf.numpy_function(matte, [rgb], tf.uint8), [*rgb.shape[:3], 1])
+    return tf.concat([rgb, cover], axis=-1), labels
 
 
 def steps_per_epoch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:

@@ -90,7 +90,7 @@ def train(
         trained.compile(
             optimizer=make_optimizer(recipe, steps),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-            metrics=["accuracy"],
+            metrics=[_Accuracy(name="accuracy")],
             jit_compile=devices.xla if devices else "auto",
             steps_per_execution=_steps_at_once(devices, steps_per_epoch, callbacks),
         )
@@ -207,6 +207,17 @@ def _steps_at_once(
     if not is_one_gpu or callbacks:
         return 1
     return max(n for n in range(1, _STEPS_AT_ONCE + 1) if steps_per_epoch % n == 0)
+
+
+class _Accuracy(keras.metrics.CategoricalAccuracy):
+    """The accuracy on what shows a class: a hand that shows no sign has no right answer."""
+
+    def update_state(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> None:
+        """Adds a batch: labels float32 [batch, classes], probabilities [batch, classes]."""
+        shows_a_class = tf.cast(tf.reduce_max(y_true, axis=-1) > 0.99, tf.float32)
+        super().update_state(y_true, y_pred, shows_a_class)
 
 
 def _build(model: keras.Model, classes: int) -> None:

@@ -62,6 +62,18 @@ class Augmentation:
     swap_colors: float = 0.1  # share of the images with red and blue swapped
     invert: float = 0.1  # share of the images that are negatives
 
+    def keeping_colors(self) -> "Augmentation":
+        """The same, for classes that colour or brightness may tell apart."""
+        return replace(
+            self,
+            white_balance=0.1,
+            saturation=0.2,
+            gamma=0.2,
+            grey=0.0,
+            swap_colors=0.0,
+            invert=0.0,
+        )
+
     def __post_init__(self) -> None:
         _check("augmentation.strength", self.strength, 0, 2)
         _check("augmentation.ramp", self.ramp, 0, 1)

@@ -3,8 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
+from modules.training.recipe import Augmentation
+
 SIDE = 16
-SMALL = {"blocks": (1,), "width": 4, "batch_size": 8, "sizes": ((1.0, 1.0),), "warmup": 0.1}
+SMALL = {
+    **{"blocks": (1,), "width": 4, "batch_size": 8, "sizes": ((1.0, 1.0),), "warmup": 0.1},
+    "augmentation": Augmentation(strength=0.3).keeping_colors(),
+}
 
 
 def pictures(count: int = 32) -> tuple[np.ndarray, np.ndarray]:

@@ -236,7 +236,9 @@ def test_more_failures_than_keras_tuner_puts_up_with(tmp_path):
 
 
 def test_a_loss_that_is_no_number_in_every_trial_ends_the_search(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_input, "augment", lambda images, *_, **__: images * np.nan)
+    monkeypatch.setattr(
+        training_input, "augment", lambda images, *_, **__: images[..., :3] * np.nan
+    )
     with pytest.raises(TrainingError) as caught:
         tuner(tmp_path, 1).search()
     assert str(caught.value) == (

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from modules.machines.options import DeviceOptions
+from modules.training.recipe import Augmentation, Recipe
 from pipeline.config import (
     ConfigError,
     Data,
@@ -142,3 +144,13 @@ def test_importing_the_configuration_imports_no_tensorflow() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout == "False\n"
+
+
+def test_the_recipe_suits_the_classes():
+    hands = default_config(SIGNS).train
+    assert hands == Recipe()
+    drawn = default_config(replace(SIGNS, name="signs-synthetic")).train
+    assert (drawn.epochs, drawn.drawn, drawn.augmentation.strength) == (20, 0.0, 0.3)
+    fruits = default_config(Data("mine", 1, ("green", "red"), {"train": 10, "test": 2})).train
+    assert fruits.augmentation == Augmentation().keeping_colors()
+    assert fruits.augmentation.invert == fruits.augmentation.grey == 0

@@ -1,5 +1,6 @@
 """Each image is one grey of its own, so that a batch tells which images are in it."""
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -9,12 +10,13 @@ import tensorflow_transform as tft
 
 from modules.machines.workers import Workers
 from modules.training import input as training_input
+from modules.training.drawings import Drawings
 from modules.training.errors import TrainingError
 from modules.training.input import read_prepared, share_of_batch, steps_per_epoch, training_batches
 from modules.training.recipe import Augmentation, Recipe
 from tests.modules.examples import example, noise, png, write_examples
+from tests.modules.training.augmentation.changes import OFF
 
-OFF = Augmentation(0, 0, 0, False, 0, 0)
 FULL_SIZE = ((1.0, 1.0),)
 SIDE = 16
 Batch = tuple[np.ndarray, np.ndarray]
@@ -74,12 +76,44 @@ def test_images_are_kept_and_brought_to_a_gpu_as_uint8(path):
     chosen = list(all_batches.chosen(1).as_numpy_iterator())
     assert [step.tolist() for _, _, step in chosen] == [[3] * 4, [4] * 4, [5] * 4]
     for (images, labels, _), finished in zip(chosen, all_batches(1), strict=True):
-        assert (images.shape, images.dtype) == ((4, SIDE, SIDE, 3), np.uint8)
-        np.testing.assert_allclose(finished[0], images / 255, atol=1e-6)
+        assert (images.shape, images.dtype) == ((4, SIDE, SIDE, 4), np.uint8)
+        assert (images[..., 3] == 255).all()  # nothing stands before a wall
+        np.testing.assert_allclose(finished[0], images[..., :3] / 255, atol=1e-3)
         assert finished[1].numpy().argmax(axis=1).tolist() == labels.tolist()
         # Rounded to the nearest: 0.01 is 2.55 of 255.
         greys_in = np.rint(images[:, 0, 0, 0] / 2.55)
         np.testing.assert_array_equal(images[:, 0, 0, 0], np.rint(greys_in * 2.55))
+
+
+def test_drawings_come_beside_the_images_and_no_sign_has_no_right_answer():
+    drawn = Drawings(np.full((1, SIDE, SIDE, 4), 255, np.uint8), np.array([3]), 2)
+    recipe = Recipe(epochs=2, batch_size=4, augmentation=OFF, sizes=FULL_SIZE)
+    found = list(training_batches(greys(12), 12, recipe, SIDE, 3, drawn=drawn)(0))
+    assert len(found) == 6
+    for images, answers in found:
+        is_drawn = images[:, 0, 0, 0].numpy() > 0.99
+        assert is_drawn.tolist() == [False, True, False, False, True, False]
+        np.testing.assert_allclose(answers[is_drawn], 1 / 3)
+        assert (answers.numpy()[~is_drawn].max(-1) == 1).all()
+
+
+def test_changes_grow_over_the_first_part_of_a_training():
+    recipe = Recipe(
+        epochs=40,
+        batch_size=4,
+        sizes=FULL_SIZE,
+        augmentation=replace(OFF, strength=0.5, brightness=0.9, ramp=0.5),
+    )
+    flat = tf.data.Dataset.from_tensors((np.full((4, SIDE, SIDE, 3), 0.4), np.zeros(4)))
+    change = np.array(
+        [
+            np.abs(images[:, 0, 0, 0] / 0.4 - 1).max()
+            for images, _ in training_batches(flat, 4, recipe, SIDE, 3)(0).as_numpy_iterator()
+        ]
+    )
+    assert change[0] < 0.01  # nothing at first
+    assert change[:10].max() < 0.9 * 0.5 * 0.5 + 0.01  # a half after ten of forty
+    assert 0.3 < change[20:].max() < 0.9 * 0.5 + 0.01  # and all of it from twenty on
 
 
 def test_the_order_is_drawn_once_an_epoch(monkeypatch):

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,8 +28,9 @@ from modules.training.input import training_batches
 from modules.training.log import log_confusion
 from modules.training.loop import train
 from modules.training.progress import TrainingProgress
-from modules.training.recipe import Augmentation, Recipe
+from modules.training.recipe import Recipe
 from tests.modules.dark_and_bright import SIDE, SMALL, prepared
+from tests.modules.training.augmentation.changes import OFF
 
 
 def fit(run_dir: Path, recipe: Recipe, batches=None, validation=None):
@@ -42,7 +44,8 @@ def fit(run_dir: Path, recipe: Recipe, batches=None, validation=None):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    recipe = Recipe(**SMALL, epochs=8, learning_rate=0.01, augmentation=Augmentation(scale=0.1))
+    gentle = replace(OFF, strength=1.0, scale=0.1)
+    recipe = Recipe(**{**SMALL, "augmentation": gentle}, epochs=8, learning_rate=0.01)
     run_dir = tmp_path_factory.mktemp("run")
     logger, records = logging.getLogger("modules"), []
     handler = logging.Handler()
@@ -236,7 +239,7 @@ def test_a_gpu_finishes_its_batches_and_makes_several_steps_at_once(
     for name, values in expected_history.items():
         np.testing.assert_allclose(history[name], values, rtol=1e-4)
     for one, other in zip(weights, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.fixture(scope="module")

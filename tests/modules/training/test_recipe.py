@@ -57,7 +57,7 @@ def test_every_epoch_has_a_size_and_the_last_is_full(epochs):
             weight_decay=0.0,
             label_smoothing=0.0,
             sizes=FULL_SIZE,
-            augmentation=Augmentation(1.0, 0.01, 0.02, False, 0.03, 0.04),
+            augmentation=Augmentation(0.5, 0.1, 1.0, scale=0.01, mirror=False, noise=0.03),
             seed=5,
         ),
     ],

@@ -21,10 +21,10 @@ def changed(
     size: int | None = None,
     seed: int = 7,
     cover: np.ndarray | float = 1.0,
-    strength: float = 1.0,
+    at: float = 1.0,
     **ranges: float,
 ) -> np.ndarray:
-    """`images`, float32 [n, h, w, 3], with these changes alone."""
+    """`images`, float32 [n, h, w, 3], with these changes alone, at a strength."""
     size = images.shape[1] if size is None else size
     covers = np.broadcast_to(np.float32(cover), (*images.shape[:3], 1))
     return augment(
@@ -32,5 +32,5 @@ def changed(
         Augmentation(**{**vars(OFF), **ranges}),
         size=tf.constant(size),
         seed=tf.constant([seed, 1]),
-        strength=strength,
+        strength=at,
     ).numpy()

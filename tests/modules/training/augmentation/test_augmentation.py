@@ -24,13 +24,13 @@ def test_nothing_switched_on_changes_nothing(side):
 
 def test_no_strength_changes_nothing():
     images = noise()
-    np.testing.assert_allclose(changed(images, strength=0.0, **ALL), images, atol=1e-3)
+    np.testing.assert_allclose(changed(images, at=0.0, **ALL), images, atol=1e-3)
 
 
 def test_strength_scales_every_change():
     images = np.full((64, 16, 16, 3), 0.5, np.float32)
     change = [
-        np.abs(changed(images, strength=strength, **ALL) - 0.5).mean()
+        np.abs(changed(images, at=strength, **ALL) - 0.5).mean()
         for strength in (0.0, 0.25, 0.5, 1.0)
     ]
     assert change == sorted(change)
