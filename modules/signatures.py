@@ -1,18 +1,21 @@
 """What the exported model answers to: four signatures over one Transform graph and one network.
 
-serving_default     serialized tf.train.Examples -> probabilities, class_id, class_name
-serve_images        encoded image bytes          -> probabilities, class_id, class_name
+serving_default     serialized tf.train.Examples -> probabilities, classes, class_id, class_name,
+                                                    confidence, known
+serve_images        encoded image bytes          -> the same
 classify            serialized tf.train.Examples -> classes, scores (TF Serving's Classify)
 transform_features  serialized tf.train.Examples -> pixels, label (for TFMA)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from modules.calibration import Calibration
+from modules.network import logits_of
 from signs import features
 
 
@@ -24,13 +27,18 @@ class ServedModel(tf.Module):
         network: keras.Model,
         transform_output: tft.TFTransformOutput,
         class_names: Sequence[str],
+        calibration: Calibration,
+        logits: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> None:
         """Constructs the module.
 
         Args:
-            network: from float32 [batch, size, size, 3] to probabilities float32 [batch, classes].
+            network: from float32 [batch, size, size, 3] to probabilities float32 [batch, classes];
+                what `build_resnet` returned.
             transform_output: Transform's graph.
             class_names: one per class, in the order of the labels.
+            calibration: how sure the network's answers are.
+            logits: what `logits_of(network)` returned, where that has been traced already.
         """
         super().__init__()
         # The network itself is kept out of what is saved, and its tf.Variables are named instead. A
@@ -39,16 +47,21 @@ class ServedModel(tf.Module):
         self.weights = [weight.value for weight in network.weights]
         self.transform = transform_output.transform_features_layer()
         self._raw_spec = transform_output.raw_feature_spec()
-        self._names = names = tf.constant(list(class_names), tf.string)
+        names = tf.constant(list(class_names), tf.string)
+
+        logits_of_network = logits or logits_of(network)
 
         @tf.function  # traced once, called by both serving signatures
         def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-            probabilities = network(pixels, training=False)
-            class_id = tf.argmax(probabilities, axis=1, output_type=tf.int64)
+            logits = logits_of_network(pixels)
+            class_id = tf.argmax(logits, axis=1, output_type=tf.int64)
             return {
-                features.PROBABILITIES: probabilities,
+                features.PROBABILITIES: tf.nn.softmax(logits),
+                features.CLASSES: tf.tile(names[tf.newaxis], [tf.shape(logits)[0], 1]),
                 features.PREDICTED_CLASS_ID: class_id,
                 features.PREDICTED_CLASS_NAME: tf.gather(names, class_id),
+                features.CONFIDENCE: calibration.confidence(logits),
+                features.KNOWN: calibration.known(logits),
             }
 
         self._answer = answer
@@ -67,9 +80,12 @@ class ServedModel(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.CLASSIFY_INPUT)])
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The names and probabilities of all classes for serialized tf.train.Examples [batch]."""
-        scores = self.serving_default(inputs)[features.PROBABILITIES]
-        classes = tf.tile(self._names[tf.newaxis], [tf.shape(scores)[0], 1])
-        return {features.CLASSES: classes, features.SCORES: scores}
+        answer = self.serving_default(inputs)
+        # TF Serving takes no more than these two.
+        return {
+            features.CLASSES: answer[features.CLASSES],
+            features.SCORES: answer[features.PROBABILITIES],
+        }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,6 +1,7 @@
 """What TFX's Trainer calls: examples and Transform's graph in, a trained and exported model out.
 
-FnArgs -> training input, network (on the chosen devices) -> training.loop -> model, model_run
+FnArgs -> training input, network (on the chosen devices) -> training.loop -> calibration
+       -> model, model_run
 """
 
 import json
@@ -13,16 +14,18 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from modules.calibration import calibrate
 from modules.machines.devices import choose, float32_copy
 from modules.machines.multi_worker import check_agreement
 from modules.machines.workers import Workers
+from modules.network import logits_of
 from modules.signatures import ServedModel, export
 from modules.training.checkpoints import training_name
 from modules.training.drawings import drawings, drawings_in_step
 from modules.training.errors import TrainingError
 from modules.training.input import read_prepared, share_of_batch, steps_per_epoch, training_batches
 from modules.training.job import TrainingJob
-from modules.training.log import log_confusion
+from modules.training.log import log_evaluation
 from modules.training.loop import build_network, train
 from modules.training.undecodable import naming_undecodable
 from modules.training.warm_start import start_from
@@ -120,26 +123,36 @@ def run_fn(fn_args: "FnArgs") -> None:
     if not workers.is_chief:
         tf.io.gfile.makedirs(fn_args.serving_model_dir)  # TFX looks whether it is there
         return
+    fit_s = time.monotonic() - begun
+    network = float32_copy(network)
+    logits = logits_of(network)
+    calibration, calibrated = calibrate(logits, eval_images, recipe)
+    log_evaluation(
+        run_dir,
+        logits,
+        eval_images.unbatch().take(_CONFUSION_IMAGES).batch(recipe.batch_size),
+        job.class_names,
+        f"Images {'not ' if eval_is_new else ''}trained on",
+        calibrated,
+    )
     history = {
-        "fit_s": time.monotonic() - begun,
+        "fit_s": fit_s,
         "images": count,
         "drawn": len(drawn.labels) if drawn else 0,  # hands beside the images
         "warm_start": warm_start,  # what was taken over, in words
         "recipe": recipe.to_dict(),  # with the hyperparameters that were found
+        "calibration": calibrated,
         "by_epoch": by_epoch,
     }
-    network = float32_copy(network)
-    log_confusion(
-        run_dir,
-        network,
-        eval_images.unbatch().take(_CONFUSION_IMAGES).batch(recipe.batch_size),
-        job.class_names,
-        f"Images {'not ' if eval_is_new else ''}trained on",
-    )
-    properties = {**devices.properties(), "batch_size": (share + in_step) * workers.count}
+    properties = {
+        **devices.properties(),
+        "batch_size": (share + in_step) * workers.count,
+        **calibrated,
+    }
     (run_dir / PROPERTIES).write_text(json.dumps(properties, indent=1))
     (run_dir / HISTORY).write_text(json.dumps(history, indent=1))
     network.save(run_dir / TRAINED_MODEL)
-    export(ServedModel(network, transform_output, job.class_names), fn_args.serving_model_dir)
+    served = ServedModel(network, transform_output, job.class_names, calibration, logits)
+    export(served, fn_args.serving_model_dir)
     if checkpoints:
         tf.io.gfile.rmtree(checkpoints)

@@ -13,8 +13,12 @@ class Prediction:
         class_id: index of the most probable class.
         class_name: its name.
         probabilities: one for each class, in [0, 1], summing to 1.
-        class_names: the names of all classes, in the order of `probabilities`. A model that was
-            exported without the signature "classify" does not tell them: then they are ().
+        class_names: the names of all classes, in the order of `probabilities`; () where the model
+            does not tell them.
+        confidence: how probable it is that the class is right, in [0, 1], calibrated on pictures of
+            the kind that the model was trained on. None where the model does not tell it.
+        known: whether the picture is of that kind. Where it is not, the class and the confidence
+            mean nothing. None where the model does not tell it.
     """
 
     source: str
@@ -22,6 +26,8 @@ class Prediction:
     class_name: str
     probabilities: tuple[float, ...]
     class_names: tuple[str, ...] = ()
+    confidence: float | None = None
+    known: bool | None = None
 
     @property
     def probability(self) -> float:

@@ -8,9 +8,9 @@
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
@@ -44,7 +44,16 @@ _PERHAPS_ANOTHER = (
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.UNKNOWN,
 )
-_NO_CLASSIFY = f'"{features.CLASSIFY}" not found'
+_ANSWERS = (features.PROBABILITIES, features.PREDICTED_CLASS_ID, features.PREDICTED_CLASS_NAME)
+# What models of earlier releases, and of others, do not answer: each with what it is shaped like.
+_MORE = {
+    features.CLASSES: features.PROBABILITIES,
+    features.CONFIDENCE: features.PREDICTED_CLASS_ID,
+    features.KNOWN: features.PREDICTED_CLASS_ID,
+}
+# The model has no such signature, or one that takes and answers something else.
+_OF_THE_MODEL = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT, None)
+_NO_IMAGES = f'"{features.SERVE_IMAGES}" not found'
 _Answer = TypeVar("_Answer")
 _Batch = Sequence[tuple[str, bytes]]
 
@@ -101,7 +110,8 @@ class Conversation:
         self._target = target
         self._batch_size = batch_size
         self._max_message_bytes = max_message_bytes
-        self._tells_classes = True  # until the model says that it does not
+        self._takes_images = True  # until the model says that it has no such signature
+        self._names: tuple[str, ...] | None = None  # of all classes, where answers lack them
         self._is_understood = False  # until the first answer
 
     async def close(self) -> None:
@@ -239,17 +249,51 @@ class Conversation:
         yield batch
 
     async def _predict_batch(self, batch: _Batch, terms: Terms) -> list[Prediction]:
-        if self._tells_classes:
+        if self._takes_images:
             try:
-                return await self._classify(batch, terms)
+                return await self._serve_images(batch, terms)
             except ClientError as error:
-                if _NO_CLASSIFY not in str(error):
+                if _NO_IMAGES not in str(error):
                     raise
-                self._tells_classes = False
-        return await self._serve_images(batch, terms)
+                self._takes_images = False
+        return await self._classify(batch, terms)
+
+    async def _serve_images(self, batch: _Batch, terms: Terms) -> list[Prediction]:
+        inputs = {features.IMAGES_INPUT: np.array([image for _, image in batch], object)}
+        outputs = await self._run(features.SERVE_IMAGES, inputs, _ANSWERS, batch, terms, _MORE)
+        for name, like in _MORE.items():
+            if name in outputs and outputs[name].shape != outputs[like].shape:
+                shapes = f"{list(outputs[name].shape)} beside {like} {list(outputs[like].shape)}"
+                raise self._unexpected(f'output "{name}" {shapes}')
+        predictions = [
+            _prediction(source, {name: array[row] for name, array in outputs.items()})
+            for row, (source, _) in enumerate(batch)
+        ]
+        if features.CLASSES in outputs:
+            return predictions
+        names = await self._class_names(batch, predictions, terms)
+        return [replace(prediction, class_names=names) for prediction in predictions]
+
+    async def _class_names(
+        self, batch: _Batch, predictions: Sequence[Prediction], terms: Terms
+    ) -> tuple[str, ...]:
+        """The names of all classes, for predictions of a model that does not tell them with each.
+
+        They are asked for once; () where the model does not tell them at all.
+        """
+        is_another = self._names and not _fit(self._names, predictions)
+        if self._names is None or is_another:
+            try:
+                [classified] = await self._classify(batch[:1], terms)
+                self._names = classified.class_names
+            except ClientError as error:
+                if error.code not in _OF_THE_MODEL:
+                    raise
+                self._names = ()
+        return self._names if _fit(self._names, predictions) else ()
 
     async def _classify(self, batch: _Batch, terms: Terms) -> list[Prediction]:
-        """Asks for every class's name too, by the contract that TF Serving has for them."""
+        """Asks for the classes by the contract that TF Serving has for them."""
         examples = [_example(image) for _, image in batch]
         inputs = {features.CLASSIFY_INPUT: np.array(examples, object)}
         outputs = await self._run(
@@ -270,21 +314,6 @@ class Conversation:
             )
         return predictions
 
-    async def _serve_images(self, batch: _Batch, terms: Terms) -> list[Prediction]:
-        inputs = {features.IMAGES_INPUT: np.array([image for _, image in batch], object)}
-        names = (
-            features.PROBABILITIES,
-            features.PREDICTED_CLASS_ID,
-            features.PREDICTED_CLASS_NAME,
-        )
-        outputs = await self._run(features.SERVE_IMAGES, inputs, names, batch, terms)
-        return [
-            Prediction(source, int(class_id), name.decode(), tuple(probabilities.tolist()))
-            for (source, _), probabilities, class_id, name in zip(
-                batch, *(outputs[name] for name in names), strict=True
-            )
-        ]
-
     async def _run(
         self,
         signature: str,
@@ -292,11 +321,12 @@ class Conversation:
         names: Sequence[str],
         batch: _Batch,
         terms: Terms,
+        optional: Collection[str] = (),
     ) -> dict[str, np.ndarray]:
         """The outputs of a signature, with a row for each image."""
         outputs = await self._call(
             lambda timeout_s, headers: self._transport.predict(
-                signature, inputs, names, timeout_s, headers
+                signature, inputs, names, timeout_s, headers, tuple(optional)
             ),
             terms,
         )
@@ -371,6 +401,28 @@ class Conversation:
         else:
             text = f"{address} refused: {code.name}: {details}"
         return ClientError(text, code)
+
+
+def _prediction(source: str, row: Mapping[str, Any]) -> Prediction:
+    """One image's answer, of one row of the outputs."""
+    return Prediction(
+        source,
+        int(row[features.PREDICTED_CLASS_ID]),
+        row[features.PREDICTED_CLASS_NAME].decode(),
+        tuple(row[features.PROBABILITIES].tolist()),
+        class_names=tuple(name.decode() for name in row.get(features.CLASSES, ())),
+        confidence=float(row[features.CONFIDENCE]) if features.CONFIDENCE in row else None,
+        known=bool(row[features.KNOWN]) if features.KNOWN in row else None,
+    )
+
+
+def _fit(names: Sequence[str], predictions: Sequence[Prediction]) -> bool:
+    """Whether these are the classes that the predictions are of, as far as can be told."""
+    of_id = dict(enumerate(names))
+    return all(
+        len(names) == len(one.probabilities) and of_id.get(one.class_id) == one.class_name
+        for one in predictions
+    )
 
 
 def _example(image: bytes) -> bytes:

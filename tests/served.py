@@ -14,6 +14,7 @@ from model_server.process import free_port
 from signs import features
 
 CLASSES = ("red", "green", "blue")
+KNOWN_FROM = 0.2  # the largest share of a colour that the model knows must be above it
 ECHOED = [
     *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -57,6 +58,9 @@ def _save_model(path: Path) -> None:
                 features.PROBABILITIES: probabilities,
                 features.PREDICTED_CLASS_ID: class_id,
                 features.PREDICTED_CLASS_NAME: tf.gather(self.classes, class_id),
+                features.CLASSES: tf.broadcast_to(self.classes, tf.shape(probabilities)),
+                features.CONFIDENCE: tf.reduce_max(tf.nn.softmax(self.scale / 2 * colours), axis=1),
+                features.KNOWN: tf.reduce_max(colours, axis=1) > KNOWN_FROM,
             }
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.EXAMPLES_INPUT)])
@@ -66,9 +70,11 @@ def _save_model(path: Path) -> None:
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.CLASSIFY_INPUT)])
         def classify(self, inputs):
-            scores = self.serving_default(inputs)[features.PROBABILITIES]
-            classes = tf.broadcast_to(self.classes, tf.shape(scores))
-            return {features.CLASSES: classes, features.SCORES: scores}
+            answer = self.serving_default(inputs)
+            return {
+                features.CLASSES: answer[features.CLASSES],
+                features.SCORES: answer[features.PROBABILITIES],
+            }
 
         @tf.function(
             input_signature=[

@@ -339,7 +339,10 @@ MANIFEST = {
     "fingerprint", "settings", "tool_version", "created", "rejected", "ignored", "findings",
     "format", "checksum",
 }  # fmt: skip
-PREDICTION = {"source", "class_id", "class_name", "probability", "probabilities", "by_class"}
+PREDICTION = {
+    "source", "class_id", "class_name", "probability", "probabilities", "by_class", "confidence",
+    "known",
+}  # fmt: skip
 UNANSWERED = {"source", "error"}
 VERSION = {"version", "labels", "on_disk", "state"}
 COMPARISON = {
@@ -674,14 +677,17 @@ def test_ctrl_c_exits_with_130(model_server: ThreadingHTTPServer, address: str) 
 
 
 def test_the_names_of_the_served_models_signatures() -> None:
-    answers = {features.PROBABILITIES, features.PREDICTED_CLASS_ID, features.PREDICTED_CLASS_NAME}
+    answers = {
+        *(features.PROBABILITIES, features.PREDICTED_CLASS_ID, features.PREDICTED_CLASS_NAME),
+        *(features.CLASSES, features.CONFIDENCE, features.KNOWN),
+    }
     found = {
         features.SERVING_DEFAULT: ({features.EXAMPLES_INPUT}, answers),
         features.SERVE_IMAGES: ({features.IMAGES_INPUT}, answers),
         features.CLASSIFY: ({features.CLASSIFY_INPUT}, {features.CLASSES, features.SCORES}),
         features.TRANSFORM_FEATURES: ({features.EXAMPLES_INPUT}, {features.PIXELS, features.LABEL}),
     }
-    frozen = {"probabilities", "class_id", "class_name"}
+    frozen = {"probabilities", "class_id", "class_name", "classes", "confidence", "known"}
     assert_frozen(
         "A signature of the served model",
         found,
@@ -745,7 +751,10 @@ def test_the_client() -> None:
     assert_frozen(
         "What `Prediction` holds",
         prediction,
-        {"source", "class_id", "class_name", "probabilities", "class_names"},
+        {
+            *("source", "class_id", "class_name", "probabilities", "class_names"),
+            *("confidence", "known"),
+        },
     )
     unanswered = {field.name for field in dataclasses.fields(client.Unanswered)}
     assert_frozen("What `Unanswered` holds", unanswered, {"source", "reason", "passed_over"})

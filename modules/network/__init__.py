@@ -1,7 +1,13 @@
 """The network, of Keras's own layers: blocks -> resnet50; batch_norm is what a training adds."""
 
 from modules.network.blocks import convolutional_block, identity_block
-from modules.network.resnet50 import RESNET50_BLOCKS, ResNet50, build_resnet, for_training
+from modules.network.resnet50 import (
+    RESNET50_BLOCKS,
+    ResNet50,
+    build_resnet,
+    for_training,
+    logits_of,
+)
 
 __all__ = [
     "RESNET50_BLOCKS",
@@ -10,4 +16,5 @@ __all__ = [
     "convolutional_block",
     "for_training",
     "identity_block",
+    "logits_of",
 ]

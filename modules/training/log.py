@@ -2,11 +2,11 @@
 
 metrics by epoch -> curves (train/, validation/), learning rate
 first batch of each image size -> pictures, as the network sees them
-predictions -> confusion matrix
+predictions, calibration -> confusion matrix, numbers
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -80,26 +80,29 @@ class TrainingLog(keras.callbacks.Callback):
         return self._writers[part]
 
 
-def log_confusion(
+def log_evaluation(
     run_dir: Path,
-    network: keras.Model,
+    network: Callable[[tf.Tensor], tf.Tensor],
     images: tf.data.Dataset,
     class_names: Sequence[str],
     title: str,
+    numbers: Mapping[str, float],
 ) -> None:
-    """Adds a confusion matrix to the logs.
+    """Adds a confusion matrix, and numbers, to the logs.
 
     Args:
         run_dir: the model_run artifact.
-        network: from float32 [batch, size, size, 3] to probabilities float32 [batch, classes].
+        network: from float32 [batch, size, size, 3] to logits or probabilities, float32
+            [batch, classes].
         images: batches of (float32 [batch, size, size, 3], int64 [batch]) to predict.
         class_names: one per class, in the order of the labels.
         title: what the images are.
+        numbers: by name.
     """
     labels, predicted = [], []
     for pixels, label in images:
         labels.append(label)
-        predicted.append(network.predict_on_batch(pixels).argmax(axis=1))
+        predicted.append(tf.argmax(network(pixels), axis=1))
     counts = tf.math.confusion_matrix(
         np.concatenate(labels), np.concatenate(predicted), len(class_names)
     ).numpy()
@@ -107,6 +110,8 @@ def log_confusion(
     writer = tf.summary.create_file_writer(str(run_dir / TENSORBOARD / "evaluation"))
     with writer.as_default():
         tf.summary.image("confusion_matrix", picture[None], 0)
+        for name, value in numbers.items():
+            tf.summary.scalar(name, value, 0)
     writer.close()
 
 

@@ -97,6 +97,8 @@ def as_dict(answer: "Prediction | Unanswered") -> dict[str, object]:
         "probability": answer.probability,
         "probabilities": list(answer.probabilities),
         "by_class": answer.by_class,
+        "confidence": answer.confidence,
+        "known": answer.known,
     }
 
 
@@ -107,9 +109,12 @@ def render(console: Console, predictions: Sequence["Prediction"]) -> None:
     table.add_column("class", overflow="fold")
     table.add_column("probability", justify="right", no_wrap=True)
     for prediction in predictions:
-        table.add_row(
-            Text(prediction.source), Text(prediction.class_name), percent(prediction.probability)
-        )
+        name, sure = prediction.class_name, prediction.confidence
+        if prediction.known is False:  # a model that does not tell it has None
+            name, sure = f"not sure, perhaps {name}", None
+        elif sure is None:
+            sure = prediction.probability
+        table.add_row(Text(prediction.source), Text(name), percent(sure))
     console.print(table)
 
 

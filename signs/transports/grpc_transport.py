@@ -54,12 +54,13 @@ class GrpcTransport:
         outputs: Sequence[str],
         timeout_s: float,
         headers: Headers = NO_HEADERS,
+        optional: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
-        request = self._requests.predict(signature, inputs, outputs)
+        request = self._requests.predict(signature, inputs, outputs, optional)
         with _refusals():
             response = self._predictions.Predict(request, timeout_s, metadata=[*headers.items()])
-        return _outputs(response, outputs)
+        return _outputs(response, outputs, optional)
 
     def status(
         self, timeout_s: float, headers: Headers = NO_HEADERS
@@ -113,12 +114,14 @@ class AsyncGrpcTransport:
         outputs: Sequence[str],
         timeout_s: float,
         headers: Headers = NO_HEADERS,
+        optional: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
-        request, ask = self._requests.predict(signature, inputs, outputs), self._predictions.Predict
+        request = self._requests.predict(signature, inputs, outputs, optional)
+        ask = self._predictions.Predict
         with _refusals():
             response = await ask(request, timeout=timeout_s, metadata=[*headers.items()])
-        return _outputs(response, outputs)
+        return _outputs(response, outputs, optional)
 
     async def status(
         self, timeout_s: float, headers: Headers = NO_HEADERS
@@ -155,9 +158,15 @@ class _Requests:
             self._spec.version_label = target.label
 
     def predict(
-        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        optional: Sequence[str],
     ) -> protos.PredictRequest:
-        request = protos.PredictRequest(model_spec=self._spec, output_filter=outputs)
+        # A filter must not name what the model lacks; without one, all outputs come.
+        wanted = () if optional else outputs
+        request = protos.PredictRequest(model_spec=self._spec, output_filter=wanted)
         request.model_spec.signature_name = signature
         if self._client_id:
             request.client_id = self._client_id
@@ -211,9 +220,11 @@ def _refusals() -> Iterator[None]:
         raise TransportError(error.code(), error.details() or "") from error
 
 
-def _outputs(response: protos.PredictResponse, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _outputs(
+    response: protos.PredictResponse, names: Sequence[str], optional: Sequence[str]
+) -> dict[str, np.ndarray]:
     arrays = {}
-    for name in names:
+    for name in [*names, *(name for name in optional if name in response.outputs)]:
         try:
             arrays[name] = tensors.decode(response.outputs[name])
         except tensors.TensorError as error:

@@ -92,6 +92,7 @@ class RestTransport:
         outputs: Sequence[str],
         timeout_s: float,
         headers: Headers = NO_HEADERS,
+        optional: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
         request = {
@@ -104,7 +105,8 @@ class RestTransport:
             found = {outputs[0]: found}  # a signature's only output has no name
         if not isinstance(found, dict):
             raise UnexpectedAnswerError("no outputs by name")
-        return {name: _to_array(name, found) for name in outputs}
+        names = [*outputs, *(name for name in optional if name in found)]
+        return {name: _to_array(name, found) for name in names}
 
     def status(
         self, timeout_s: float, headers: Headers = NO_HEADERS

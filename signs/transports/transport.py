@@ -135,11 +135,12 @@ class Transport(Protocol):
         outputs: Sequence[str],
         timeout_s: float,
         headers: Headers = NO_HEADERS,
+        optional: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
         """Runs a signature; strings are `bytes` in object arrays.
 
         Returns:
-            The outputs that were asked for, by name.
+            The outputs that were asked for, by name, and those `optional` ones that there are.
         """
 
     def status(
@@ -166,6 +167,7 @@ class AsyncTransport(Protocol):
         outputs: Sequence[str],
         timeout_s: float,
         headers: Headers = NO_HEADERS,
+        optional: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
 
@@ -202,10 +204,11 @@ class Awaited:
         outputs: Sequence[str],
         timeout_s: float,
         headers: Headers = NO_HEADERS,
+        optional: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
         ask = self._transport.predict
-        return await self._work(ask, signature, inputs, outputs, timeout_s, headers)
+        return await self._work(ask, signature, inputs, outputs, timeout_s, headers, optional)
 
     async def status(
         self, timeout_s: float, headers: Headers = NO_HEADERS

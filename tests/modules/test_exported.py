@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from modules.calibration import Calibration
 from modules.exported import ExportedModelError, class_names_of
 from modules.network import build_resnet
 from modules.signatures import ServedModel, export
@@ -18,7 +19,8 @@ CLASSES = ["b", "grün", "手"]
 def exported(transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     network = build_resnet((16, 16, 3), 3, blocks=(1,), width=4)
-    export(ServedModel(network, tft.TFTransformOutput(str(transform_graph)), CLASSES), folder)
+    transform = tft.TFTransformOutput(str(transform_graph))
+    export(ServedModel(network, transform, CLASSES, Calibration(1, 0)), folder)
     return folder
 
 

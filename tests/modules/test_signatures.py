@@ -4,6 +4,7 @@ import base64
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import keras
@@ -19,11 +20,13 @@ from tensorflow_serving.apis import (
 
 from model_server import ServerProcess
 from model_server.process import free_port
+from modules.calibration import Calibration
 from modules.network import build_resnet
 from modules.signatures import ServedModel, export
 from tests.modules.examples import example, noise, png
 
 CLASSES = ["nought", "eins", "δύο"]
+TEMPERATURE = 2.5
 Answer = dict[str, np.ndarray]
 Ask = Callable[..., Answer]
 
@@ -39,10 +42,26 @@ def network() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def exported(network, transform_graph, tmp_path_factory) -> str:
+def logits(network, pictures) -> np.ndarray:
+    """The pictures' logits, by numpy from the last layer's input."""
+    trunk = keras.Model(network.inputs, network.get_layer("flatten").output)
+    kernel, bias = network.layers[-1].get_weights()
+    pixels = np.stack(pictures).astype(np.float32) / 255
+    return trunk.predict(pixels, verbose=0) @ kernel + bias
+
+
+@pytest.fixture(scope="module")
+def calibration(logits) -> Calibration:
+    """Of the five pictures it knows those three whose largest logits are the largest."""
+    scores = np.sort(logits.max(axis=1))
+    return Calibration(TEMPERATURE, float(scores[1:3].mean()))
+
+
+@pytest.fixture(scope="module")
+def exported(network, calibration, transform_graph, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("exported")
     transform_output = tft.TFTransformOutput(str(transform_graph))
-    export(ServedModel(network, transform_output, CLASSES), folder)
+    export(ServedModel(network, transform_output, CLASSES, calibration), folder)
     return str(folder)
 
 
@@ -86,12 +105,16 @@ def pictures() -> list[np.ndarray]:
 
 def assert_answers(answer: Answer, network: keras.Model, pictures: list[np.ndarray]) -> None:
     """The network's probabilities for the pictures, with ids and names that agree."""
-    assert set(answer) == {"probabilities", "class_id", "class_name"}
+    assert set(answer) == {
+        *("probabilities", "classes", "class_id", "class_name", "confidence", "known")
+    }
     expected = network.predict(np.stack(pictures).astype(np.float32) / 255, verbose=0)
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
     np.testing.assert_array_equal(answer["class_id"], expected.argmax(axis=1))
     names = [name.decode() for name in answer["class_name"]]
     assert names == [CLASSES[index] for index in answer["class_id"]]
+    told = [[name.decode() for name in row] for row in answer["classes"]]
+    assert told == [CLASSES] * len(pictures)
     assert answer["probabilities"].dtype == np.float32
     assert answer["class_id"].dtype == np.int64
 
@@ -104,6 +127,17 @@ def test_images_are_answered(ask, network, pictures):
 def test_examples_are_answered(ask, network, pictures):
     answer = ask("serving_default", examples=[example(png(picture)) for picture in pictures])
     assert_answers(answer, network, pictures)
+
+
+def test_how_sure_an_answer_is(ask, pictures, logits):
+    answer = ask("serve_images", image_bytes=[png(picture) for picture in pictures])
+    powers = np.exp(logits / TEMPERATURE)
+    expected = powers.max(axis=1) / powers.sum(axis=1)
+    np.testing.assert_allclose(answer["confidence"], expected, atol=1e-5)
+    assert answer["confidence"].dtype == np.float32
+    order = logits.max(axis=1).argsort()
+    assert answer["known"][order].tolist() == [False, False, True, True, True]
+    assert answer["known"].dtype == np.bool_
 
 
 def test_examples_are_classified(ask, network, pictures):
@@ -174,6 +208,9 @@ def test_signatures_as_clients_see_them(exported):
         "probabilities": (tf.float32.as_datatype_enum, [-1, 3]),
         "class_id": (tf.int64.as_datatype_enum, [-1]),
         "class_name": (tf.string.as_datatype_enum, [-1]),
+        "classes": (tf.string.as_datatype_enum, [-1, 3]),
+        "confidence": (tf.float32.as_datatype_enum, [-1]),
+        "known": (tf.bool.as_datatype_enum, [-1]),
     }
     strings = (tf.string.as_datatype_enum, [-1])
     per_class = {
@@ -255,6 +292,25 @@ def test_predict_runs_the_classify_signature_too(stub, pictures, probabilities):
     np.testing.assert_array_equal(tf.make_ndarray(outputs["scores"]), probabilities)
     names = [[name.decode() for name in row] for row in tf.make_ndarray(outputs["classes"])]
     assert names == [CLASSES] * len(pictures)
+
+
+def test_how_sure_an_answer_is_over_rest(stub, rest_port, pictures, logits):
+    """Row by row and by columns: every output has a row for each image."""
+    images = [{"b64": base64.b64encode(png(picture)).decode()} for picture in pictures]
+    url = f"http://127.0.0.1:{rest_port}/v1/models/signs:predict"
+
+    def ask(**body: object) -> Any:
+        request = json.dumps({"signature_name": "serve_images", **body}).encode()
+        with urllib.request.urlopen(url, request, timeout=60) as response:
+            return json.load(response)
+
+    rows = ask(instances=[{"image_bytes": image} for image in images])["predictions"]
+    columns = ask(inputs={"image_bytes": images})["outputs"]
+    known = [False] * 2 + [True] * 3
+    for answers in ([row["known"] for row in rows], columns["known"]):
+        assert [answers[index] for index in logits.max(axis=1).argsort()] == known
+    assert [row["confidence"] for row in rows] == columns["confidence"]
+    assert [row["classes"] for row in rows] == columns["classes"] == [CLASSES] * len(pictures)
 
 
 def test_classify_over_rest(stub, rest_port, pictures, probabilities):

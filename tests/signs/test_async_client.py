@@ -18,9 +18,13 @@ from tests.signs.transports.test_rest_transport import Servant as RestServant
 
 def answered(number: int) -> protos.PredictResponse:
     response = protos.PredictResponse()
-    classes = np.full((number, 1), b"only", object)
-    tensors.encode(classes, response.outputs[features.CLASSES])
-    tensors.encode(np.ones((number, 1), np.float32), response.outputs[features.SCORES])
+    for name, array in (
+        (features.PROBABILITIES, np.ones((number, 1), np.float32)),
+        (features.CLASSES, np.full((number, 1), b"only", object)),
+        (features.PREDICTED_CLASS_ID, np.zeros(number, np.int64)),
+        (features.PREDICTED_CLASS_NAME, np.full(number, b"only", object)),
+    ):
+        tensors.encode(array, response.outputs[name])
     return response
 
 

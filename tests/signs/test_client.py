@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent import futures
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -34,7 +35,7 @@ from signs import (
     tensors,
 )
 from tests.model_server.grpc_api.test_grpc_server import Authority
-from tests.served import BLUE, CLASSES, GREEN, RED
+from tests.served import BLUE, CLASSES, GREEN, RED, solid_png
 
 
 @pytest.fixture(scope="module", params=["grpc", "rest"])
@@ -226,7 +227,7 @@ def test_label(address):
         assert str(caught.value).endswith(f"within 0.3 s: {unknown}")
 
 
-# --- Class names ---------------------------------------------------------------------------------
+# --- Class names, and how sure --------------------------------------------------------------------
 
 
 def test_every_class_has_its_name(client):
@@ -237,30 +238,120 @@ def test_every_class_has_its_name(client):
     assert list(blue.by_class.values()) == sorted(blue.probabilities, reverse=True)
 
 
-def test_a_model_that_does_not_tell_its_classes(kind):
-    """As it was exported before there was a signature `classify`: it is asked for once."""
-    asked = []
+def test_how_sure_the_model_is(client):
+    red, dark = client.predict([RED, solid_png(30, 20, 10)])
+    assert (red.known, dark.known) == (True, False)
+    assert red.confidence == pytest.approx(np.exp(5) / (np.exp(5) + 2))
+    assert type(dark.confidence) is float
 
-    def predict(request, context):
-        asked.append(request.model_spec.signature_name)
-        if asked[-1] != features.SERVE_IMAGES:
-            context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION, 'Serving signature key "classify" not found.'
-            )
+
+BARE = {  # what models of every release answer for an image
+    features.PROBABILITIES: np.array([0.25, 0.75], np.float32),
+    features.PREDICTED_CLASS_ID: np.array(1),
+    features.PREDICTED_CLASS_NAME: np.array(b"one", object),
+}
+NAMES = np.array([b"nought", b"one"], object)
+CLASSIFIED = {features.CLASSES: NAMES, features.SCORES: BARE[features.PROBABILITIES]}
+SURE = {
+    features.CLASSES: NAMES,
+    features.CONFIDENCE: np.array(0.5, np.float32),
+    features.KNOWN: np.array(False),
+}
+ONE = Prediction("input 0", 1, "one", (0.25, 0.75))
+NAMED = replace(ONE, class_names=("nought", "one"))
+UNSURE = replace(NAMED, confidence=0.5, known=False)
+
+
+class Model:
+    """Answers every image alike; `outputs` are an image's row of each output, by signature."""
+
+    def __init__(self, **outputs: dict[str, np.ndarray]):
+        self.outputs = outputs
+        self.asked: list[str] = []
+
+    def __call__(self, request, context):
+        signature = request.model_spec.signature_name
+        self.asked.append(signature)
+        if signature not in self.outputs:
+            details = f'Serving signature key "{signature}" not found.'
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, details)
+        if not set(request.output_filter) <= set(self.outputs[signature]):
+            details = "output tensor alias not found in signature"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, details)
+        (images,) = request.inputs.values()
         response = protos.PredictResponse()
-        for name, array in (
-            (features.PROBABILITIES, np.array([[0.25, 0.75]], np.float32)),
-            (features.PREDICTED_CLASS_ID, np.array([1])),
-            (features.PREDICTED_CLASS_NAME, np.array([b"one"], object)),
-        ):
-            tensors.encode(array, response.outputs[name])
+        for name, row in self.outputs[signature].items():
+            tensors.encode(np.stack([row] * len(images.string_val)), response.outputs[name])
         return response
 
-    with Servant(predict) as servant, kind(servant.address, model_name="old") as client:
+
+@pytest.mark.parametrize(
+    ("outputs", "prediction", "asked"),
+    [
+        ({"serve_images": {**BARE, **SURE}}, UNSURE, ["serve_images"] * 2),
+        # Exported by an earlier release, as its answers were: the names are asked for once.
+        (
+            {"serve_images": BARE, "classify": CLASSIFIED},
+            NAMED,
+            ["serve_images", "classify", "serve_images"],
+        ),
+        ({"serve_images": BARE}, ONE, ["serve_images", "classify", "serve_images"]),
+        # Of somebody else.
+        ({"classify": CLASSIFIED}, NAMED, ["serve_images", "classify", "classify"]),
+        (
+            {"serve_images": BARE, "classify": {"y": np.array(0)}},
+            ONE,
+            ["serve_images", "classify", "serve_images"],
+        ),
+        (
+            {"serve_images": {**BARE, features.KNOWN: np.array(True)}, "classify": CLASSIFIED},
+            replace(NAMED, known=True),
+            ["serve_images", "classify", "serve_images"],
+        ),
+    ],
+)
+def test_models_that_tell_more_or_less(kind, outputs, prediction, asked):
+    model = Model(**outputs)
+    with Servant(model) as servant, kind(servant.address) as client:
         for _ in range(2):
-            assert client.predict(RED) == [Prediction("input 0", 1, "one", (0.25, 0.75), ())]
-        assert client.predict(RED)[0].by_class == {}
-    assert asked == ["classify", *["serve_images"] * 3]
+            assert client.predict([RED, RED]) == [prediction, replace(prediction, source="input 1")]
+    assert model.asked == asked
+
+
+def test_another_version_answers_on_the_same_connection(kind):
+    model = Model()
+    renamed = {**CLASSIFIED, features.CLASSES: np.array([b"null", b"eins"], object)}
+    of_eins = {**BARE, features.PREDICTED_CLASS_NAME: np.array(b"eins", object)}
+    with Servant(model) as servant, kind(servant.address) as client:
+        for outputs, prediction in (
+            ({"serve_images": BARE, "classify": CLASSIFIED}, NAMED),
+            ({"serve_images": {**BARE, **SURE}}, UNSURE),
+            ({"serve_images": BARE}, NAMED),  # back to the first, whose names are known
+            (
+                {"serve_images": of_eins, "classify": renamed},
+                replace(ONE, class_name="eins", class_names=("null", "eins")),
+            ),
+        ):
+            model.outputs = outputs
+            assert client.predict(RED) == [prediction]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({features.KNOWN: np.array([True])}, 'output "known" [1, 1] beside class_id [1]'),
+        ({features.CONFIDENCE: np.zeros(2)}, 'output "confidence" [1, 2] beside class_id [1]'),
+        ({features.CLASSES: NAMES[:1]}, 'output "classes" [1, 1] beside probabilities [1, 2]'),
+    ],
+)
+def test_answers_of_another_shape(more, told):
+    with (
+        Servant(Model(serve_images={**BARE, **more})) as servant,
+        Client(servant.address) as client,
+    ):
+        assert failed(client, RED) == (
+            f"{servant.address} answered what no model of signs answers: {told}"
+        )
 
 
 # --- Per call ------------------------------------------------------------------------------------
@@ -591,7 +682,7 @@ def test_answers_of_another_model():
     ):
         assert failed(client, RED).startswith(
             f"{servant.address} answered what no model of signs answers: "
-            'output "classes": unsupported type 0'
+            'output "probabilities": unsupported type 0'
         )
 
 

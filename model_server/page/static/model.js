@@ -42,7 +42,9 @@ export async function status() {
  *
  * @param {Blob} image a JPEG or PNG.
  * @returns {Promise<{version: string, milliseconds: number, classId: number, className: string,
- *     probabilities: number[]}>} `milliseconds` is from sending the request to having its answer.
+ *     probabilities: number[], classes: ?string[], confidence: number, known: boolean}>}
+ *     `milliseconds` is from sending the request to having its answer; `classes` are the names of
+ *     all classes, if the model tells them. One that does not tell how sure it is counts as sure.
  * @throws {ModelError}
  */
 export async function classify(image) {
@@ -75,6 +77,9 @@ async function predict(body) {
     classId: first.class_id,
     className: first.class_name,
     probabilities: first.probabilities,
+    classes: first.classes,
+    confidence: first.confidence ?? first.probabilities[first.class_id],
+    known: first.known !== false,
   };
 }
 

@@ -8,15 +8,12 @@ import { grabFrom } from "./camera.js";
 import { classify, status } from "./model.js";
 import { prepare } from "./picture.js";
 
-// Below this probability of the most probable class, the page says "not sure".
-const SURE = 0.7;
 const MOST_BARS = 10;
 const MOST_ENTRIES = 200;
 const STATUS_EVERY_MS = 3_000;
 
 const $ = (id) => document.getElementById(id);
 const entries = [];
-const classNames = new Map(); // class id -> name, as far as answers have told
 let shown = null;
 let turn = Promise.resolve();
 
@@ -47,7 +44,6 @@ function queue(entry) {
       }
       entry.answer = await classify(entry.image);
       entry.state = "done";
-      classNames.set(entry.answer.classId, entry.answer.className);
     } catch (error) {
       entry.state = "failed";
       entry.reason = error.message;
@@ -145,16 +141,10 @@ function show(entry) {
 }
 
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
-const top = (answer) => answer.probabilities[answer.classId];
-const isSure = (answer) => top(answer) >= SURE;
-const verdict = (answer) => (isSure(answer) ? answer.className : "not sure");
+const verdict = (answer) => (answer.known ? answer.className : "not sure");
+const sureness = (answer) =>
+  answer.known ? percent(answer.confidence) : `perhaps ${answer.className}`;
 const facts = (answer) => `v${answer.version} · ${answer.milliseconds.toFixed(0)} ms`;
-
-function sureness(answer) {
-  return isSure(answer)
-    ? percent(top(answer))
-    : `perhaps ${answer.className}, with ${percent(top(answer))}`;
-}
 
 function sentence(entry) {
   if (entry.state === "failed") return `${entry.name}: ${entry.reason}`;
@@ -163,7 +153,7 @@ function sentence(entry) {
 }
 
 /** One bar for each class, in their order; the most probable ones where classes are many. */
-function bars({ classId, probabilities }) {
+function bars({ classId, className, classes, probabilities }) {
   let ids = [...probabilities.keys()];
   if (ids.length > MOST_BARS) {
     ids = ids.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, MOST_BARS);
@@ -171,8 +161,8 @@ function bars({ classId, probabilities }) {
   return ids.map((id) => {
     const row = copy("bar");
     row.classList.toggle("top", id === classId);
-    // The server tells the name of a class only when it is the answer; until then it has a number.
-    row.querySelector(".name").textContent = classNames.get(id) ?? id;
+    // A model that was exported by an earlier release tells one name alone: the answer's.
+    row.querySelector(".name").textContent = classes?.[id] ?? (id === classId ? className : id);
     row.querySelector(".fill").style.setProperty("--share", probabilities[id]);
     row.querySelector(".share").textContent = percent(probabilities[id]);
     return row;
@@ -234,8 +224,6 @@ async function look() {
   place.dataset.state = state;
 }
 
-$("threshold").textContent =
-  `“Not sure” means that the most probable class has less than ${100 * SURE} %.`;
 look();
 setInterval(look, STATUS_EVERY_MS);
 document.addEventListener("visibilitychange", look);

@@ -42,7 +42,10 @@ class FakeRest:
     """
 
     versions: list[tuple[int, str]] = field(default_factory=lambda: [(2, "END"), (3, "AVAILABLE")])
-    confidence: float = 0.9
+    probability: float = 0.9
+    more: dict[str, Any] = field(  # that a model of an earlier release does not answer
+        default_factory=lambda: {"classes": [*"012345"], "confidence": 0.95, "known": True}
+    )
     failure: tuple[int, str] | None = None  # HTTP's code and the message, of every :predict
     pause_s: float = 0.0
     paths: list[str] = field(default_factory=list)
@@ -74,14 +77,15 @@ class FakeRest:
         picture.load()
         self.pictures.append(picture)
         class_id = int(np.argmax(picture.convert("RGB").getpixel((0, 0))))
-        probabilities = [(1 - self.confidence) / 5] * 6
-        probabilities[class_id] = self.confidence
+        probabilities = [(1 - self.probability) / 5] * 6
+        probabilities[class_id] = self.probability
         return 200, {
             "predictions": [
                 {
                     "probabilities": probabilities,
                     "class_id": class_id,
                     "class_name": str(class_id),
+                    **self.more,
                 }
             ]
         }

@@ -63,8 +63,8 @@ def expect_answer(page: Page, digit: str, told: str = "") -> None:
 def test_a_chosen_file_is_answered(page: Page, site: Site) -> None:
     expect(page.get_by_text("The answer to your picture appears here.")).to_be_visible()
     choose(page, as_file("hand.png"))
-    expect_answer(page, "0", "hand.png: 0, 90.0 %. v3 · ")
-    expect(page.locator("#sureness")).to_have_text("90.0 %")
+    expect_answer(page, "0", "hand.png: 0, 95.0 %. v3 · ")
+    expect(page.locator("#sureness")).to_have_text("95.0 %")
     bars = page.get_by_role("list", name="Probability of each class").get_by_role("listitem")
     assert [" ".join(text.split()) for text in bars.all_inner_texts()] == [
         *("0 90.0 %", "1 2.0 %", "2 2.0 %", "3 2.0 %", "4 2.0 %", "5 2.0 %"),
@@ -219,15 +219,34 @@ def test_formats_that_the_model_does_not_read(page: Page, site: Site, kind: str)
 
 
 def test_not_sure(page: Page, site: Site) -> None:
-    site.rest.confidence = 0.69
+    """However probable the class is: it is the model that says so."""
+    site.rest.more["known"] = False
     choose(page, as_file("hand.png"))
-    expect_answer(page, "not sure", "hand.png: not sure, perhaps 0, with 69.0 %. v3 · ")
-    expect(page.get_by_text("“Not sure” means that")).to_have_text(
-        "“Not sure” means that the most probable class has less than 70 %."
-    )
-    site.rest.confidence = 0.7
+    expect_answer(page, "not sure", "hand.png: not sure, perhaps 0. v3 · ")
+    expect(page.locator("#sureness")).to_have_text("perhaps 0")
+    expect(page.locator("#history .class").first).to_have_text("not sure")
+    expect(page.get_by_text("“Not sure” is the model's answer to")).to_be_visible()
+    site.rest.more["known"] = True
+    site.rest.more["confidence"] = 0.31
     page.get_by_role("button", name="Example of 0").click()
-    expect_answer(page, "0", "Example of 0: 0, 70.0 %")
+    expect_answer(page, "0", "Example of 0: 0, 31.0 %")
+
+
+def test_every_bar_has_its_name(page: Page, site: Site) -> None:
+    site.rest.more["classes"] = ["zero", "one", "two", "three", "four", "<b>five</b>"]
+    choose(page, as_file("hand.png"))
+    expect_answer(page, "0")
+    names = page.locator("#bars .name").all_inner_texts()
+    assert names == ["zero", "one", "two", "three", "four", "<b>five</b>"]
+
+
+def test_a_model_that_does_not_tell_how_sure_it_is(page: Page, site: Site) -> None:
+    """As an earlier release exported it, or somebody else."""
+    site.rest.more.clear()
+    site.rest.probability = 0.25
+    choose(page, as_file("hand.png"))
+    expect_answer(page, "0", "hand.png: 0, 25.0 %. v3 · ")
+    assert page.locator("#bars .name").all_inner_texts() == [*"012345"]
 
 
 class ManyClasses(FakeRest):
@@ -388,7 +407,7 @@ def test_with_the_keyboard_alone(page: Page) -> None:
 
 def test_what_a_screen_reader_finds(page: Page) -> None:
     page.get_by_role("button", name="Example of 1").click()
-    expect(page.locator("#told")).to_contain_text("Example of 1: 1, 90.0 %.")
+    expect(page.locator("#told")).to_contain_text("Example of 1: 1, 95.0 %.")
     expect(page.locator("body")).to_match_aria_snapshot("""
 - banner:
   - heading "signs" [level=1]
@@ -413,7 +432,7 @@ def test_what_a_screen_reader_finds(page: Page) -> None:
       - img "Example of 1"
       - text: Example of 1
     - paragraph: "1"
-    - paragraph: 90.0 %
+    - paragraph: 95.0 %
     - list "Probability of each class":
       - listitem: 0 2.0 %
       - listitem: 1 90.0 %
@@ -422,14 +441,14 @@ def test_what_a_screen_reader_finds(page: Page) -> None:
       - listitem: 4 2.0 %
       - listitem: 5 2.0 %
     - paragraph: /v3 · \\d+ ms/
-    - status: /Example of 1. 1, 90.0 %. v3 · \\d+ ms./
+    - status: /Example of 1. 1, 95.0 %. v3 · \\d+ ms./
   - region "Pictures so far":
     - heading "Pictures so far" [level=2]
     - list:
       - listitem:
         - button "1 Example of 1" [pressed]
 - contentinfo:
-  - paragraph: “Not sure” means that the most probable class has less than 70 %.
+  - paragraph: “Not sure” is the model's answer to a picture unlike those that it was trained on.
 """)
     assert page.evaluate("document.documentElement.lang") == "en"
     assert page.title() == "signs: try the model"

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.core.protobuf import saved_model_pb2
 
+from modules.calibration import Calibration
 from modules.machines import devices as devices_module
 from modules.machines.devices import Devices, choose, float32_copy
 from modules.machines.gpu_diagnosis import HiddenGpu
@@ -525,7 +526,9 @@ def test_a_float32_copy_is_exported_without_16_bit_tensors(transform_graph, tmp_
 
     transform_output = tft.TFTransformOutput(str(transform_graph))
     for name, model in (("mixed", network), ("float32", copy)):
-        export(ServedModel(model, transform_output, CLASS_NAMES), tmp_path / name)
+        export(
+            ServedModel(model, transform_output, CLASS_NAMES, Calibration(1, 0)), tmp_path / name
+        )
     sixteen_bits = {tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum}
     assert _types(tmp_path / "mixed") & sixteen_bits  # so that the next line means something
     assert not _types(tmp_path / "float32") & sixteen_bits

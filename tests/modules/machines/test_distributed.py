@@ -126,7 +126,8 @@ def test_the_chief_alone_writes(together):
 
 
 def test_the_model_tells_what_it_was_trained_on(together):
-    assert json.loads((together.root / "run" / "properties.json").read_text()) == {
+    properties = json.loads((together.root / "run" / "properties.json").read_text())
+    assert {name: value for name, value in properties.items() if type(value) is not float} == {
         "device": "CPU",
         "precision": "float32",
         "xla": "off",

@@ -25,7 +25,7 @@ from modules.training.adamw import FusedAdamW
 from modules.training.errors import TrainingError
 from modules.training.finishing import FinishingModel
 from modules.training.input import training_batches
-from modules.training.log import log_confusion
+from modules.training.log import log_evaluation
 from modules.training.loop import train
 from modules.training.progress import TrainingProgress
 from modules.training.recipe import Recipe
@@ -113,11 +113,14 @@ def test_tensorboard_has_pictures_of_each_size(tmp_path):
     assert tf.io.decode_png(pictures[1][1][2]).shape == (16, 16, 3)
 
 
-def test_tensorboard_has_the_confusion_matrix(fitted):
-    log_confusion(fitted.run_dir, fitted.network, prepared(16), ["dark", "bright"], "Images")
-    ((step, value),) = logged(fitted.run_dir, "evaluation")["confusion_matrix"]
+def test_tensorboard_has_the_confusion_matrix_and_numbers(fitted):
+    names, numbers = ["dark", "bright"], {"temperature": 1.5, "threshold": 2}
+    log_evaluation(fitted.run_dir, fitted.network, prepared(16), names, "Images", numbers)
+    log = logged(fitted.run_dir, "evaluation")
+    ((step, value),) = log["confusion_matrix"]
     assert step == 0
     assert tf.io.decode_png(value[2]).shape[0] > 200
+    assert (log["temperature"], log["threshold"]) == ([(0, 1.5)], [(0, 2)])
 
 
 def test_the_learning_rate_rises_and_falls(fitted):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from modules.calibration import Calibration
 from modules.network import build_resnet
 from modules.signatures import ServedModel, export
 from modules.training.warm_start import WarmStartError, start_from
@@ -32,7 +33,8 @@ def base() -> keras.Model:
 @pytest.fixture(scope="module")
 def exported(base, transform_graph, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("exported")
-    export(ServedModel(base, tft.TFTransformOutput(str(transform_graph)), CLASSES), folder)
+    transform = tft.TFTransformOutput(str(transform_graph))
+    export(ServedModel(base, transform, CLASSES, Calibration(1, 0)), folder)
     return str(folder)
 
 
@@ -110,7 +112,7 @@ def test_another_architecture_is_refused(exported, other, words):
 def test_a_deeper_model_is_refused(tmp_path, transform_graph):
     deep = network(blocks=(2,))
     transform = tft.TFTransformOutput(str(transform_graph))
-    export(ServedModel(deep, transform, CLASSES), tmp_path)
+    export(ServedModel(deep, transform, CLASSES, Calibration(1, 0)), tmp_path)
     with pytest.raises(WarmStartError, match=r"has 32 weights and .* has 50, so the last layers"):
         start_from(network(), str(tmp_path), CLASSES)
 

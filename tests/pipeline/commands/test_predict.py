@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from pipeline.commands.predict import as_dict, render
 from signs import features
-from signs.client import Client
+from signs.client import Client, Prediction
 from tests import ROOT
 from tests.pipeline.commands.conftest import SIGNS
+from tests.pipeline.summaries import shown
 
 
 def save_model(path: Path) -> None:
@@ -67,6 +69,24 @@ def served(tmp_path: Path) -> Iterator[str]:
         server.communicate()
 
 
+@pytest.mark.parametrize(
+    ("known", "confidence", "words"),
+    [
+        (True, 0.25, ["[red]", "25.0", "%"]),
+        (False, 0.99, ["not", "sure,", "perhaps", "[red]", "-"]),
+        (None, None, ["[red]", "75.0", "%"]),  # the model does not tell
+        (None, 0.5, ["[red]", "50.0", "%"]),
+    ],
+)
+def test_how_sure_the_model_is(
+    known: bool | None, confidence: float | None, words: list[str]
+) -> None:
+    prediction = Prediction("a.png", 1, "[red]", (0.25, 0.75), confidence=confidence, known=known)
+    assert shown(render, [prediction])[1].split() == ["a.png", *words]
+    told = as_dict(prediction)
+    assert (told["known"], told["confidence"], told["probability"]) == (known, confidence, 0.75)
+
+
 def test_serve_and_predict(
     served: str, signs: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
@@ -90,6 +110,8 @@ def test_serve_and_predict(
             "probability": 1.0,
             "probabilities": [0.0, 1.0],
             "by_class": {},  # this model has no signature that tells them
+            "confidence": None,  # nor does it tell these
+            "known": None,
         }
     ]
     for name in ("a.jfif", "no suffix", "b.ppm", ".hidden.png", "broken.png", "notes.txt"):

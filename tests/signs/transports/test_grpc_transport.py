@@ -117,6 +117,15 @@ def test_predict(kind, stock):
 
 
 @both
+def test_optional_outputs(kind, stock):
+    """They cannot be asked for by a filter: a server refuses one that names what is not there."""
+    found = ask(kind, stock.address, "predict", "look", INPUTS, ("n",), 5, {}, ("z", "x"))
+    assert list(found) == ["n", "x"]
+    ((request, _),) = stock.asked
+    assert list(request.output_filter) == []
+
+
+@both
 def test_status_and_metadata(kind, stock):
     (version,) = ask(kind, stock.address, "status", 5).model_version_status
     assert (version.version, version.state) == (3, protos.ModelVersionStatus.AVAILABLE)

@@ -132,6 +132,12 @@ def test_the_only_output_has_no_name(outputs):
         assert predict(servant, "y")["y"].tolist() == [1, 2]
 
 
+def test_optional_outputs():
+    with Servant(body={"outputs": {"y": [1], "flag": [True], "more": [2]}}) as servant:
+        found = transport(servant).predict("look", {}, ("y",), 5, optional=("flag", "none"))
+    assert {name: array.tolist() for name, array in found.items()} == {"y": [1], "flag": [True]}
+
+
 def test_status_and_metadata():
     status = {
         "model_version_status": [

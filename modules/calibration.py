@@ -1,0 +1,198 @@
+"""When a model knows: a temperature for what it says, and a score below which it does not know.
+
+eval images -> augmented, and made unknown -> logits -> fit -> Calibration -> confidence, known
+
+The temperature is that of Guo et al. 2017, "On Calibration of Modern Neural Networks"; the largest
+logit as a score is from Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection for
+Real-World Settings".
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import tensorflow as tf
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from modules.training.augmentation import augment
+from modules.training.recipe import Recipe
+from modules.training.unknown import unknown_pictures
+
+TEMPERATURES = (0.05, 20.0)  # the lowest and the highest
+MAX_REFUSED = 0.05  # of the known pictures
+_PICTURES = 300  # of known ones, and as many unknown: of ResNet50 four seconds of one core
+_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns the logits of an answer into how sure it is.
+
+    Args:
+        temperature: positive; the logits are divided by it.
+        threshold: the lowest score (see `score`) of a picture that the model knows.
+    """
+
+    temperature: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"`temperature` must be positive. Received: {self.temperature}")
+        if not math.isfinite(self.threshold):
+            raise ValueError(f"`threshold` must be finite. Received: {self.threshold}")
+
+    def confidence(self, logits: tf.Tensor) -> tf.Tensor:
+        """The probability that the answer is right, float32 [batch] of logits [batch, classes]."""
+        return tf.reduce_max(tf.nn.softmax(logits / self.temperature), axis=1)
+
+    def known(self, logits: tf.Tensor) -> tf.Tensor:
+        """Whether the picture is of a kind that the model knows, bool [batch]."""
+        return score(logits) >= self.threshold
+
+
+def calibrate(
+    logits: Callable[[tf.Tensor], tf.Tensor], images: tf.data.Dataset, recipe: Recipe
+) -> tuple[Calibration, dict[str, float]]:
+    """Finds how sure a trained network is, from pictures such as it was not trained on.
+
+    A final model has been trained on the eval images too, so that as they are they say nothing of
+    new ones. They are augmented anew, with a seed that no step of the training has.
+
+    Args:
+        logits: what `modules.network.logits_of` returned.
+        images: batches of (float32 [batch, size, size, 3], int64 [batch]); at least one image.
+        recipe: its augmentation and seed.
+
+    Returns:
+        The calibration, and its numbers by name: its own, and those of `measure`.
+    """
+    parts = []
+    batches = images.unbatch().repeat().take(_PICTURES).batch(_BATCH)
+    for number, (pixels, labels) in enumerate(batches.as_numpy_iterator()):
+        seed = tf.constant([recipe.seed, -1 - number])
+        known = augment(pixels, recipe.augmentation, size=tf.constant(pixels.shape[1]), seed=seed)
+        unknown = unknown_pictures(pixels, labels, number)
+        parts.append((logits(known), labels, logits(tf.constant(unknown))))
+    found, classes, not_found = (np.concatenate(part) for part in zip(*parts, strict=True))
+    calibration = fit(found, classes, not_found)
+    measured = measure(calibration, found, classes, not_found)
+    return calibration, {**asdict(calibration), **measured}
+
+
+def score(logits: tf.Tensor) -> tf.Tensor:
+    """How known a picture looks, float32 [batch] of logits [batch, classes]: the largest logit."""
+    return tf.reduce_max(logits, axis=1)
+
+
+def fit(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    unknown_logits: np.ndarray,
+    max_refused: float = MAX_REFUSED,
+) -> Calibration:
+    """Finds the temperature and the threshold.
+
+    The temperature has the smallest negative log-likelihood within TEMPERATURES. The threshold has
+    the smallest sum of the share of known pictures that are refused and the share of unknown ones
+    that are answered, among those that refuse `max_refused` of the known ones at most.
+
+    Args:
+        logits: of pictures of the classes, float32 [n, classes]; at least one.
+        labels: their classes, int64 [n] in [0, classes).
+        unknown_logits: of pictures of no class, float32 [m, classes]. Without any, the threshold
+            refuses all that `max_refused` allows.
+        max_refused: in [0, 1).
+
+    Raises:
+        ValueError: there is no known picture, a value is not finite, or shapes do not agree.
+    """
+    logits, unknown_logits = np.asarray(logits), np.asarray(unknown_logits)
+    if logits.ndim != 2 or not len(logits) or np.shape(labels) != logits.shape[:1]:
+        raise ValueError(
+            "`logits` must be [n, classes] and `labels` [n], n from 1. Received: "
+            f"{list(logits.shape)} and {list(np.shape(labels))}"
+        )
+    if not (np.isfinite(logits).all() and np.isfinite(unknown_logits).all()):
+        raise ValueError("all logits must be finite")
+    known, unknown = (np.sort(score(each).numpy()) for each in (logits, unknown_logits))
+    return Calibration(_temperature(logits, labels), _threshold(known, unknown, max_refused))
+
+
+def measure(
+    calibration: Calibration, logits: np.ndarray, labels: np.ndarray, unknown_logits: np.ndarray
+) -> dict[str, float]:
+    """What a calibration does with pictures, given as for `fit`.
+
+    Returns:
+        By name: `known_refused` and `unknown_answered`, shares in [0, 1]; `calibration_error` and
+        `calibration_error_before`, with and without the temperature, as
+        `expected_calibration_error` has it.
+    """
+
+    def error(one: Calibration) -> float:
+        return expected_calibration_error(
+            one.confidence(logits).numpy(), logits.argmax(axis=1) == labels
+        )
+
+    refused = ~calibration.known(logits).numpy()
+    answered = calibration.known(unknown_logits).numpy()
+    return {
+        "known_refused": float(refused.mean()),
+        "unknown_answered": float(answered.mean()) if len(answered) else 0.0,
+        "calibration_error": error(calibration),
+        "calibration_error_before": error(Calibration(1.0, calibration.threshold)),
+    }
+
+
+def expected_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 15
+) -> float:
+    """How far confidence is from accuracy on average (Naeini et al. 2015).
+
+    Args:
+        confidence: float [n] in [0, 1]; at least one.
+        correct: whether the answer is right, bool [n].
+        bins: of equal width, each open below and closed above.
+
+    Returns:
+        The difference between mean confidence and accuracy within a bin, averaged over all answers;
+        in [0, 1].
+    """
+    confidence = np.asarray(confidence, float)
+    places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(places, np.asarray(correct, float) - confidence, bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    logits = logits.astype(float)  # in float32 the loss is too coarse to descend on
+    count, classes = logits.shape
+    # That n pictures are all answered rightly does not say that the next one is: one more, of any
+    # class, is counted among them. Without it the likelihood would have no best temperature.
+    targets = (np.eye(classes)[labels] * count + 1 / classes) / (count + 1)
+    wanted = (targets * logits).sum(axis=1)
+
+    def loss(log_temperature: float) -> float:
+        scale = math.exp(-log_temperature)
+        return float(np.mean(logsumexp(logits * scale, axis=1) - wanted * scale))
+
+    # Over the scale the loss is convex, so over its logarithm it has a single minimum.
+    low, high = (math.log(bound) for bound in TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded")
+    return math.exp(found.x)
+
+
+def _threshold(known: np.ndarray, unknown: np.ndarray, max_refused: float) -> float:
+    """The best threshold for sorted scores; where several are equally good, the lowest gap's."""
+    scores = np.unique(np.concatenate([known, unknown]).astype(float))
+    # In the middle of a gap between two scores, it is as far as can be from either.
+    thresholds = np.concatenate([scores[:1], (scores[:-1] + scores[1:]) / 2])
+    refused = np.searchsorted(known, thresholds) / len(known)
+    allowed = refused <= max_refused
+    if not len(unknown):
+        return float(thresholds[allowed][-1])
+    answered = 1 - np.searchsorted(unknown, thresholds) / len(unknown)
+    return float(thresholds[np.where(allowed, refused + answered, np.inf).argmin()])

@@ -1,0 +1,225 @@
+"""Truth tables: temperatures, thresholds and errors that can be worked out by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modules.calibration import (
+    TEMPERATURES,
+    Calibration,
+    calibrate,
+    expected_calibration_error,
+    fit,
+    measure,
+)
+from modules.training.recipe import Augmentation, Recipe
+from tests.modules.dark_and_bright import SMALL, prepared
+
+NONE = np.empty((0, 2), np.float32)
+
+
+def two_classes(right: int, wrong: int, gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Answers of two classes whose logits are all as far apart, of which some are wrong."""
+    logits = np.tile(np.array([[gap, 0]], np.float32), (right + wrong, 1))
+    return logits, np.array([0] * right + [1] * wrong)
+
+
+def scored(*scores: float) -> np.ndarray:
+    """Logits of two classes whose largest one is each of these."""
+    return np.array([[score, score - 1] for score in scores], np.float32).reshape(-1, 2)
+
+
+# --- The graph's part -----------------------------------------------------------------------------
+
+
+def test_confidence_and_known():
+    calibration = Calibration(temperature=2, threshold=3)
+    logits = np.array([[4, 0, 0], [0, 3, 3], [2.9, 0, -9]], np.float32)
+    np.testing.assert_allclose(
+        calibration.confidence(logits),
+        [
+            np.e**2 / (np.e**2 + 2),
+            np.e**1.5 / (2 * np.e**1.5 + 1),
+            0.808,
+        ],
+        atol=1e-3,
+    )
+    assert calibration.known(logits).numpy().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "threshold", "name"),
+    [(0, 1, "temperature"), (-1, 1, "temperature"), (np.nan, 1, "temperature"), (1, np.inf, "thr")],
+)
+def test_a_calibration_that_makes_no_sense(temperature, threshold, name):
+    with pytest.raises(ValueError, match=f"^`{name}"):
+        Calibration(temperature, threshold)
+
+
+# --- Temperature ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap", [0.5, 2.0, 20.0])
+@pytest.mark.parametrize(("right", "wrong"), [(900, 100), (750, 250), (990, 10)])
+def test_the_temperature_makes_confidence_the_share_that_is_right(right, wrong, gap):
+    logits, labels = two_classes(right, wrong, gap)
+    calibration = fit(logits, labels, NONE)
+    # One more answer is counted than there are, half of it right.
+    share = (right + 0.5) / (right + wrong + 1)
+    assert calibration.temperature == pytest.approx(gap / np.log(share / (1 - share)), rel=1e-3)
+    np.testing.assert_allclose(calibration.confidence(logits), share, atol=1e-4)
+    assert measure(calibration, logits, labels, NONE)["calibration_error"] < 0.001
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "gap", "confidence"),
+    [
+        (1, 0, 5.0, 0.75),  # of a single picture little can be learnt
+        (9, 0, 5.0, 0.95),  # all right, which does not make the next one certain
+        (0, 9, 5.0, 0.562),  # all wrong: as unsure as the highest temperature makes it
+        (99, 0, 1e-3, 0.505),  # and as sure as the lowest one makes it
+        (99, 0, 0.0, 0.5),
+        (99, 0, 1e6, 1.0),
+    ],
+)
+def test_temperatures_of_odd_answers(right, wrong, gap, confidence):
+    logits, labels = two_classes(right, wrong, gap)
+    calibration = fit(logits, labels, NONE)
+    assert TEMPERATURES[0] <= calibration.temperature <= TEMPERATURES[1]
+    np.testing.assert_allclose(calibration.confidence(logits), confidence, atol=1e-3)
+
+
+def test_the_loss_is_smallest_at_the_temperature():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (400, 6)).astype(np.float32)
+    labels = np.where(rng.uniform(size=400) < 0.7, logits.argmax(axis=1), rng.integers(0, 6, 400))
+    found = fit(logits, labels, NONE).temperature
+
+    def loss(temperature: float) -> float:
+        return float(
+            tf.keras.losses.sparse_categorical_crossentropy(
+                labels, logits / temperature, from_logits=True
+            )
+            .numpy()
+            .mean()
+        )
+
+    assert loss(found) < min(loss(found * 0.9), loss(found * 1.1))
+
+
+# --- Threshold ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown", "max_refused", "threshold"),
+    [
+        # Apart: in the middle between them.
+        ((5, 6, 7), (1, 2), 0.05, 3.5),
+        # Overlapping: one known picture in ten may go, and two unknown ones go with it.
+        ((1, *range(5, 14)), (0, 2, 3), 0.1, 4),
+        # The same, where it may not.
+        ((1, *range(5, 14)), (0, 2, 3), 0.05, 0.5),
+        # A known picture that would be refused for nothing is not.
+        ((1, *range(5, 14)), (0,), 0.5, 0.5),
+        # Half of the known ones for a tenth of the unknown ones would be too much.
+        ((1, 2, 10, 11), (*range(-9, 0), 3), 0.5, 0),
+        # No unknown pictures: as many are refused as may be.
+        (range(100), (), 0.05, 4.5),
+        (range(10), (), 0.05, 0),
+        # All alike: nothing is refused.
+        ((3, 3, 3), (3, 3), 0.05, 3),
+        ((2,), (5,), 0.9, 2),
+    ],
+)  # fmt: skip
+def test_thresholds(known, unknown, max_refused, threshold):
+    logits = scored(*known)
+    calibration = fit(logits, np.zeros(len(logits), int), scored(*unknown), max_refused)
+    assert calibration.threshold == threshold
+    refused = ~calibration.known(logits).numpy()
+    assert refused.mean() <= max_refused
+
+
+def test_what_is_measured():
+    calibration = Calibration(1, 2)
+    logits = np.array([[5, 0], [0, 5], [1, 0], [5, 0]], np.float32)
+    found = measure(calibration, logits, np.array([0, 1, 0, 1]), scored(1, 2, 3, 0))
+    assert found["known_refused"] == 0.25
+    assert found["unknown_answered"] == 0.5
+    confidence = [1 / (1 + np.exp(-5))] * 3 + [1 / (1 + np.exp(-1))]
+    expected = expected_calibration_error(confidence, [True, True, False, True])
+    assert found["calibration_error"] == pytest.approx(expected)
+    assert found["calibration_error_before"] == found["calibration_error"]
+    assert measure(calibration, logits, np.zeros(4, int), NONE)["unknown_answered"] == 0
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "unknown"),
+    [
+        (NONE, [], NONE),
+        (scored(1, 2), [0], NONE),
+        (np.zeros(3), [0, 0, 0], NONE),
+        (scored(np.nan), [0], NONE),
+        (scored(1), [0], scored(np.inf)),
+    ],
+)
+def test_what_cannot_be_fitted(logits, labels, unknown):
+    with pytest.raises(ValueError, match="logits"):
+        fit(logits, np.array(labels, int), unknown)
+
+
+# --- Calibration error ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct", "bins", "error"),
+    [
+        ([1.0, 1.0], [1, 1], 15, 0),
+        ([1.0, 1.0], [0, 0], 15, 1),
+        ([0.75] * 4, [1, 1, 1, 0], 15, 0),
+        ([0.9] * 4, [1, 1, 0, 0], 15, 0.4),
+        # Two bins with a half of the answers each: |0.6 - 1| and |0.9 - 0.5|.
+        ([0.6, 0.6, 0.9, 0.9], [1, 1, 1, 0], 15, 0.4),
+        # In one bin the gaps of both meet.
+        ([0.6, 0.6, 0.9, 0.9], [1, 1, 1, 0], 1, 0),
+        # A bin is open below and closed above.
+        ([0.5, 0.51], [1, 0], 2, 0.505),
+        ([0.0], [1], 15, 1),
+    ],
+)
+def test_expected_calibration_error(confidence, correct, bins, error):
+    found = expected_calibration_error(np.array(confidence), np.array(correct, bool), bins)
+    assert found == pytest.approx(error)
+
+
+# --- Pictures -------------------------------------------------------------------------------------
+
+
+def brightness(pixels: tf.Tensor) -> tf.Tensor:
+    """Logits that tell dark pictures from bright ones."""
+    mean = tf.reduce_mean(pixels, axis=(1, 2, 3))
+    return tf.stack([1 - mean, mean], axis=1)
+
+
+@pytest.mark.parametrize("count", [1, 7, 32])
+def test_pictures_are_calibrated_on(count):
+    seen = []
+
+    def logits(pixels: tf.Tensor) -> tf.Tensor:
+        seen.append(pixels.numpy())
+        return brightness(pixels)
+
+    recipe = Recipe(**SMALL, seed=7, augmentation=Augmentation(brightness=0.5))
+    calibration, found = calibrate(logits, prepared(count), recipe)
+    assert calibration == Calibration(found["temperature"], found["threshold"])
+    assert set(found) == {
+        *("temperature", "threshold", "known_refused", "unknown_answered"),
+        *("calibration_error", "calibration_error_before"),
+    }
+    assert found["known_refused"] <= 0.05
+    pictures = np.concatenate(seen)
+    assert pictures.shape == (600, 16, 16, 3)
+    assert pictures.min() >= 0
+    assert pictures.max() <= 1
+    # However few images there are, no two pictures of them are the same.
+    assert len(np.unique(pictures.reshape(600, -1), axis=0)) == 600
+    assert calibrate(brightness, prepared(count), recipe) == (calibration, found)
