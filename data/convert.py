@@ -39,7 +39,8 @@ from data.sources.source import (
     check_classes,
     check_usable,
 )
-from signs.features import FINDINGS, REJECTED, SPLITS
+from data.test_set import ForTest
+from signs.features import FINDINGS, REJECTED, SPLITS, TEST
 from signs.image_bytes import MAX_PIXELS
 
 # Raise it when the same source and settings give other files: reuse ends there.
@@ -86,6 +87,7 @@ def ingest(
     seed: int = 0,
     answers: Answers = NO_ANSWERS,
     progress: Report | None = None,
+    test_for: Sequence[str] = (),
 ) -> Ingested:
     """Converts images to a span of TFRecords, unless it is there already.
 
@@ -100,6 +102,8 @@ def ingest(
         seed: Of drawn hands, of the order in the shards, and of the division into splits.
         answers: What the user says of a source that does not say it itself.
         progress: Called now and then with what is being done, and how much of it.
+        test_for: The class names of a model, in label order: the source is a further test set of
+            it. By default the source is a data set of its own.
 
     Raises:
         IngestError: The source cannot be used, too much of it was rejected, or the disk is full.
@@ -118,6 +122,8 @@ def ingest(
                 cache=root / ".downloads",
                 progress=_counting("Downloading SIGNS", "bytes", progress),
             )
+            if test_for:
+                opened = ForTest(opened, tuple(test_for))
             listing = Listing(folder)
             with contextlib.closing(opened):
                 reasons = Counter[str]()
@@ -144,7 +150,7 @@ def ingest(
                 max_pixels=MAX_PIXELS,
                 shards=listing.deal(seed, SHARD_BYTES),
             )
-            settings = _settings(plan, surveyed, answers)
+            settings = _settings(plan, surveyed, answers, test_for)
             found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION)
             damaged: Mapping[str, str] = {}
             if found:
@@ -175,7 +181,8 @@ def ingest(
                 built / REJECTED,
                 root / f"{dataset.name}-{REJECTED}",
             )
-            _check_classes(draft)
+            if not test_for:
+                _check_classes(draft)
             dataset.mkdir(exist_ok=True)
             manifest, is_new = spans.publish(
                 built,
@@ -228,9 +235,12 @@ def _counting(
     return lambda done, total: report(Progress(doing, done, total, unit))
 
 
-def _settings(plan: Plan, surveyed: Surveyed, answers: Answers) -> Mapping[str, object]:
+def _settings(
+    plan: Plan, surveyed: Surveyed, answers: Answers, test_for: Sequence[str]
+) -> Mapping[str, object]:
     given = answers.as_dict()
     return {
+        **({"test_for": list(test_for)} if test_for else {}),
         **({"answers": given} if given else {}),
         "seed": plan.seed,
         "max_pixels": plan.max_pixels,
@@ -262,6 +272,8 @@ def _assemble(
             shards.append(Shard(path=path, split=split, **result))
     sizes = {split: sum(counts[split].values()) for split in SPLITS}
     buckets = math.ceil(sum(sizes.values()) / _BUCKET)
+    # A further test set misses no training images.
+    expected = {TEST: counts[TEST]} if isinstance(plan.source, ForTest) else counts
     groups = copies(plan.folder, range(plan.shards), buckets)
     draft = Manifest(
         name=name,
@@ -278,7 +290,7 @@ def _assemble(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         rejected=_gather_rejections(plan, built / REJECTED),
         ignored=dict(sorted(listing.ignored.items())),
-        findings=(*of_classes(counts), *of_copies(groups, sizes, built / FINDINGS)),
+        findings=(*of_classes(expected), *of_copies(groups, sizes, built / FINDINGS)),
     )
     return built, draft
 

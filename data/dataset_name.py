@@ -44,7 +44,7 @@ def dataset_name(name: str | None, surveyed: Surveyed) -> str:
             )
         return name or SYNTHETIC_DATASET
     if name is None:
-        return _REAL if surveyed.is_signs else _made_of(surveyed.name)
+        return _REAL if surveyed.is_signs else made_of(surveyed.name)
     if name.endswith(_DRAWN_ENDING):
         raise IngestError(f"`name` {name!r} is for drawn images: choose another")
     if name == _REAL and not surveyed.is_signs:
@@ -72,8 +72,12 @@ def check_classes_of(dataset: Path, surveyed: Surveyed) -> None:
     )
 
 
-def _made_of(source: str) -> str:
-    """Returns a name made of the source's, unless too little of that would be left."""
+def made_of(source: str) -> str:
+    """Returns a name made of a source's.
+
+    Raises:
+        IngestError: Too little of that would be left.
+    """
     text = unicodedata.normalize("NFKD", source)
     lost = [letter for letter in text if letter.isalnum() and not letter.isascii()]
     name = re.sub(r"[^a-z0-9]+", "-", text.encode("ascii", "ignore").decode().lower()).strip("-")

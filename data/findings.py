@@ -54,7 +54,7 @@ def of_classes(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
     """Yields what the numbers of images tell.
 
     Args:
-        counts: Images by split and class name.
+        counts: Images by split and class name; a split that is left out is not missed.
     """
     for split, classes in counts.items():
         if not any(classes.values()):
@@ -73,7 +73,7 @@ def of_classes(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
             named = _few([f"{name} ({count})" for count, name in few])
             text = f"{share} fewer than {least} {split} images: {named}"
             yield Finding(f"class_of_few_{split}", len(few), text)
-    sizes = sorted((count, name) for name, count in counts[TRAIN].items() if count)
+    sizes = sorted((count, name) for name, count in counts.get(TRAIN, {}).items() if count)
     if sizes and sizes[-1][0] > MOST_IMBALANCE * sizes[0][0]:
         (least, small), (most, large) = sizes[0], sizes[-1]
         text = (

@@ -1,12 +1,13 @@
-"""How a candidate is judged: TFMA's configuration, from three thresholds.
+"""How a candidate is judged: TFMA's configuration, from a few thresholds.
 
 The Evaluator blesses a candidate when every threshold holds on the `test` split: the accuracy over
 all images, the accuracy within each class, and the change of accuracy against the baseline (the
-latest blessed model; without one, only the absolute thresholds count).
+latest blessed model; without one, only the absolute thresholds count). On a further test set one
+accuracy may be asked for, over all its images; without it the set is measured and decides nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from signs import features
@@ -28,6 +29,8 @@ class Thresholds:
     min_class_accuracy: float = 0.5  # within each class, in [0, 1]
     # Candidate less baseline, in [-1, 1]: at 0 an equal model replaces the old one.
     min_accuracy_change: float = 0.0
+    # Over all images of a further test set, in [0, 1], by its name; None asks for nothing.
+    min_accuracy_on: Mapping[str, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, low in (
@@ -38,48 +41,32 @@ class Thresholds:
             value = getattr(self, name)
             if not low <= value <= 1:
                 raise UserError(f"evaluate.{name} must be in [{low}, 1]. Received: {value}")
+        for name, least in self.min_accuracy_on.items():
+            if least is not None and not 0 <= least <= 1:
+                raise UserError(
+                    f"evaluate.min_accuracy_on.{name} must be in [0, 1]. Received: {least}"
+                )
 
 
-def eval_config(thresholds: Thresholds, class_names: Sequence[str]) -> "config_pb2.EvalConfig":
+def eval_config(
+    thresholds: Thresholds, class_names: Sequence[str], test_set: str | None = None
+) -> "config_pb2.EvalConfig":
     """TFMA's configuration for models exported by `modules.signatures`.
 
     Args:
         thresholds: what to bless.
         class_names: one per class, in the order of the labels.
+        test_set: name of a further test set; None: the `test` split.
 
     Returns:
         Accuracy, example count, confusion matrix and calibration, over all examples and by class.
     """
-    from google.protobuf.wrappers_pb2 import DoubleValue
     from tensorflow_model_analysis.proto import config_pb2
 
-    def at_least(value: float) -> config_pb2.GenericValueThreshold:
-        return config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=value))
-
-    all_images = config_pb2.SlicingSpec()
-    each_class = config_pb2.SlicingSpec(feature_keys=[features.CLASS_NAME])
     accuracy = config_pb2.MetricConfig(
         class_name="SparseCategoricalAccuracy",
         config=f'{{"name": "{ACCURACY}"}}',
-        # Each threshold names its slices: TFMA holds a bare `threshold` against every slice.
-        per_slice_thresholds=[
-            config_pb2.PerSliceMetricThreshold(
-                slicing_specs=[all_images],
-                threshold=config_pb2.MetricThreshold(
-                    value_threshold=at_least(thresholds.min_accuracy),
-                    change_threshold=config_pb2.GenericChangeThreshold(
-                        direction=config_pb2.MetricDirection.HIGHER_IS_BETTER,
-                        absolute=DoubleValue(value=thresholds.min_accuracy_change),
-                    ),
-                ),
-            ),
-            config_pb2.PerSliceMetricThreshold(
-                slicing_specs=[each_class],
-                threshold=config_pb2.MetricThreshold(
-                    value_threshold=at_least(thresholds.min_class_accuracy)
-                ),
-            ),
-        ],
+        per_slice_thresholds=_bounds(thresholds, test_set),
     )
     return config_pb2.EvalConfig(
         model_specs=[
@@ -90,7 +77,10 @@ def eval_config(thresholds: Thresholds, class_names: Sequence[str]) -> "config_p
                 label_key=features.LABEL,
             )
         ],
-        slicing_specs=[all_images, each_class],
+        slicing_specs=[
+            config_pb2.SlicingSpec(),  # all images
+            config_pb2.SlicingSpec(feature_keys=[features.CLASS_NAME]),
+        ],
         metrics_specs=[
             config_pb2.MetricsSpec(
                 metrics=[
@@ -115,3 +105,26 @@ def eval_config(thresholds: Thresholds, class_names: Sequence[str]) -> "config_p
             ),
         ],
     )
+
+
+def _bounds(
+    thresholds: Thresholds, test_set: str | None
+) -> "list[config_pb2.PerSliceMetricThreshold]":
+    """What accuracy must hold; each names its slices: TFMA holds others against every slice."""
+    from google.protobuf.wrappers_pb2 import DoubleValue
+    from tensorflow_model_analysis.proto import config_pb2
+
+    def at_least(value: float, *feature_keys: str) -> config_pb2.PerSliceMetricThreshold:
+        lowest = config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=value))
+        return config_pb2.PerSliceMetricThreshold(
+            slicing_specs=[config_pb2.SlicingSpec(feature_keys=feature_keys)],
+            threshold=config_pb2.MetricThreshold(value_threshold=lowest),
+        )
+
+    if test_set is not None:
+        least = thresholds.min_accuracy_on.get(test_set)
+        return [] if least is None else [at_least(least)]
+    overall = at_least(thresholds.min_accuracy)
+    overall.threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
+    overall.threshold.change_threshold.absolute.value = thresholds.min_accuracy_change
+    return [overall, at_least(thresholds.min_class_accuracy, features.CLASS_NAME)]

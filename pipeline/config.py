@@ -54,6 +54,16 @@ class Data:
 
 
 @dataclass(frozen=True)
+class FurtherSet:
+    """A further test set, which judges the model beside the data's own `test` split."""
+
+    name: str
+    span: int
+    version: int
+    images: int  # all of classes that the model knows
+
+
+@dataclass(frozen=True)
 class Tune:
     """The search for better values of the recipe, on `train` and judged on `eval`."""
 
@@ -82,6 +92,7 @@ class PipelineConfig:
     tune: Tune = field(default_factory=Tune)
     evaluate: Thresholds = field(default_factory=Thresholds)
     serving_check_images: int = 32  # test images that the candidate answers before it is pushed
+    also_test: tuple[FurtherSet, ...] = ()
 
     def __post_init__(self) -> None:
         if not 32 <= self.image_size <= 1024:
@@ -99,6 +110,17 @@ class PipelineConfig:
                 f"tune.trials needs images in an {features.EVAL} split, by which trials are judged,"
                 f" and {self.data.name} has none. Received: tune.trials={self.tune.trials}"
             )
+        # Each further test set has a threshold, so that each has a setting.
+        names = [one.name for one in self.also_test]
+        for name in self.evaluate.min_accuracy_on:
+            if name not in names:
+                there = f"there are: {', '.join(names)}" if names else "give it with --also-test"
+                raise ConfigError(
+                    f"evaluate.min_accuracy_on.{name}: there is no further test set {name!r}; "
+                    f"{there}"
+                )
+        least = {name: self.evaluate.min_accuracy_on.get(name) for name in names}
+        object.__setattr__(self, "evaluate", replace(self.evaluate, min_accuracy_on=least))
 
     @property
     def pipeline_name(self) -> str:
@@ -140,9 +162,9 @@ class PipelineConfig:
             raise ConfigError(in_words(err)) from err
 
 
-def default_config(data: Data) -> PipelineConfig:
+def default_config(data: Data, also_test: tuple[FurtherSet, ...] = ()) -> PipelineConfig:
     """The configuration that a data set is run with unless told otherwise."""
-    config = PipelineConfig(data)
+    config = PipelineConfig(data, also_test=also_test)
     train = config.train
     if data.name == features.SYNTHETIC_DATASET:
         # Drawings are learnt quickly: enough to show every step of the pipeline within minutes.
@@ -174,6 +196,8 @@ def override(config: PipelineConfig, settings: Iterable[str]) -> PipelineConfig:
             raise ConfigError(f"--set takes name=value, as in train.epochs=30. Received: {setting}")
         *parents, last = name.strip().split(".")
         known = setting_names(config)
+        if parents == ["evaluate", "min_accuracy_on"]:
+            known.append(name.strip())  # the configuration knows its further test sets by name
         if name.strip() not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
@@ -196,8 +220,10 @@ def setting_names(config: PipelineConfig) -> list[str]:
             child = getattr(value, item.name)
             if is_dataclass(child):
                 yield from walk(child, f"{prefix}{item.name}.")
+            elif isinstance(child, Mapping):
+                yield from (f"{prefix}{item.name}.{key}" for key in child)
             else:
                 yield prefix + item.name
 
-    # What the data are is not for settings: their manifest says it.
-    return [name for name in walk(config, "") if not name.startswith("data.")]
+    # What the data are is not for settings: their manifests say it.
+    return [name for name in walk(config, "") if not name.startswith(("data.", "also_test"))]

@@ -16,6 +16,7 @@ class Environment:
     data_root: str  # holds `span-{SPAN}/v-{VERSION}/{split}/` of the data set
     pipeline_root: str  # TFX's artifacts
     serving_root: str  # `{serving_root}/{version}/` is what a model server polls
+    also_test_root: str  # holds such folders of each further test set, below its name
     checkpoint_root: str  # unfinished trainings; it outlives the step that is killed
     # SQLite file of ML Metadata; None where no such store can be asked which model is the latest.
     metadata_path: str | None = None
@@ -39,6 +40,11 @@ class Workspace:
     def data(self) -> Path:
         """`data/<data set>/span-N/v-M/`."""
         return self.root / "data"
+
+    @property
+    def also_test(self) -> Path:
+        """`also_test/<further test set>/span-N/v-M/`."""
+        return self.root / "also_test"
 
     @property
     def artifacts(self) -> Path:
@@ -87,6 +93,7 @@ class Workspace:
             data_root=str(self.data / dataset),
             pipeline_root=str(self.artifacts / dataset),
             serving_root=str(self.serving(dataset)),
+            also_test_root=str(self.also_test),
             checkpoint_root=str(self.artifacts / dataset / "checkpoints"),
             metadata_path=str(self.metadata),
             beam_args=beam_args,

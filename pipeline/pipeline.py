@@ -4,9 +4,11 @@ ImportExampleGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer ->
                                      (schema)                         (baseline)    |
                                                        Pusher <- ServingCheck <-----+
 
-On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model it starts from.
+On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model it starts from;
+AlsoTest, a second ImportExampleGen, brings further test sets to the Evaluator, a split for each.
 """
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -117,6 +119,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         job=config.training_job(code=code, checkpoints=checkpoints),
         max_steps=_parameter(environment, "train_steps", 0),
     )
+    also_test = _also_test(config, environment)
     model = trainer.outputs["model"]
     baseline = _baseline(environment, model, config.data.class_names).with_id("Baseline")
     evaluator = Evaluator(
@@ -124,10 +127,8 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         model=model,
         baseline_model=baseline.outputs["model"],
         class_names=config.data.class_names,
-        thresholds={
-            name: _parameter(environment, name, value)
-            for name, value in asdict(config.evaluate).items()
-        },
+        thresholds=_thresholds(config, environment),
+        also_test=also_test.outputs["examples"] if also_test else None,
     )
     model_blessing = evaluator.outputs["blessing"]
     serving_check = ServingCheck(
@@ -149,7 +150,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         ),
     )
     components += [validator, transform, *filter(None, [tuner, warm_start]), trainer]
-    components += [baseline, evaluator, serving_check, pusher]
+    components += [*filter(None, [also_test]), baseline, evaluator, serving_check, pusher]
     connection = None
     if environment.metadata_path:
         connection = metadata.sqlite_metadata_connection_config(environment.metadata_path)
@@ -168,6 +169,31 @@ def _parameter(environment: Environment, name: str, value: T) -> T | RuntimePara
     if not environment.runtime_parameters:
         return value
     return RuntimeParameter(name=name, ptype=type(value), default=value)
+
+
+def _also_test(config: PipelineConfig, environment: Environment) -> ImportExampleGen | None:
+    """All further test sets, each as a split of its name; they stay the ones that were named."""
+    if not config.also_test:
+        return None
+    splits = []
+    for one in config.also_test:
+        version = features.SPAN_PATTERN.format(SPAN=one.span, VERSION=one.version)
+        pattern = f"{one.name}/{version}/{features.TEST}/*"
+        splits.append(example_gen_pb2.Input.Split(name=one.name, pattern=pattern))
+    return ImportExampleGen(
+        input_base=environment.also_test_root, input_config=example_gen_pb2.Input(splits=splits)
+    ).with_id("AlsoTest")
+
+
+def _thresholds(
+    config: PipelineConfig, environment: Environment
+) -> dict[str, float | str | RuntimeParameter]:
+    """The Evaluator's parameters; those of further test sets are one of them, as JSON."""
+    values = asdict(config.evaluate)
+    on = values.pop("min_accuracy_on")
+    if on:
+        values["min_accuracy_on"] = json.dumps(on)
+    return {name: _parameter(environment, name, value) for name, value in values.items()}
 
 
 def _warm_start(environment: Environment) -> NewestPushed | Resolver:

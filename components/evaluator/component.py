@@ -24,11 +24,13 @@ class EvaluatorSpec(ComponentSpec):
         "min_accuracy": ExecutionParameter(type=float),
         "min_class_accuracy": ExecutionParameter(type=float),
         "min_accuracy_change": ExecutionParameter(type=float),
+        "min_accuracy_on": ExecutionParameter(type=str, optional=True),  # JSON
     }
     INPUTS = {  # noqa: RUF012
         "examples": ChannelParameter(type=Examples),
         "model": ChannelParameter(type=Model),
         "baseline_model": ChannelParameter(type=Model, optional=True),
+        "also_test": ChannelParameter(type=Examples, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "evaluation": ChannelParameter(type=ModelEvaluation),
@@ -38,10 +40,10 @@ class EvaluatorSpec(ComponentSpec):
 
 
 class Evaluator(BaseBeamComponent):
-    """TFX's Evaluator, on the `test` split, with our configuration of TFMA.
+    """TFMA on the `test` split and on further test sets: one blessing for all of them.
 
-    The stock component takes the thresholds inside TFMA's configuration, where no parameter of a
-    run can reach them.
+    TFX's own component takes the thresholds inside TFMA's configuration, where no parameter of a
+    run can reach them, and holds one configuration against all splits together.
     """
 
     SPEC_CLASS = EvaluatorSpec
@@ -53,7 +55,8 @@ class Evaluator(BaseBeamComponent):
         model: BaseChannel,
         baseline_model: BaseChannel,
         class_names: Sequence[str],
-        thresholds: Mapping[str, float | RuntimeParameter],
+        thresholds: Mapping[str, float | str | RuntimeParameter],
+        also_test: BaseChannel | None = None,
     ) -> None:
         """Constructs the component.
 
@@ -62,13 +65,16 @@ class Evaluator(BaseBeamComponent):
             model: the candidate, type Model.
             baseline_model: type Model; without any, only the absolute thresholds count.
             class_names: one per class, in the order of the labels.
-            thresholds: the fields of `modules.evaluation.Thresholds`, by name.
+            thresholds: the fields of `modules.evaluation.Thresholds`, by name; `min_accuracy_on`
+                as JSON.
+            also_test: type Examples; each of its splits is a further test set.
         """
         super().__init__(
             EvaluatorSpec(
                 examples=examples,
                 model=model,
                 baseline_model=baseline_model,
+                also_test=also_test,
                 class_names=json.dumps(list(class_names)),
                 example_splits=json.dumps([features.TEST]),
                 **thresholds,

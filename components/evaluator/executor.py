@@ -1,20 +1,44 @@
-"""Thresholds in; TFMA's evaluation, and the blessing of a candidate that meets them, out."""
+"""Thresholds in; TFMA's evaluation, and the blessing of a candidate that meets them, out.
+
+    evaluation/                    of `test`, beside the baseline where there is one
+    evaluation/also_test/{name}/   of a further test set
+
+All of them share a Beam pipeline and the loaded model: another evaluation would cost five seconds
+before it has seen an image.
+"""
 
 import json
-from dataclasses import fields
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
-from tfx.components.evaluator import executor as stock
-from tfx.types.standard_component_specs import EVAL_CONFIG_KEY, EXAMPLES_KEY
-from tfx.utils import proto_utils
+from tfx.components.evaluator import constants
+from tfx.components.util import tfxio_utils
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.types import artifact_utils
+from tfx.types.standard_component_specs import (
+    BASELINE_MODEL_KEY,
+    BLESSING_KEY,
+    EVALUATION_KEY,
+    EXAMPLES_KEY,
+    MODEL_KEY,
+)
+from tfx.utils import path_utils
 
 from modules.evaluation import Thresholds, eval_config
 from modules.training.undecodable import naming_undecodable
+from signs import features
+from signs.errors import UserError
+
+ALSO_TEST_KEY = "also_test"
 
 
-class Executor(stock.Executor):
-    """The stock executor, with TFMA's configuration made from the thresholds."""
+class Executor(BaseBeamExecutor):
+    """Does what TFX's Evaluator does, on several test sets at once."""
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -25,16 +49,139 @@ class Executor(stock.Executor):
         """Evaluates the candidate.
 
         Raises:
-            UserError: a threshold is out of its range, or an image does not decode.
+            UserError: a threshold is out of its range or of no test set, or an image does not
+                decode.
         """
-        thresholds = Thresholds(
-            **{field.name: exec_properties[field.name] for field in fields(Thresholds)}
-        )
-        config = eval_config(thresholds, json.loads(exec_properties["class_names"]))
-        examples = [f"{artifact.uri}/Split-*/*" for artifact in input_dict.get(EXAMPLES_KEY, [])]
-        with naming_undecodable(examples):
-            super().Do(
-                input_dict,
-                output_dict,
-                {**exec_properties, EVAL_CONFIG_KEY: proto_utils.proto_to_json(config)},
+        self._log_startup(input_dict, output_dict, exec_properties)
+        test, further = input_dict[EXAMPLES_KEY], input_dict.get(ALSO_TEST_KEY, [])
+        names = [
+            name for one in further for name in artifact_utils.decode_split_names(one.split_names)
+        ]
+        thresholds = thresholds_of(exec_properties, names)
+        class_names = json.loads(exec_properties["class_names"])
+        [candidate], baselines = input_dict[MODEL_KEY], input_dict.get(BASELINE_MODEL_KEY, [])
+        evaluation = artifact_utils.get_single_uri(output_dict[EVALUATION_KEY])
+
+        config = _completed(eval_config(thresholds, class_names), bool(baselines))
+        models = [
+            tfma.default_eval_shared_model(
+                path_utils.serving_model_path(
+                    baselines[0].uri if spec.is_baseline else candidate.uri
+                ),
+                model_name=spec.name,
+                eval_config=config,
             )
+            for spec in config.model_specs
+        ]
+        [shared] = [model for model in models if model.model_name != tfma.BASELINE_KEY]
+        patterns = [f"{artifact.uri}/Split-*/*" for artifact in (*test, *further)]
+        with naming_undecodable(patterns), self._make_beam_pipeline() as pipeline:
+            _evaluate(pipeline, test, features.TEST, models, config, evaluation)
+            for name in names:
+                _evaluate(
+                    pipeline,
+                    further,
+                    name,
+                    [shared._replace(model_name="")],  # as TFMA calls the only one
+                    _completed(eval_config(thresholds, class_names, name), has_baseline=False),
+                    further_evaluation(evaluation, name),
+                )
+        gates = [name for name in names if thresholds.min_accuracy_on.get(name) is not None]
+        judged = [evaluation, *(further_evaluation(evaluation, name) for name in gates)]
+        blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
+        _bless(
+            blessing,
+            all(tfma.load_validation_result(one).validation_ok for one in judged),
+            candidate,
+            baselines,
+        )
+
+
+def further_evaluation(evaluation: str, name: str) -> str:
+    """The folder of what TFMA found on a further test set, within the evaluation's."""
+    return f"{evaluation}/{ALSO_TEST_KEY}/{name}"
+
+
+def thresholds_of(exec_properties: dict[str, Any], test_sets: Sequence[str]) -> Thresholds:
+    """The thresholds that a run was given.
+
+    Raises:
+        UserError: one is out of its range, or for a further test set that there is not.
+    """
+    text = exec_properties.get("min_accuracy_on") or "{}"
+    try:
+        on = dict(json.loads(text))
+        least = {name: None if value is None else float(value) for name, value in on.items()}
+    except (ValueError, TypeError) as err:
+        raise UserError(
+            "min_accuracy_on must be JSON of accuracies by further test set, as in "
+            f'{{"customer": 0.9}}. Received: {text!r}'
+        ) from err
+    for name in least:
+        if name not in test_sets:
+            there = ", ".join(test_sets) or "none"
+            raise UserError(
+                f"min_accuracy_on: there is no further test set {name!r}; there are: {there}"
+            )
+    return Thresholds(
+        min_accuracy=exec_properties["min_accuracy"],
+        min_class_accuracy=exec_properties["min_class_accuracy"],
+        min_accuracy_change=exec_properties["min_accuracy_change"],
+        min_accuracy_on=least,
+    )
+
+
+def _completed(config: config_pb2.EvalConfig, has_baseline: bool) -> config_pb2.EvalConfig:
+    """What TFMA wants to be told; without a baseline, thresholds of changes count for nothing."""
+    return tfma.utils.update_eval_config_with_defaults(
+        config, has_baseline=has_baseline, rubber_stamp=True
+    )
+
+
+def _evaluate(
+    pipeline: beam.Pipeline,
+    examples: list[types.Artifact],
+    split: str,
+    models: list[tfma.types.EvalSharedModel],
+    config: config_pb2.EvalConfig,
+    output: str,
+) -> None:
+    """Adds the evaluation of one split to the pipeline."""
+    read = tfxio_utils.get_tfxio_factory_from_artifact(
+        examples=examples,
+        telemetry_descriptors=["Evaluator"],
+        raw_record_column_name=tfma.constants.ARROW_INPUT_COLUMN,
+    )
+    [folder] = artifact_utils.get_split_uris(examples, split)
+    _ = (
+        pipeline
+        | f"Read[{split}]" >> read(f"{folder}/*").BeamSource()
+        | f"Evaluate[{split}]"
+        >> tfma.ExtractEvaluateAndWriteResults(
+            eval_shared_model=models if len(models) > 1 else models[0],
+            eval_config=config,
+            output_path=output,
+        )
+    )
+
+
+def _bless(
+    blessing: types.Artifact,
+    blessed: bool,
+    candidate: types.Artifact,
+    baselines: list[types.Artifact],
+) -> None:
+    """Writes the blessing as TFX's Evaluator does: Pusher and resolvers read it."""
+    words, number = blessing.set_string_custom_property, blessing.set_int_custom_property
+    words(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, candidate.uri)
+    number(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, candidate.id)
+    if baselines:
+        words(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, baselines[0].uri)
+        number(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, baselines[0].id)
+    number(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY,
+        constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE,
+    )
+    folder = Path(blessing.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / (constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME)).touch()

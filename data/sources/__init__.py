@@ -63,6 +63,19 @@ def open_source(
     return source
 
 
+def check_source(spec: str) -> None:
+    """Raises IngestError unless there is what the user names; none of it is read."""
+    if spec != "signs" and spec.partition(":")[0] != "synthetic":
+        _existing(spec)
+
+
+def _existing(spec: str | Path) -> Path:
+    path = Path(spec).expanduser()
+    if not str(spec).strip() or not path.exists():
+        raise IngestError(f"there is no {str(spec)!r}. {_SPECS}")
+    return path
+
+
 def _open(
     spec: str | Path,
     seed: int,
@@ -76,10 +89,7 @@ def _open(
             return _synthetic(spec, count, seed)
         if spec == "signs":
             return _download(cache, progress)
-    path = Path(spec).expanduser()
-    if not str(spec).strip() or not path.exists():
-        raise IngestError(f"there is no {str(spec)!r}. {_SPECS}")
-    path = path.absolute()
+    path = _existing(spec).absolute()
     return _folder(path, answers) if path.is_dir() else _file(path, answers)
 
 

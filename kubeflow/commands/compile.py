@@ -7,6 +7,7 @@ import typer
 
 from kubeflow.object_store import IN_WORDS
 from pipeline.commands.ingest import (
+    AlsoTestOption,
     LayoutOption,
     NameOption,
     RejectedOption,
@@ -42,6 +43,7 @@ def compile_(
     layout: LayoutOption = None,
     split: SplitOption = None,
     zip_encoding: ZipEncodingOption = None,
+    also_test: AlsoTestOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Setting, such as train.epochs=30."),
@@ -111,11 +113,12 @@ def compile_(
         console(stderr=True),
         name=name,
         answers=Answers.parse(layout, split or (), zip_encoding),
+        also_test=also_test or (),
         settings=[*chosen, *(settings or ())],
         max_rejected=max_rejected,
         pin_span=pin_span,
     )
     print(f"Wrote {package.output}: the pipeline {package.name}, for {options.image}")
-    print(f"Before it runs, copy {package.data}/ to {package.data_on_claim}/ on the claim "
-          f"{options.claim}.")  # fmt: skip
+    for here, there in package.folders.items():
+        print(f"Before it runs, copy {here}/ to {there}/ on the claim {options.claim}.")
     print(f"Next: signs submit {package.output} --dry-run")

@@ -89,6 +89,7 @@ def environment(config: PipelineConfig, options: ClusterOptions) -> Environment:
         data_root=f"{options.mount}/data/{name}",
         pipeline_root=options.pipeline_root,
         serving_root=f"{options.mount}/serving/{name}",
+        also_test_root=f"{options.mount}/also_test",
         checkpoint_root=f"{options.mount}/checkpoints/{name}",
         beam_args=_BEAM_ARGS,
         code_root=options.code_root,
@@ -156,8 +157,9 @@ def _touches_volume(node: BaseNode) -> bool:
     A span and version that are named are in the key, and never change.
     """
     if isinstance(node, FileBasedExampleGen):
+        pattern = str(node.exec_properties["input_config"])
         is_span_named = "static_range" in str(node.exec_properties.get("range_config"))
-        return not is_span_named or "{VERSION}" in str(node.exec_properties["input_config"])
+        return "{VERSION}" in pattern or ("{SPAN}" in pattern and not is_span_named)
     return isinstance(node, (NewestPushed, Pusher))
 
 

@@ -3,25 +3,23 @@
 source -> data.convert -> span -> PipelineConfig -> kubeflow.compiling.compiler -> pipeline.yaml
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from data.convert import Ingested, ingest
+from data.convert import Ingested
 from data.sources.layouts.answers import NO_ANSWERS, Answers
+from data.test_set import sources_by_name
 from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.pipeline_file import SUFFIXES
 from pipeline.config import Data, default_config, override
 from pipeline.environment import Workspace
-from pipeline.running.ingesting import showing
-from pipeline.running.run import data_of
-from signs import durable, features
+from pipeline.running.inputs import check_settings, data_of, ingest_inputs
+from signs import durable
 from signs.errors import UserError
 from signs.tensorflow_notes import without_tensorflow_notes
-
-_ANY_DATA = Data("any", None, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
 
 
 class PackageError(UserError):
@@ -34,8 +32,8 @@ class Package:
 
     output: Path
     name: str  # of the pipeline, the data set and the served model
-    data: Path  # the data set's folder here
-    data_on_claim: str  # and where the steps look for it
+    # Folders of the data set and of further test sets: here, and where the steps look for them.
+    folders: Mapping[Path, str]
 
 
 def compile_source(
@@ -47,6 +45,7 @@ def compile_source(
     *,
     name: str | None = None,
     answers: Answers = NO_ANSWERS,
+    also_test: Sequence[str] = (),
     settings: Sequence[str] = (),
     max_rejected: float = 0.01,
     pin_span: bool = False,
@@ -61,8 +60,10 @@ def compile_source(
         console: where to show the ingestion.
         name: of the data set; None lets the source say.
         answers: what the user says of a source that does not say it itself.
+        also_test: further test sets, see `data.test_set.sources_by_name`; every run reads the
+            very spans that are found now.
         settings: `name=value`, see `pipeline.config.override`.
-        max_rejected: fraction of files that may be unusable, in [0, 1].
+        max_rejected: fraction of each source's files that may be unusable, in [0, 1].
         pin_span: every run reads this very span and version; by default the newest of its time.
 
     Returns:
@@ -72,7 +73,8 @@ def compile_source(
         UserError: a mistake in the arguments or the data, or a pipeline that KFP cannot run.
     """
     # Mistakes are told before an hour of ingestion, not after.
-    override(default_config(_ANY_DATA), settings)
+    test_sets = sources_by_name(also_test)
+    check_settings(settings, test_sets)
     if output.suffix not in SUFFIXES:
         raise PackageError(f"--output must end in .yaml, as KFP wants it. Received: {output}")
     if output.is_dir() or not output.absolute().parent.is_dir():
@@ -83,23 +85,26 @@ def compile_source(
         from kubeflow.compiling.compiler import compile_pipeline, environment
     if name is not None:
         check_name(name)
-    with showing(console) as progress:
-        ingested = ingest(
-            source,
-            workspace.data,
-            name=name,
-            answers=answers,
-            max_rejected=max_rejected,
-            progress=progress,
-        )
-    data = _data(ingested, pin_span)
-    config = override(default_config(data), settings)
+    inputs = ingest_inputs(
+        source,
+        test_sets,
+        workspace,
+        console,
+        name=name,
+        answers=answers,
+        max_rejected=max_rejected,
+    )
+    data = _data(inputs.data, pin_span)
+    config = override(default_config(data, inputs.further_sets), settings)
     write_package(compile_pipeline(config, options), output)
+    there = environment(config, options)
     return Package(
         output=output,
         name=config.pipeline_name,
-        data=workspace.data / data.name,
-        data_on_claim=environment(config, options).data_root,
+        folders={
+            workspace.data / data.name: there.data_root,
+            **{workspace.also_test / one: f"{there.also_test_root}/{one}" for one in test_sets},
+        },
     )
 
 

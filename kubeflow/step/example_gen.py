@@ -46,9 +46,10 @@ def resolve_span(
         Path(executor_input.outputs.output_file).read_bytes(), pipeline_spec_pb2.ExecutorOutput()
     )
     config = output.parameter_values[standard_component_specs.INPUT_CONFIG_KEY].string_value
-    split = proto_utils.json_to_proto(config, example_gen_pb2.Input()).splits[0]
-    directory = Path(base, split.pattern).parents[1]  # span-{SPAN}/v-{VERSION}/{split}/*
-    verify(directory)
+    splits = proto_utils.json_to_proto(config, example_gen_pb2.Input()).splits
+    # span-{SPAN}/v-{VERSION}/{split}/*; those of further test sets lie in several spans.
+    for directory in sorted({Path(base, split.pattern).parents[1] for split in splits}):
+        verify(directory)
     key = standard_component_specs.EXAMPLES_KEY
     found = output.artifacts[key].artifacts[0].metadata
     executor_input.outputs.artifacts[key].artifacts[0].metadata.MergeFrom(found)

@@ -42,6 +42,14 @@ SplitOption = Annotated[
 ZipEncodingOption = Annotated[
     str | None, typer.Option(help="Code page of the names in a zip, such as cp866, gbk or cp932.")
 ]
+AlsoTestOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]SOURCE",
+        help="A further test set: images as for --data, of the same classes by name. Evaluated "
+        "beside test; --set evaluate.min_accuracy_on.NAME=0.9 lets it decide.",
+    ),
+]
 RejectedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Fraction of files that may be unusable.")
 ]

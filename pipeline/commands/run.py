@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from pipeline.commands.ingest import (
     IMAGES_HELP,
+    AlsoTestOption,
     LayoutOption,
     NameOption,
     RejectedOption,
@@ -35,7 +37,14 @@ from signs.command import INTERRUPTED
 from signs.versions import version_name
 
 if TYPE_CHECKING:
-    from pipeline.running.summary import RunSummary, SimpleAnswers, Tuned, Unmet, Weakest
+    from pipeline.running.summary import (
+        AlsoTested,
+        RunSummary,
+        SimpleAnswers,
+        Tuned,
+        Unmet,
+        Weakest,
+    )
 
 app = typer.Typer()
 
@@ -46,6 +55,7 @@ app = typer.Typer()
         "signs run",
         "signs run --data 64x64_SIGNS.zip --set train.epochs=60",
         "signs run --data signs --tune 8",
+        "signs run --data signs --also-test photos/",
         "signs run --data photos/ --workspace /big/disk --json",
         "signs run --on kubeflow-local",
     ),
@@ -57,6 +67,7 @@ def run(
     layout: LayoutOption = None,
     split: SplitOption = None,
     zip_encoding: ZipEncodingOption = None,
+    also_test: AlsoTestOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Setting, such as train.epochs=30."),
@@ -111,6 +122,7 @@ def run(
         console(stderr=as_json),
         name=name,
         answers=Answers.parse(layout, split or (), zip_encoding),
+        also_test=also_test or (),
         settings=[*chosen, *(settings or ())],
         max_rejected=max_rejected,
         beam_args=arguments,
@@ -137,6 +149,7 @@ def render_summary(console: Console, run: "RunSummary") -> None:
         lines.append(("weakest", _weakest(run.weakest)))
     if run.simple_answers is not None:
         lines.append(("beside it", _simple(run.simple_answers)))
+    lines += [line for one in run.also_tested for line in _also(one)]
     lines += [("note" if not i else "", one.text) for i, one in enumerate(run.findings)]
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
@@ -201,6 +214,19 @@ def _weakest(weakest: "Weakest") -> str:
     )
 
 
+def _also(found: "AlsoTested") -> Iterator[tuple[str, str]]:
+    decides = "measured only"
+    if found.min_accuracy is not None:
+        decides = f"at least {percent(found.min_accuracy)} is needed"
+    yield (
+        "also on",
+        f"{found.name}: {percent(found.accuracy)} on {found.images:,} images "
+        f"({_interval(found.accuracy_interval)}); {decides}",
+    )
+    if found.weakest is not None:
+        yield "", f"weakest {_weakest(found.weakest)}"
+
+
 def _simple(found: "SimpleAnswers") -> str:
     return (
         f"{percent(found.majority)} always the same class, "
@@ -221,7 +247,7 @@ def _start(base_model: str | None) -> str:
 
 
 def _in_words(unmet: "Unmet") -> str:
-    where = unmet.slice or "all test images"
+    where = unmet.slice or f"all {unmet.test_set or 'test'} images"
     if unmet.value is None:
         return f"{unmet.metric} of {where} could not be computed (threshold {unmet.threshold:g})"
     if unmet.kind == "change":

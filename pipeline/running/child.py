@@ -113,7 +113,7 @@ def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -
         tf.config.list_physical_devices()
 
     nodes = execute(run_directory, job, events)
-    result = collect(nodes, job.config.data.class_names)
+    result = collect(nodes, job.config)
     if not result.pushed_to:
         return result
     examples = nodes["ImportExampleGen"].outputs["examples"]

@@ -29,6 +29,7 @@ _STEPS = {
     "Transform": 3.0,
     "Tuner": 0.0,
     "Trainer": 0.0,
+    "AlsoTest": 3.0,
     "Baseline": 0.1,
     "Evaluator": 10.0,
     "ServingCheck": 9.0,
@@ -71,6 +72,8 @@ def forecast(config: PipelineConfig, runs: Path) -> Forecast:
                 after_training = max(0.0, trainer - result.fit_s)
                 scale = _training_s(config) / _training_s(earlier)
                 seconds["Trainer"] = result.fit_s * scale + after_training
+    if not config.also_test:
+        del seconds["AlsoTest"]
     return Forecast(seconds, after_training)
 
 
@@ -79,6 +82,8 @@ def in_words(config: PipelineConfig, expected: Forecast, runs: Path) -> str:
     counts, train = config.data.counts, config.train
     is_resnet50 = (train.blocks, train.width) == ((3, 4, 6, 3), 64)
     search = f"search the recipe in {config.tune.trials} trials, " if config.tune.trials else ""
+    further = sum(one.images for one in config.also_test)
+    others = f" and {_in_count(further, 'other')}" if further else ""
     time = f"{about(expected.total)} on {_in_count(_cores(), 'core')}"
     if _is_known(config, runs):
         again = sum(expected.seconds[name] for name in _REUSED)
@@ -86,8 +91,8 @@ def in_words(config: PipelineConfig, expected: Forecast, runs: Path) -> str:
     return (
         f"Now: check the images, {search}train {'ResNet50' if is_resnet50 else 'a network'} "
         f"({_in_count(train.epochs, 'epoch')} of {_in_count(_trained_on(config), 'image')}), judge "
-        f"it on {_in_count(counts[features.TEST], 'test image')}, try it as a server, push it, ask "
-        f"it: {time}."
+        f"it on {_in_count(counts[features.TEST], 'test image')}{others}, try it as a server, "
+        f"push it, ask it: {time}."
     )
 
 

@@ -102,12 +102,13 @@ def render_ingested(console: Console, ingested: "Ingested") -> None:
     say(console, f"{ingested.name}: span {ingested.span}, version {ingested.version}, {state}")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("class", overflow="fold")
-    for split in SPLITS:
+    splits = [split for split in SPLITS if manifest.split_size(split)]
+    for split in splits:
         table.add_column(split, justify="right")
     for name in manifest.class_names:
-        counts = [f"{manifest.counts[split][name]:,}" for split in SPLITS]
+        counts = [f"{manifest.counts[split][name]:,}" for split in splits]
         table.add_row(Text(name), *counts)
-    sizes = [f"{sum(manifest.counts[split].values()):,}" for split in SPLITS]
+    sizes = [f"{sum(manifest.counts[split].values()):,}" for split in splits]
     table.add_row("all", *sizes, style="bold")
     console.print(table)
     rejected = sum(manifest.rejected.values())

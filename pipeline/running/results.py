@@ -5,7 +5,8 @@ Evaluator's metrics and validation, the serving check's and Pusher's properties 
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +15,34 @@ from tensorflow_model_analysis.proto import validation_result_pb2
 from tfx.components.evaluator import constants as evaluator_constants
 from tfx.types import Artifact, artifact_utils
 
+from components.evaluator.executor import further_evaluation
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
 from modules import evaluation
 from modules.trainer import HISTORY
+from pipeline.config import PipelineConfig
 from pipeline.running.local_runner import NodeResult
 from pipeline.running.simple_answers import simple_answers
-from pipeline.running.summary import RunResult, SimpleAnswers, Tuned, Unmet, Weakest, wilson
+from pipeline.running.summary import (
+    AlsoTested,
+    RunResult,
+    SimpleAnswers,
+    Tuned,
+    Unmet,
+    Weakest,
+    wilson,
+)
 from pipeline.showing.wording import percent, shorten
 from signs import features
 
 _LOG = logging.getLogger(__name__)
 
 
-def collect(nodes: Mapping[str, NodeResult], class_names: Sequence[str]) -> RunResult:
+def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResult:
     """Reads the results of a run.
 
     Args:
         nodes: what `run_pipeline` returned for a pipeline of `create_pipeline`.
-        class_names: one per class, in the order of the labels.
+        config: what the pipeline was created from.
 
     Returns:
         The results, those of reused components included.
@@ -60,11 +71,12 @@ def collect(nodes: Mapping[str, NodeResult], class_names: Sequence[str]) -> RunR
         accuracy_interval=wilson(
             metrics[evaluation.ACCURACY], int(metrics[evaluation.EXAMPLE_COUNT])
         ),
-        weakest=read_weakest(evaluated, class_names),
+        weakest=read_weakest(evaluated, config.data.class_names),
         simple_answers=_simple_answers(nodes),
         metrics=dict(metrics),
+        also_tested=tuple(_also_tested(evaluation_dir, config)),
         blessed=blessed,
-        not_blessed_reasons=read_unmet(tfma.load_validation_result(evaluation_dir)),
+        not_blessed_reasons=tuple(_all_unmet(evaluation_dir, config)),
         infra_blessed=bool(check[BLESSED_PROPERTY]) if blessed else None,
         pushed_version=int(destination.name) if destination else None,
         pushed_to=str(destination.parent) if destination else None,
@@ -75,6 +87,31 @@ def collect(nodes: Mapping[str, NodeResult], class_names: Sequence[str]) -> RunR
         warm_start=history.get("warm_start"),
         fit_s=history["fit_s"],
     )
+
+
+def _also_tested(evaluation_dir: str, config: PipelineConfig) -> Iterator[AlsoTested]:
+    for name, least in config.evaluate.min_accuracy_on.items():
+        evaluated = load_evaluation(further_evaluation(evaluation_dir, name))
+        metrics = read_metrics(evaluated)
+        accuracy = metrics[evaluation.ACCURACY]
+        images = int(metrics[evaluation.EXAMPLE_COUNT])
+        yield AlsoTested(
+            name=name,
+            images=images,
+            accuracy=accuracy,
+            accuracy_interval=wilson(accuracy, images),
+            weakest=read_weakest(evaluated, config.data.class_names),
+            min_accuracy=least,
+            metrics=dict(metrics),
+        )
+
+
+def _all_unmet(evaluation_dir: str, config: PipelineConfig) -> Iterator[Unmet]:
+    yield from read_unmet(tfma.load_validation_result(evaluation_dir))
+    for name, least in config.evaluate.min_accuracy_on.items():
+        if least is not None:
+            found = tfma.load_validation_result(further_evaluation(evaluation_dir, name))
+            yield from (replace(unmet, test_set=name) for unmet in read_unmet(found))
 
 
 def note(node: NodeResult) -> str | None:

@@ -16,9 +16,9 @@ from typing import Literal
 
 from rich.console import Console
 
-from data.convert import Ingested, ingest
 from data.sources.layouts.answers import NO_ANSWERS, Answers
-from pipeline.config import Data, PipelineConfig, default_config, override
+from data.test_set import sources_by_name
+from pipeline.config import PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.keeping import metadata_file
 from pipeline.keeping.holding import hold
@@ -27,12 +27,12 @@ from pipeline.running.child import EXIT_WITH_PARENT, Job
 from pipeline.running.estimate import forecast, in_words
 from pipeline.running.examples import write_examples
 from pipeline.running.history import in_place, mark_running, new_run_id
-from pipeline.running.ingesting import render_ingested, showing
+from pipeline.running.ingesting import render_ingested
+from pipeline.running.inputs import Inputs, check_settings, data_of, ingest_inputs
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
 from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.follow import follow
 from pipeline.showing.wording import say, tell
-from signs import features
 
 # "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
 Runner = Literal["local", "kubeflow-local"]
@@ -41,7 +41,6 @@ _WORKERS: dict[Runner, str] = {
     "kubeflow-local": "kubeflow.standin.child",
 }
 _SCRATCH_PREFIX = ".scratch-"
-_ANY_DATA = Data("any", 1, ("a", "b"), dict.fromkeys(features.SPLITS, 1))
 
 
 def run(
@@ -51,6 +50,7 @@ def run(
     *,
     name: str | None = None,
     answers: Answers = NO_ANSWERS,
+    also_test: Sequence[str] = (),
     settings: Sequence[str] = (),
     max_rejected: float = 0.01,
     beam_args: Sequence[str] = (),
@@ -65,8 +65,9 @@ def run(
         console: where to show the run.
         name: of the data set; None lets the source say.
         answers: what the user says of a source that does not say it itself.
+        also_test: further test sets, see `data.test_set.sources_by_name`.
         settings: `name=value`, see `pipeline.config.override`.
-        max_rejected: fraction of files that may be unusable, in [0, 1].
+        max_rejected: fraction of each source's files that may be unusable, in [0, 1].
         beam_args: passed on to Beam, both for the ingestion and for TFX's components.
         on: what runs the components.
         resume: the command line that starts the run again, to tell the user.
@@ -77,27 +78,28 @@ def run(
     Raises:
         UserError: a mistake in the arguments or the data, or another run holds the workspace.
     """
-    # A mistake in the settings is told before an hour of ingestion, not after.
-    override(default_config(_ANY_DATA), settings)
+    test_sets = sources_by_name(also_test)
+    check_settings(settings, test_sets)
     if on == "kubeflow-local":
         kubeflow("standin")  # not there in an installed package: told now as well
     with hold(workspace, "signs run"):
         metadata_file.check(workspace)
         if metadata_file.make_relative(workspace):
             say(console, f"{workspace.root} is of an older version: it may be moved from now on")
-        with showing(console) as progress:
-            ingested = ingest(
-                source,
-                workspace.data,
-                name=name,
-                answers=answers,
-                max_rejected=max_rejected,
-                beam_args=beam_args,
-                progress=progress,
-            )
-        render_ingested(console, ingested)
+        inputs = ingest_inputs(
+            source,
+            test_sets,
+            workspace,
+            console,
+            name=name,
+            answers=answers,
+            max_rejected=max_rejected,
+            beam_args=beam_args,
+        )
+        for one in (inputs.data, *inputs.also_test):
+            render_ingested(console, one)
         return run_ingested(
-            ingested,
+            inputs,
             workspace,
             console,
             settings=settings,
@@ -108,7 +110,7 @@ def run(
 
 
 def run_ingested(
-    ingested: Ingested,
+    inputs: Inputs,
     workspace: Workspace,
     console: Console,
     *,
@@ -117,9 +119,9 @@ def run_ingested(
     on: Runner = "local",
     resume: str,
 ) -> RunSummary:
-    """Runs the pipeline on a span; the caller holds the workspace. See `run`."""
-    data = data_of(ingested)
-    config = override(default_config(data), settings)
+    """Runs the pipeline on spans; the caller holds the workspace. See `run`."""
+    ingested, data = inputs.data, data_of(inputs.data)
+    config = override(default_config(data, inputs.further_sets), settings)
     started = datetime.now(UTC)
     run_id = new_run_id(started)
     expected = None
@@ -201,20 +203,6 @@ def run_ingested(
     summary = in_place(summary, workspace)
     summary.save(directory)
     return summary
-
-
-def data_of(ingested: Ingested) -> Data:
-    """The span that was ingested, as the pipeline's configuration wants it."""
-    versions = [path.name for path in ingested.directory.parent.glob("v-*")]
-    newest = max(int(version.removeprefix("v-")) for version in versions)
-    manifest = ingested.manifest
-    return Data(
-        name=ingested.name,
-        span=ingested.span,
-        version=None if ingested.version == newest else ingested.version,
-        class_names=tuple(manifest.class_names),
-        counts={split: sum(classes.values()) for split, classes in manifest.counts.items()},
-    )
 
 
 def _memory_advice(config: PipelineConfig) -> str:

@@ -40,6 +40,7 @@ class Unmet:
     value: float | None
     kind: Literal["absolute", "change"] = "absolute"
     slice: str | None = None  # None: all test images
+    test_set: str | None = None  # the further test set; None: the `test` split
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,24 @@ class SimpleAnswers:
     training_images: int  # from so many of the training images
 
 
+@dataclass(frozen=True)
+class AlsoTested:
+    """What a further test set has shown."""
+
+    name: str
+    images: int
+    accuracy: float  # on them, in [0, 1]
+    accuracy_interval: tuple[float, float]  # 95 %, Wilson's
+    weakest: Weakest | None
+    min_accuracy: float | None  # that was asked for; None: the set decides nothing
+    metrics: dict[str, float | None] = field(default_factory=dict)  # as of the test split
+
+    @property
+    def is_met(self) -> bool:
+        """Whether what was asked for holds."""
+        return self.min_accuracy is None or self.accuracy >= self.min_accuracy
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """What a run that finished has found. What did not happen is None or empty."""
@@ -91,6 +110,7 @@ class RunResult:
     weakest: Weakest | None = None
     simple_answers: SimpleAnswers | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)  # by class: `accuracy/{class}`
+    also_tested: tuple[AlsoTested, ...] = ()  # on further test sets
     blessed: bool | None = None  # by the Evaluator; None where it did not get to say
     not_blessed_reasons: tuple[Unmet, ...] = ()
     infra_blessed: bool | None = None  # by the serving check

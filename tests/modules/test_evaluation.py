@@ -10,7 +10,7 @@ from signs.errors import UserError
 CLASSES = ["zero", "one", "two"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def config():
     return eval_config(Thresholds(0.9, 0.7, 0.01), CLASSES)
 
@@ -61,6 +61,19 @@ def test_bounds_of_zero_are_bounds():
     assert accuracy.per_slice_thresholds[0].threshold.change_threshold.HasField("absolute")
 
 
+def test_a_further_set_has_the_same_metrics_and_one_threshold(config):
+    thresholds = Thresholds(0.9, 0.7, 0.01, {"shop": 0.6, "fair": None})
+    shop, fair = (eval_config(thresholds, CLASSES, name) for name in ("shop", "fair"))
+    (bound,) = metric(shop, "SparseCategoricalAccuracy").per_slice_thresholds
+    assert [list(spec.feature_keys) for spec in bound.slicing_specs] == [[]]
+    assert bound.threshold.value_threshold.lower_bound.value == 0.6
+    assert not bound.threshold.HasField("change_threshold")
+    assert not metric(fair, "SparseCategoricalAccuracy").per_slice_thresholds
+    for one in (config, shop):
+        metric(one, "SparseCategoricalAccuracy").ClearField("per_slice_thresholds")
+    assert shop == config
+
+
 def test_the_model_is_asked_by_its_names(config):
     (spec,) = config.model_specs
     assert spec.signature_name == "serving_default"
@@ -94,6 +107,10 @@ def test_tfma_accepts_the_configuration(config):
         (
             {"min_class_accuracy": 90},
             "evaluate.min_class_accuracy must be in [0, 1]. Received: 90",
+        ),
+        (
+            {"min_accuracy_on": {"shop": 1.5}},
+            "evaluate.min_accuracy_on.shop must be in [0, 1]. Received: 1.5",
         ),
         (
             {"min_accuracy_change": -2},

@@ -12,6 +12,7 @@ from modules.training.recipe import Augmentation, Recipe
 from pipeline.config import (
     ConfigError,
     Data,
+    FurtherSet,
     PipelineConfig,
     Tune,
     default_config,
@@ -20,6 +21,7 @@ from pipeline.config import (
 )
 
 SIGNS = Data("signs", 1, tuple("012345"), {"train": 864, "eval": 216, "test": 120})
+FURTHER = (FurtherSet("shop", 1, 2, 40), FurtherSet("trade-fair", 3, 1, 7))
 
 
 def test_a_configuration_survives_json() -> None:
@@ -94,8 +96,48 @@ def test_a_bad_setting_is_named(setting: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_each_further_set_has_a_threshold() -> None:
+    config = default_config(SIGNS, FURTHER)
+    assert config.evaluate.min_accuracy_on == {"shop": None, "trade-fair": None}
+    config = override(config, ["evaluate.min_accuracy_on.trade-fair=0.9"])
+    assert config.evaluate.min_accuracy_on == {"shop": None, "trade-fair": 0.9}
+    assert PipelineConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    again = override(config, ["evaluate.min_accuracy_on.trade-fair=null"])
+    assert again == default_config(SIGNS, FURTHER)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "evaluate.min_accuracy_on.shopp=0.9",
+            "evaluate.min_accuracy_on.shopp: there is no further test set 'shopp'; "
+            "there are: shop, trade-fair",
+        ),
+        ("evaluate.min_accuracy_on.shop=2", "min_accuracy_on.shop must be in [0, 1]. Received: 2"),
+        ("evaluate.min_accuracy_on.shop=high", "evaluate.min_accuracy_on.shop: Input should be a"),
+        ("evaluate.min_accuracy_on=0.9", "did you mean evaluate.min_accuracy"),
+        ("also_test=[]", "there is no setting 'also_test'"),
+    ],
+)
+def test_a_bad_setting_of_a_further_set_is_named(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        override(default_config(SIGNS, FURTHER), [setting])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_threshold_without_further_sets_names_the_option() -> None:
+    with pytest.raises(ConfigError) as error:
+        override(default_config(SIGNS), ["evaluate.min_accuracy_on.shop=0.9"])
+    assert str(error.value) == (
+        "evaluate.min_accuracy_on.shop: there is no further test set 'shop'; give it with "
+        "--also-test"
+    )
+
+
 def test_every_name_can_be_set_to_what_it_is() -> None:
-    config = default_config(SIGNS)
+    config = default_config(SIGNS, FURTHER)
     values = config.to_dict()
     for name in setting_names(config):
         value = values

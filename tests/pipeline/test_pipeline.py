@@ -12,7 +12,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from modules.training.job import Search, TrainingJob
 from pipeline import pipeline as module
-from pipeline.config import Data, default_config, override
+from pipeline.config import Data, FurtherSet, default_config, override
 from pipeline.environment import Environment, Workspace
 from pipeline.pipeline import create_pipeline
 
@@ -76,6 +76,24 @@ def test_only_the_baseline_must_have_the_same_classes(environment: Environment) 
     pipeline = built(cluster, "warm_start=true")
     assert json.loads(parameters(pipeline, "Baseline")["class_names"]) == ["grün", "red"]
     assert "class_names" not in parameters(pipeline, "WarmStart")
+
+
+def test_further_sets_are_one_more_example_gen_for_the_evaluator(environment: Environment) -> None:
+    further = (FurtherSet("shop", 1, 2, 40), FurtherSet("fair", 3, 1, 7))
+    config = override(default_config(DATA, further), ["evaluate.min_accuracy_on.fair=0.9"])
+    pipeline = create_pipeline(config, environment)
+    assert sorted(each.id for each in pipeline.components) == sorted([*STEPS, "AlsoTest"])
+    given = parameters(pipeline, "AlsoTest")
+    assert given["input_base"] == environment.also_test_root
+    splits = json.loads(given["input_config"])["splits"]
+    assert [(one["name"], one["pattern"]) for one in splits] == [
+        ("shop", "shop/span-1/v-2/test/*"),
+        ("fair", "fair/span-3/v-1/test/*"),
+    ]
+    on = parameters(pipeline, "Evaluator")["min_accuracy_on"]
+    assert json.loads(on) == {"shop": None, "fair": 0.9}
+    # Who has none evaluates as ever: what an older release has made is reused.
+    assert "min_accuracy_on" not in parameters(built(environment), "Evaluator")
 
 
 def test_changed_code_is_trained_and_transformed_anew(
