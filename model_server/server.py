@@ -27,6 +27,7 @@ from model_server.services.rpcs import rpcs
 from model_server.versions.model_store import LoadPolicy
 from model_server.versions.models import Models
 from model_server.versions.version_folders import GRACE_S
+from model_server.without_keras import without_keras
 from signs import protos
 from signs.tensorflow_notes import without_tensorflow_notes
 
@@ -82,7 +83,7 @@ class ModelServer:
         grpc_server.check_port()
         self._request_log = self._start_request_log()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
-        with without_tensorflow_notes():
+        with without_tensorflow_notes(), without_keras():
             import tensorflow as tf
 
             from model_server.loading.loader import Loader
