@@ -39,6 +39,7 @@ from pipeline.showing.events import (
     Training,
 )
 from signs import features
+from signs.heavy_imports import heavy_imports
 from signs.process import end_with_parent
 from signs.tensorflow_notes import without_tensorflow_notes
 
@@ -110,7 +111,7 @@ def work(argv: list[str], execute: Execute) -> int:
 
 
 def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> RunResult:
-    with phase(events, IMPORTING), without_tensorflow_notes():
+    with phase(events, IMPORTING), without_tensorflow_notes(), heavy_imports():
         import tensorflow as tf
         from tfx.types import artifact_utils
 
