@@ -148,7 +148,10 @@ class ServerOptions:
         "gRPC requests answered at the same time; more are refused.",
     )
     enable_model_warmup: bool = _flag(
-        "bool", True, "Replay a version's assets.extra/tf_serving_warmup_requests as it loads."
+        "bool",
+        True,
+        "Optimise a version's graph as it loads, and replay its "
+        "assets.extra/tf_serving_warmup_requests.",
     )
     num_request_iterations_for_warmup: int = _flag(
         "int32", 0, "How often each warm-up request is replayed, if positive."

@@ -3,6 +3,11 @@
     with ServerProcess("workspace/serving/signs") as server:
         Client(server.address).predict("photos/")
 
+    with ServerProcess() as server:  # of no model yet
+        server.launch()  # it imports TensorFlow, while this process does something else
+        server.serve("workspace/serving/signs", "signs")
+        Client(server.address).predict("photos/")
+
 When this process ends, however it ends, the server stops: see `signs.process`.
 """
 
@@ -17,12 +22,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+import grpc
+
+from signs import protos
 from signs.client import Client, ClientError
 from signs.errors import UserError
 
 _LOG_TAIL_LINES = 20
 _POLL_S = 0.5
 _REASON = re.compile("^Failed to start server|Cannot listen at ")
+_NO_MODELS = b"model_config_list {}\n"  # TF Serving starts with these, and refuses an empty file
+# gRPC's own second between two tries to connect is longer than a model takes to answer.
+_CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 200),)
 
 
 class ServerProcessError(UserError):
@@ -33,7 +44,7 @@ class ServerProcess:
     """`signs-model-server` on one base path, listening on loopback.
 
     Args:
-        base_path: the folder of version folders.
+        base_path: the folder of version folders; None starts without a model: see `serve`.
         model_name: the name clients ask for.
         port: where to listen; 0 chooses a free port.
         start_timeout_s: seconds until the model must answer.
@@ -43,7 +54,7 @@ class ServerProcess:
 
     def __init__(
         self,
-        base_path: str | os.PathLike[str],
+        base_path: str | os.PathLike[str] | None = None,
         model_name: str = "signs",
         port: int = 0,
         *,
@@ -51,13 +62,14 @@ class ServerProcess:
         stop_timeout_s: float = 10.0,
         flags: Sequence[str] = (),
     ) -> None:
-        self._base_path = Path(base_path).resolve()
+        self._base_path = None if base_path is None else Path(base_path).resolve()
         self._model_name = model_name
         self._port = port
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._flags = tuple(flags)
         self._log: IO[bytes] | None = None
+        self._no_models: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,7 +83,8 @@ class ServerProcess:
         return self._running().pid
 
     def __enter__(self) -> "ServerProcess":
-        self.start()
+        if self._base_path is not None:
+            self.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -86,7 +99,29 @@ class ServerProcess:
         Raises:
             ServerProcessError: it ended, or did not answer in time.
         """
+        self.launch()
+        try:
+            return self._wait_until_it_answers()
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self) -> None:
+        """Starts the process, if it is not, and waits for nothing."""
+        if self._process is not None and self._process.poll() is None:
+            return
         self._port = self._port or free_port()
+        if self._base_path is not None:
+            models = [
+                f"--model_name={self._model_name}",
+                f"--model_base_path={self._base_path}",
+            ]
+        else:
+            # It is read before the port opens, and is there until this object is gone.
+            no_models = self._no_models = tempfile.NamedTemporaryFile()  # noqa: SIM115
+            no_models.write(_NO_MODELS)
+            no_models.flush()
+            models = [f"--model_config_file={no_models.name}"]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives the process, for log()
         self._process = subprocess.Popen(
             [
@@ -94,8 +129,7 @@ class ServerProcess:
                 "-m",
                 "model_server",
                 f"--port={self._port}",
-                f"--model_name={self._model_name}",
-                f"--model_base_path={self._base_path}",
+                *models,
                 f"--drain_seconds={self._stop_timeout_s}",
                 # Whoever starts a server this way waits for it: a model that fails is told at once.
                 "--max_num_load_retries=0",
@@ -106,11 +140,38 @@ class ServerProcess:
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        try:
-            return self._wait_until_it_answers()
-        except BaseException:
-            self.stop()
-            raise
+
+    def serve(self, base_path: str | os.PathLike[str], model_name: str) -> int:
+        """Gives a server that was started without a model one to serve, in the last one's place.
+
+        Args:
+            base_path: the folder of version folders.
+            model_name: the name clients ask for; another than the last one's.
+
+        Returns:
+            The version that is served.
+
+        Raises:
+            ServerProcessError: the server ended or does not answer, or the model does not load.
+        """
+        self.launch()
+        request = protos.ReloadConfigRequest()
+        request.config.model_config_list.config.add(
+            name=model_name,
+            base_path=str(Path(base_path).resolve()),
+            model_platform="tensorflow",
+        )
+        with grpc.insecure_channel(self.address, _CHANNEL_OPTIONS) as channel:
+            self._wait_until_it_listens(channel)
+            reload = protos.ModelServiceStub(channel).HandleReloadConfigRequest
+            try:
+                reload(request, timeout=self._start_timeout_s)
+            except grpc.RpcError as error:
+                raise ServerProcessError(
+                    f"The model server does not serve {base_path}: {error.details()}"
+                ) from error
+        with Client(self.address, model_name=model_name) as client:
+            return client.wait_until_available(self._start_timeout_s)
 
     def stop(self) -> int | None:
         """Ends the server: requests in flight are answered, then it is killed if need be.
@@ -160,13 +221,26 @@ class ServerProcess:
                             f"did not answer within {self._start_timeout_s:g} s"
                         ) from error
 
+    def _wait_until_it_listens(self, channel: grpc.Channel) -> None:
+        process, ready = self._running(), grpc.channel_ready_future(channel)
+        deadline = time.monotonic() + self._start_timeout_s
+        while True:
+            try:
+                return ready.result(_POLL_S)
+            except grpc.FutureTimeoutError as error:
+                if process.poll() is not None:
+                    raise self._failed(f"ended with exit code {process.returncode}") from error
+                if time.monotonic() >= deadline:
+                    raise self._failed(
+                        f"did not listen within {self._start_timeout_s:g} s"
+                    ) from error
+
     def _failed(self, what: str) -> ServerProcessError:
         lines = self.log().splitlines()
         reasons = [line for line in lines if _REASON.search(line)]
         tail = reasons or lines[-_LOG_TAIL_LINES:]
-        return ServerProcessError(
-            f"The model server for {self._base_path} {what}.\n" + "\n".join(tail)
-        )
+        of = "" if self._base_path is None else f" for {self._base_path}"
+        return ServerProcessError(f"The model server{of} {what}.\n" + "\n".join(tail))
 
 
 def free_port() -> int:

@@ -4,7 +4,6 @@ start: files and port are checked -> TensorFlow is imported -> models load -> gR
 stop:  no new requests -> those in flight finish -> models unload -> the request log is closed
 """
 
-import gc
 import logging
 import threading
 from concurrent import futures
@@ -27,7 +26,9 @@ from model_server.services.rpcs import rpcs
 from model_server.versions.model_store import LoadPolicy
 from model_server.versions.models import Models
 from model_server.versions.version_folders import GRACE_S
+from model_server.without_keras import without_keras
 from signs import protos
+from signs.heavy_imports import heavy_imports
 from signs.tensorflow_notes import without_tensorflow_notes
 
 if TYPE_CHECKING:
@@ -82,15 +83,13 @@ class ModelServer:
         grpc_server.check_port()
         self._request_log = self._start_request_log()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
-        with without_tensorflow_notes():
+        # What is imported then stays: not looking at it again keeps a collection under 10 ms.
+        with without_tensorflow_notes(), without_keras(), heavy_imports():
             import tensorflow as tf
 
             from model_server.loading.loader import Loader
 
             tf.config.list_physical_devices()
-        # What is imported by now stays: not looking at it again keeps a collection under 10 ms.
-        gc.collect()
-        gc.freeze()
         inference = InferenceOptions(
             as_content=options.enable_serialization_as_tensor_content,
             check_method_names=options.enable_signature_method_name_check,

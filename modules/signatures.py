@@ -66,18 +66,27 @@ class ServedModel(tf.Module):
 
         self._answer = answer
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)],
+    )
     def serving_default(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers serialized tf.train.Examples, string [batch], of which only IMAGE is read."""
         spec = {features.IMAGE: self._raw_spec[features.IMAGE]}
         return self._answer_images(tf.io.parse_example(examples, spec)[features.IMAGE])
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.IMAGES_INPUT)])
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None], tf.string, name=features.IMAGES_INPUT)],
+    )
     def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers encoded images, string [batch]."""
         return self._answer_images(image_bytes)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.CLASSIFY_INPUT)])
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None], tf.string, name=features.CLASSIFY_INPUT)],
+    )
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The names and probabilities of all classes for serialized tf.train.Examples [batch]."""
         answer = self.serving_default(inputs)
@@ -87,7 +96,10 @@ class ServedModel(tf.Module):
             features.SCORES: answer[features.PROBABILITIES],
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)],
+    )
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Transform's output for serialized tf.train.Examples, string [batch]."""
         return self.transform(tf.io.parse_example(examples, self._raw_spec))

@@ -19,8 +19,11 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.serving_check.server import borrowed
 from data.sample import read_samples
+from model_server import ServerProcess
 from signs import features
+from signs.client import Client
 from signs.errors import UserError
 
 # Two compilations of one network differ in the order of their additions, not in their answers.
@@ -28,8 +31,7 @@ TOLERANCE = 1e-5
 
 BLESSED_PROPERTY = "blessed"  # Pusher reads it
 RESULT_FILE = "serving_check.json"
-_MODEL_NAME = "candidate"
-_START_TIMEOUT_S = 300.0
+_MODEL_NAME = "the_candidate"  # no data set, and so no pushed model, may have that name
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,16 @@ def check(model: Path, model_run: Path, transform_graph: Path, images: list[byte
     Raises:
         ServingCheckError: the model server did not start, or did not answer.
     """
-    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(1) as pool:
+    with (
+        borrowed() as server,
+        tempfile.TemporaryDirectory() as directory,
+        ThreadPoolExecutor(1) as pool,
+    ):
         base = Path(directory) / _MODEL_NAME
         base.mkdir()
         (base / "1").symlink_to(model.resolve(), target_is_directory=True)
-        # The server loads TensorFlow and the model while this process computes what to expect.
-        served = pool.submit(_served_probabilities, base, images)
+        # The server loads the model while this process computes what to expect.
+        served = pool.submit(_served_probabilities, server, base, images)
         expected = expected_probabilities(model_run, transform_graph, images)
         try:
             answers = served.result()
@@ -154,13 +160,8 @@ def expected_probabilities(
     return np.asarray(network(prepared[features.PIXELS], training=False))
 
 
-def _served_probabilities(base: Path, images: list[bytes]) -> np.ndarray:
-    from model_server import ServerProcess
-    from signs.client import Client
-
-    with (
-        ServerProcess(base, model_name=_MODEL_NAME, start_timeout_s=_START_TIMEOUT_S) as server,
-        Client(server.address, model_name=_MODEL_NAME, timeout_s=120.0) as client,
-    ):
+def _served_probabilities(server: ServerProcess, base: Path, images: list[bytes]) -> np.ndarray:
+    server.serve(base, _MODEL_NAME)
+    with Client(server.address, model_name=_MODEL_NAME, timeout_s=120.0) as client:
         answers = client.predict(images)
     return np.array([answer.probabilities for answer in answers], np.float32)

@@ -16,10 +16,11 @@ from modules.training.progress import TrainingProgress
 from pipeline.code import code_digest
 from pipeline.environment import Workspace
 from pipeline.running.checkout import ROOT
-from pipeline.running.child import Job, phase, work
+from pipeline.running.child import Job, leave, phase, work
 from pipeline.showing.events import ComponentState, EventWriter, RunStarted, State, Training
 
 if TYPE_CHECKING:
+    from model_server import ServerProcess
     from pipeline.running.local_runner import NodeResult
 
 PIPELINE = "pipeline.yaml"
@@ -48,8 +49,16 @@ def main(argv: list[str]) -> int:
     return work(argv, run_steps)
 
 
-def run_steps(run_directory: Path, job: Job, events: EventWriter) -> Mapping[str, "NodeResult"]:
+def run_steps(
+    run_directory: Path, job: Job, events: EventWriter, server: "ServerProcess"
+) -> Mapping[str, "NodeResult"]:
     """Compiles the pipeline, and runs what was compiled.
+
+    Args:
+        run_directory: the run's folder.
+        job: what it has to do.
+        events: where to tell of it.
+        server: not used: each step is a process of its own, as on a cluster.
 
     Raises:
         StepFailedError: a step failed for good.
@@ -118,4 +127,4 @@ def _note(execution: Execution) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

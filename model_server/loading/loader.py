@@ -89,7 +89,9 @@ class Loader:
         started = time.monotonic()
         loaded = False
         try:
-            model = SavedModel(path, self._session, self._metrics)
+            model = SavedModel(
+                path, self._session, self._metrics, prepare=self._options.enable_model_warmup
+            )
             loaded = True
         finally:
             self._metrics.model_loaded(str(path), loaded, time.monotonic() - started)

@@ -80,13 +80,22 @@ class SavedModel:
         signature_defs: the `SignatureDef` of each signature, by name.
     """
 
-    def __init__(self, path: Path, options: SessionOptions, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        options: SessionOptions,
+        metrics: Metrics | None = None,
+        *,
+        prepare: bool = True,
+    ) -> None:
         """Loads the SavedModel in the folder `path`.
 
         Args:
             path: a version's folder.
             options: how its session runs.
             metrics: where the times of its runs go.
+            prepare: whether TensorFlow optimises the graph of each signature now, or each at its
+                first request: of ResNet50 a second a signature.
 
         Raises:
             RequestError: it cannot be loaded; status and text are those of TF Serving's
@@ -111,7 +120,7 @@ class SavedModel:
             self._session._extend_graph()
             self._declared = _declared_plans(self.signature_defs)
             self._plans = set(self._declared)
-            for feeds, fetches in self._declared:
+            for feeds, fetches in self._declared if prepare else ():
                 self._prepare(feeds, fetches)
         except Exception as error:
             self.close()

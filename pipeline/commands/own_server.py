@@ -46,7 +46,8 @@ def answering(question: Question, workspace: Path, console: Console) -> Iterator
     )
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / str(number)).symlink_to(folder.resolve(), target_is_directory=True)
-        with ServerProcess(directory, base.name) as server:
+        # One question: to optimise every signature for more of them takes longer than its answer.
+        with ServerProcess(directory, base.name, flags=["--enable_model_warmup=false"]) as server:
             yield replace(
                 question, address=server.address, model=base.name, version=None, label=None
             )

@@ -2,12 +2,16 @@
 
 job.json -> the DAG, then a query of what it pushed -> events.jsonl (as it happens), result.json
 
+One model server is asked twice, about the candidate and about what was pushed. It starts beside the
+Evaluator, which leaves it a core.
+
 It is a process of its own so that the command line answers at once, can stop it or outlive its
 death, and so that what the libraries print goes to a file. With `--exit-with-parent` it does not
 outlive the command line: two workers at once would trip over each other's metadata and models.
 """
 
 import logging
+import os
 import sys
 import time
 import traceback
@@ -15,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import TypeAdapter
 
@@ -35,14 +39,17 @@ from pipeline.showing.events import (
     Training,
 )
 from signs import features
+from signs.heavy_imports import heavy_imports
 from signs.process import end_with_parent
 from signs.tensorflow_notes import without_tensorflow_notes
 
 if TYPE_CHECKING:
+    from model_server import ServerProcess
     from pipeline.running.local_runner import NodeResult
 
 EXIT_WITH_PARENT = "--exit-with-parent"  # ends when nobody holds the other end of its input
 JOB = "job.json"
+_LEAVES_A_CORE = "Evaluator"  # the last before the server is asked
 IMPORTING, QUERYING = "importing TensorFlow and TFX", "serving and querying"  # phases
 
 
@@ -65,8 +72,8 @@ class Job:
         return TypeAdapter(cls).validate_json((run_directory / JOB).read_bytes())
 
 
-# Runs all components of a job, and tells of each as it goes.
-Execute = Callable[[Path, Job, EventWriter], Mapping[str, "NodeResult"]]
+# Runs all components of a job, and tells of each as it goes. It may have them use the server.
+Execute = Callable[[Path, Job, EventWriter, "ServerProcess"], Mapping[str, "NodeResult"]]
 
 
 def main(argv: list[str]) -> int:
@@ -79,7 +86,8 @@ def work(argv: list[str], execute: Execute) -> int:
 
     Args:
         argv: the folder, which has the job, and perhaps EXIT_WITH_PARENT.
-        execute: runs its components, given the folder, the job and the writer of events.
+        execute: runs its components, given the folder, the job, the writer of events and a model
+            server, which need not be launched yet.
 
     Returns:
         The exit code: 0 if every component succeeded.
@@ -103,49 +111,60 @@ def work(argv: list[str], execute: Execute) -> int:
 
 
 def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -> RunResult:
-    with phase(events, IMPORTING), without_tensorflow_notes():
+    with phase(events, IMPORTING), without_tensorflow_notes(), heavy_imports():
         import tensorflow as tf
         from tfx.types import artifact_utils
 
+        from components.serving_check.server import quick_server
         from pipeline.running.query import query_served_model
         from pipeline.running.results import collect
 
         tf.config.list_physical_devices()
 
-    nodes = execute(run_directory, job, events)
-    result = collect(nodes, job.config)
-    if not result.pushed_to:
-        return result
-    examples = nodes["ImportExampleGen"].outputs["examples"]
-    test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
-    with phase(events, QUERYING):
-        query = query_served_model(Path(result.pushed_to), job.config.pipeline_name, test_examples)
-    return replace(result, query=query)
+    with quick_server() as server:
+        nodes = execute(run_directory, job, events, server)
+        result = collect(nodes, job.config)
+        if not result.pushed_to:
+            return result
+        examples = nodes["ImportExampleGen"].outputs["examples"]
+        test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
+        with phase(events, QUERYING):
+            query = query_served_model(
+                server, Path(result.pushed_to), job.config.pipeline_name, test_examples
+            )
+        return replace(result, query=query)
 
 
 def _run_components(
-    run_directory: Path, job: Job, events: EventWriter
+    run_directory: Path, job: Job, events: EventWriter, server: "ServerProcess"
 ) -> Mapping[str, "NodeResult"]:
+    from components.serving_check.server import lent
     from pipeline.pipeline import create_pipeline
     from pipeline.running.local_runner import run_pipeline
     from pipeline.running.results import note
 
     logging.getLogger("modules").addHandler(_TrainingEvents(events))
 
+    def starts(node: str) -> None:
+        events.write(ComponentState(node, "running"))
+        if node == _LEAVES_A_CORE:
+            server.launch()
+
     def ended(node: "NodeResult") -> None:
         state: State = "reused" if node.reused else "done"
         events.write(ComponentState(node.id, state, node.seconds, note(node)))
 
-    return run_pipeline(
-        create_pipeline(job.config, job.environment),
-        job.run_id,
-        on_plan=lambda ids: events.write(RunStarted(tuple(ids))),
-        on_start=lambda node: events.write(ComponentState(node, "running")),
-        on_end=ended,
-        on_fail=lambda node, error: events.write(
-            ComponentState(node, "failed", message=_in_words(error))
-        ),
-    )
+    with lent(server):
+        return run_pipeline(
+            create_pipeline(job.config, job.environment),
+            job.run_id,
+            on_plan=lambda ids: events.write(RunStarted(tuple(ids))),
+            on_start=starts,
+            on_end=ended,
+            on_fail=lambda node, error: events.write(
+                ComponentState(node, "failed", message=_in_words(error))
+            ),
+        )
 
 
 @contextmanager
@@ -169,6 +188,14 @@ class _TrainingEvents(logging.Handler):
             self._events.write(Training.of(progress))
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process as it is: to take TensorFlow and its graphs apart takes it seconds."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _in_words(error: BaseException) -> str:
     """An error on one line, without the traceback: that is in the log."""
     cause = error.__cause__ or error
@@ -177,4 +204,4 @@ def _in_words(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -8,10 +8,13 @@ from pipeline.running.summary import Query
 from signs.client import Client
 
 
-def query_served_model(base_path: Path, model_name: str, test_examples: Path) -> Query:
-    """Starts a model server on a base path, sends every test image, and stops the server.
+def query_served_model(
+    server: ServerProcess, base_path: Path, model_name: str, test_examples: Path
+) -> Query:
+    """Has a model server serve a base path, and sends it every test image.
 
     Args:
+        server: without a base path of its own; what it has served is unloaded.
         base_path: holds the pushed versions.
         model_name: the name under which to serve it.
         test_examples: folder of gzipped TFRecord files of tf.train.Examples.
@@ -20,13 +23,12 @@ def query_served_model(base_path: Path, model_name: str, test_examples: Path) ->
         The version that answered, and its accuracy.
 
     Raises:
-        signs.errors.UserError: the server does not start, or does not answer.
+        signs.errors.UserError: the server does not start, does not load the model, or does not
+            answer.
     """
     samples = list(read_samples(test_examples))
-    with (
-        ServerProcess(base_path, model_name=model_name) as server,
-        Client(server.address, model_name=model_name, timeout_s=120.0) as client,
-    ):
+    server.serve(base_path, model_name)
+    with Client(server.address, model_name=model_name, timeout_s=120.0) as client:
         version = client.metadata().version
         answers = client.predict([sample.image for sample in samples])
     right = sum(

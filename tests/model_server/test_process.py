@@ -189,6 +189,42 @@ time.sleep(600)
     eventually(lambda: not is_running(pid))
 
 
+def test_one_server_is_given_one_model_after_the_other(tmp_path, push):
+    for name, version in (("first", 7), ("second", 5)):
+        push(tmp_path / name, version)
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    (tmp_path / "broken" / "1" / "saved_model.pb").write_text("no model")
+    with ServerProcess(start_timeout_s=WAIT_S) as server:
+        server.launch()
+        pid = server.pid
+        assert server.serve(tmp_path / "first", "first") == 7
+        with pytest.raises(ServerProcessError, match=f"does not serve {tmp_path}/broken: .*parse"):
+            server.serve(tmp_path / "broken", "broken")
+        assert server.serve(tmp_path / "second", "second") == 5
+        with Client(server.address, model_name="second") as client:
+            assert client.predict(RED)[0].class_name == "red"
+        with Client(server.address, model_name="first") as client:
+            eventually(lambda: states(client) == {7: "END"})
+        assert server.pid == pid
+        assert server.stop() == 0
+
+
+def test_a_server_that_is_not_launched_yet_is_by_its_first_model(tmp_path, push):
+    push(tmp_path, 2)
+    with ServerProcess(start_timeout_s=WAIT_S) as server:
+        assert server.serve(tmp_path, "signs") == 2
+
+
+def test_a_server_that_ends_before_it_listens(tmp_path):
+    server = ServerProcess(start_timeout_s=WAIT_S, flags=["--ssl_config_file=/nonexistent"])
+    with server, pytest.raises(ServerProcessError) as caught:
+        server.serve(tmp_path, "signs")
+    assert str(caught.value).splitlines() == [
+        "The model server ended with exit code 255.",
+        "Failed to start server. Error: NOT_FOUND: /nonexistent; No such file or directory",
+    ]
+
+
 def test_stop_without_start(tmp_path):
     assert ServerProcess(tmp_path).stop() is None
     assert ServerProcess(tmp_path).log() == ""

@@ -6,6 +6,8 @@ import pytest
 
 from pipeline.environment import Workspace
 
+IN_PROCESS = ("--runner=FnApiRunner", "--sdk_container_image=none")
+
 
 def test_everything_lies_in_the_workspace(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
@@ -34,16 +36,12 @@ def test_data_sets_are_kept_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "taken"),
     [
-        ((), ("--runner=FnApiRunner",)),
-        (("--direct_num_workers=2",), ("--runner=FnApiRunner", "--direct_num_workers=2")),
+        ((), IN_PROCESS),
+        (("--direct_num_workers=2",), (*IN_PROCESS, "--direct_num_workers=2")),
         (("--runner=FlinkRunner",), ("--runner=FlinkRunner",)),
         (
             ("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
-            (
-                "--runner=FnApiRunner",
-                "--direct_num_workers=2",
-                "--direct_running_mode=multi_processing",
-            ),
+            (*IN_PROCESS, "--direct_num_workers=2", "--direct_running_mode=multi_processing"),
         ),
     ],
 )
@@ -51,3 +49,10 @@ def test_the_runner_is_never_left_to_beam(
     tmp_path: Path, given: tuple[str, ...], taken: tuple[str, ...]
 ) -> None:
     assert Workspace(tmp_path).environment("signs", given).beam_args == taken
+
+
+def test_tfx_does_not_pack_itself_for_workers_on_this_machine(tmp_path: Path) -> None:
+    from tfx.utils import dependency_utils
+
+    beam_args = list(Workspace(tmp_path).environment("signs").beam_args)
+    assert dependency_utils.make_beam_dependency_flags(beam_args) == beam_args

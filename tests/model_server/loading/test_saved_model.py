@@ -34,7 +34,24 @@ def refused(call, *args, **options) -> tuple[str, str]:
     return caught.value.code.name, str(caught.value)
 
 
-# --- Running --------------------------------------------------------------------------------------
+# --- Loading and running --------------------------------------------------------------------------
+
+
+def test_graphs_are_optimised_while_it_loads_unless_asked_otherwise(half_plus_two, monkeypatch):
+    from model_server.loading.saved_model import SavedModel, SessionOptions
+
+    ran = []
+    real = SavedModel._run_session
+    monkeypatch.setattr(
+        SavedModel, "_run_session", lambda self, *given: ran.append(given) or real(self, *given)
+    )
+    SavedModel(half_plus_two, SessionOptions()).close()
+    assert len(ran) > 5
+    ran.clear()
+    model = SavedModel(half_plus_two, SessionOptions(), prepare=False)
+    assert not ran
+    assert model.run(X, ["y:0"])[0].tolist() == [3, 4]
+    model.close()
 
 
 def test_outputs_come_in_the_order_asked_for(model):

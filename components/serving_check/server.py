@@ -1,0 +1,46 @@
+"""The model server that the check asks: one that somebody has started ahead, or one of its own.
+
+    with quick_server() as server, lent(server):
+        server.launch()
+        ...  # components run; the check among them asks this server
+
+TFX makes an executor from text alone: what is lent to it is found by the context that it runs in.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from model_server import ServerProcess
+
+# A few requests to one signature do not make up for optimising all of them.
+_QUICK = ("--enable_model_warmup=false",)
+_START_TIMEOUT_S = 300.0
+
+_LENT: ContextVar[ServerProcess | None] = ContextVar("_LENT", default=None)
+
+
+def quick_server() -> ServerProcess:
+    """A server of no model yet, whose models answer as soon as they are loaded."""
+    return ServerProcess(start_timeout_s=_START_TIMEOUT_S, flags=_QUICK)
+
+
+@contextmanager
+def lent(server: ServerProcess) -> Iterator[None]:
+    """Lends a server to the checks that run within the block, in this thread."""
+    token = _LENT.set(server)
+    try:
+        yield
+    finally:
+        _LENT.reset(token)
+
+
+@contextmanager
+def borrowed() -> Iterator[ServerProcess]:
+    """The server that was lent, to be left as it is; or one that ends with the block."""
+    server = _LENT.get()
+    if server is not None:
+        yield server
+        return
+    with quick_server() as server:
+        yield server
