@@ -5,8 +5,8 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _FLAGS = {"avx512_bf16", "amx_bf16"}  # Linux's names of the instructions
-# What oneDNN, which computes a training's convolutions, can be limited to. It then emulates
-# bfloat16, slower than float32.
+# What oneDNN, which computes convolutions, can be limited to. It then emulates bfloat16, which is
+# slower than float32.
 _WITHOUT = {
     *("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"),
     *("AVX512_CORE", "AVX512_CORE_VNNI"),
