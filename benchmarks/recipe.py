@@ -10,6 +10,9 @@ fold-1...5  a fifth of each class of `train` and `eval` is held out, from one st
             was taken within ten numbers of a held-out photograph, and every copy of one.
 test        `train` and `eval` -> `test`: for reporting, never for choosing.
 
+`--also other_hands/` predicts further pictures too, of any source; those whose class is none of the
+six are to be refused.
+
 A training that is in the file already is not repeated: a study that was stopped goes on.
 """
 
@@ -27,6 +30,7 @@ import numpy as np
 
 from data.convert import ingest
 from data.sample import Sample, read_samples
+from drawing import NO_SIGN, SIGNS
 from modules.training.recipe import Recipe
 from signs import features
 
@@ -54,6 +58,37 @@ class Photographs:
         """Groups of pixel-identical images: int64 [n], equal for images that are equal."""
         flat = self.pixels.reshape(len(self.pixels), -1)
         return np.unique(flat, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+@dataclass(frozen=True)
+class Others:
+    """Further pictures, decoded.
+
+    Attributes:
+        pixels: uint8 [n, size, size, 3].
+        labels: int64 [n]; NO_SIGN for what shows none of the six.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def read_others(source: str, workspace: Path) -> Others:
+    """Decodes further pictures; their classes are the six by name, or none of them."""
+    import tensorflow as tf
+
+    from modules.preprocessing import prepare_images
+
+    ingested = ingest(source, workspace, name="also")
+    samples = [
+        sample for split in features.SPLITS for sample in read_samples(ingested.directory / split)
+    ]
+    pixels = prepare_images(tf.constant([one.image for one in samples]), features.IMAGE_SIZE)
+    label_of = {str(sign): sign for sign in SIGNS}
+    return Others(
+        np.round(pixels.numpy() * 255).astype(np.uint8),
+        np.array([label_of.get(one.class_name, NO_SIGN) for one in samples]),
+    )
 
 
 def read_photographs(source: str, workspace: Path) -> Photographs:
@@ -120,6 +155,7 @@ def run_trial(
     course: bool = False,
     watch: bool = False,
     variants: bool = False,
+    others: Others | None = None,
 ) -> dict[str, Any]:
     """Trains once and predicts what was held out.
 
@@ -132,6 +168,7 @@ def run_trial(
             the epochs and the seed.
         watch: predict after each epoch too.
         variants: predict with averaged weights and with recalibrated batch norms too.
+        others: further pictures to predict.
 
     Returns:
         What came of it, as JSON holds it.
@@ -139,15 +176,22 @@ def run_trial(
     import tensorflow as tf
 
     from benchmarks.weight_variants import Averaged, recalibrated
-    from modules.training.input import steps_per_epoch, training_batches
+    from modules.machines.devices import choose, float32_copy
+    from modules.machines.options import DeviceOptions
+    from modules.training.drawings import drawings, drawings_in_step
+    from modules.training.input import share_of_batch, steps_per_epoch, training_batches
     from modules.training.loop import build_network, train
 
+    # The variants change the weights of the network that was trained: it must be the one judged.
+    devices = choose(DeviceOptions(precision="float32" if course or variants else "auto"))
     train_on, predict = split_photographs(photographs, split)
     pixels = photographs.pixels.astype(np.float32) / 255
     labels = photographs.labels
     if course:
         recipe = replace(recipe, zero_last_gamma=False)
-    network = build_network(recipe, pixels.shape[1], int(labels.max()) + 1)
+    class_names = [str(label) for label in range(int(labels.max()) + 1)]
+    with devices.building():
+        network = build_network(recipe, pixels.shape[1], len(class_names))
     held = tf.data.Dataset.from_tensor_slices((pixels[predict], labels[predict])).batch(60)
     validation = held if watch else None
     averaged = Averaged(network) if variants else None
@@ -161,8 +205,10 @@ def run_trial(
         prepared = tf.data.Dataset.from_tensor_slices((pixels[train_on], labels[train_on]))
         count, size = len(train_on), pixels.shape[1]
         steps = steps_per_epoch(count, recipe)
+        in_step = drawings_in_step(recipe, class_names, share_of_batch(count, recipe))
+        drawn = drawings(recipe, class_names, size, in_step, recipe.epochs * steps)
         batches = training_batches(
-            prepared.batch(128), count, recipe, size, network.output_shape[-1]
+            prepared.batch(128), count, recipe, size, len(class_names), drawn=drawn
         )
         with tempfile.TemporaryDirectory() as run_dir:
             by_epoch = train(
@@ -172,30 +218,36 @@ def run_trial(
                 recipe,
                 Path(run_dir),
                 validation=validation,
+                devices=devices,
                 callbacks=[averaged] if averaged else (),
             )
         images_seen = recipe.epochs * steps * recipe.batch_size
     seconds = time.monotonic() - begun
+    if devices.precision != "float32":
+        network = float32_copy(network)
 
     def predicted() -> np.ndarray:
         answers = network.predict(held.map(lambda image, _: image), verbose=0)
         return answers.argmax(axis=1) == labels[predict]
 
     right = predicted()
-    others = {}
+    more: dict[str, Any] = {}
     if averaged:
         with averaged.in_place():
-            others["right_averaged"] = int(predicted().sum())
+            more["right_averaged"] = int(predicted().sum())
             with recalibrated(network, pixels[train_on]):
-                others["right_averaged_recalibrated"] = int(predicted().sum())
+                more["right_averaged_recalibrated"] = int(predicted().sum())
         with recalibrated(network, pixels[train_on]):
-            others["right_recalibrated"] = int(predicted().sum())
+            more["right_recalibrated"] = int(predicted().sum())
+    if others:
+        known = pixels[train_on], labels[train_on]
+        more["also"] = _judged(network, recipe, class_names, known, pixels[predict], others)
     twins = photographs.twins()
     alone = ~np.isin(twins[predict], twins[train_on])
     return {
         "trained_on": len(train_on),
         "right": int(right.sum()),
-        **others,
+        **more,
         "of": len(right),
         "accuracy": float(right.mean()),
         "right_without_twin": int(right[alone].sum()),
@@ -205,6 +257,53 @@ def run_trial(
         "seconds": round(seconds, 1),
         "loss": by_epoch["loss"][-1],
         "accuracy_by_epoch": by_epoch.get("val_accuracy"),
+    }
+
+
+def _judged(
+    network: Any,
+    recipe: Recipe,
+    class_names: list[str],
+    known: tuple[np.ndarray, np.ndarray],
+    held: np.ndarray,
+    others: Others,
+) -> dict[str, Any]:
+    """How a network does on further pictures, and which it refuses.
+
+    `known` is what it is calibrated on, float32 pixels and labels; `held` the pixels that were held
+    out of the training.
+    """
+    import tensorflow as tf
+
+    from modules.calibration import calibrate, expected_calibration_error
+    from modules.network import logits_of
+
+    compute = logits_of(network)
+
+    def answers(pixels: np.ndarray) -> np.ndarray:
+        parts = np.array_split(pixels, -(-len(pixels) // 64))
+        return np.concatenate([compute(tf.constant(part)).numpy() for part in parts])
+
+    order = np.random.default_rng(recipe.seed).permutation(len(known[0]))
+    images = tf.data.Dataset.from_tensor_slices(tuple(part[order] for part in known)).batch(64)
+    calibration, numbers = calibrate(compute, images, recipe, class_names)
+    logits = answers(others.pixels.astype(np.float32) / 255)
+    answered = calibration.known(logits).numpy()
+    confidence = calibration.confidence(logits).numpy()
+    is_sign = others.labels != NO_SIGN
+    right = logits.argmax(axis=1) == others.labels
+    return {
+        "right": int(right.sum()),
+        "of": int(is_sign.sum()),
+        "accuracy": float(right[is_sign].mean()),
+        "by_class": [float(right[others.labels == sign].mean()) for sign in SIGNS],
+        "refused": float(1 - answered[is_sign].mean()),
+        "accuracy_of_answered": float(right[is_sign & answered].mean()),
+        "calibration_error": expected_calibration_error(confidence[is_sign], right[is_sign]),
+        "no_sign": int((~is_sign).sum()),
+        "no_sign_refused": float(1 - answered[~is_sign].mean()) if (~is_sign).any() else None,
+        "held_refused": float(1 - calibration.known(answers(held)).numpy().mean()),
+        "calibration": numbers,
     }
 
 
@@ -240,6 +339,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="predict with averaged weights and with recalibrated batch norms too",
     )
+    parser.add_argument("--also", help="further pictures to predict: any source")
     parser.add_argument("--out", type=Path, required=True, help="file of results, added to")
     args = parser.parse_args(argv)
     if args.course and args.variants:
@@ -248,13 +348,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     recipe = recipe_with(args.set)
     done = args.out.read_text().splitlines() if args.out.exists() else []
     with tempfile.TemporaryDirectory() as workspace:
-        photographs = None
+        photographs, others = None, None
         for split in args.split:
             for seed in args.seed:
                 which = {"name": args.name, "split": split, "seed": seed, "set": args.set}
                 if any(which.items() <= json.loads(line).items() for line in done):
                     continue
                 photographs = photographs or read_photographs(args.data, Path(workspace))
+                if args.also and others is None:
+                    others = read_others(args.also, Path(workspace))
                 result = run_trial(
                     photographs,
                     split,
@@ -262,6 +364,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     course=args.course,
                     watch=args.watch,
                     variants=args.variants,
+                    others=others,
                 )
                 line = json.dumps({**which, **result})
                 print(line, flush=True)

@@ -8,7 +8,7 @@ Real-World Settings".
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -54,7 +54,10 @@ class Calibration:
 
 
 def calibrate(
-    logits: Callable[[tf.Tensor], tf.Tensor], images: tf.data.Dataset, recipe: Recipe
+    logits: Callable[[tf.Tensor], tf.Tensor],
+    images: tf.data.Dataset,
+    recipe: Recipe,
+    class_names: Sequence[str],
 ) -> tuple[Calibration, dict[str, float]]:
     """Finds how sure a trained network is, from pictures such as it was not trained on.
 
@@ -65,6 +68,8 @@ def calibrate(
         logits: what `modules.network.logits_of` returned.
         images: batches of (float32 [batch, size, size, 3], int64 [batch]); at least one image.
         recipe: its augmentation and seed.
+        class_names: in the order of the labels. Where they are SIGNS's, drawn hands that show no
+            sign are among what is unknown.
 
     Returns:
         The calibration, and its numbers by name: its own, and those of `measure`.

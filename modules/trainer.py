@@ -126,7 +126,7 @@ def run_fn(fn_args: "FnArgs") -> None:
     fit_s = time.monotonic() - begun
     network = float32_copy(network)
     logits = logits_of(network)
-    calibration, calibrated = calibrate(logits, eval_images, recipe)
+    calibration, calibrated = calibrate(logits, eval_images, recipe, job.class_names)
     log_evaluation(
         run_dir,
         logits,
