@@ -97,7 +97,7 @@ def sources_by_name(specs: Sequence[str]) -> Mapping[str, str]:
         if name in found:
             raise IngestError(
                 f"two further test sets are called {name!r}: {found[name]} and {source}. Name one "
-                f"of them, as in --also-test another={source}"
+                f"of them, as in --also-test more-{name}={source}"
             )
         found[name] = source
     return found

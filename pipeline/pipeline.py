@@ -180,8 +180,15 @@ def _also_test(config: PipelineConfig, environment: Environment) -> ImportExampl
         version = features.SPAN_PATTERN.format(SPAN=one.span, VERSION=one.version)
         pattern = f"{one.name}/{version}/{features.TEST}/*"
         splits.append(example_gen_pb2.Input.Split(name=one.name, pattern=pattern))
+    output = None
+    if len(splits) == 1:
+        # A single split would be divided into train and eval.
+        only = example_gen_pb2.SplitConfig.Split(name=splits[0].name, hash_buckets=1)
+        output = example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=[only]))
     return ImportExampleGen(
-        input_base=environment.also_test_root, input_config=example_gen_pb2.Input(splits=splits)
+        input_base=environment.also_test_root,
+        input_config=example_gen_pb2.Input(splits=splits),
+        output_config=output,
     ).with_id("AlsoTest")
 
 

@@ -32,7 +32,7 @@ import signs as signs_package
 from pipeline.commands.doctor import Finding
 from pipeline.commands.lazy import LazyCommand
 from pipeline.commands.main import app, main
-from pipeline.config import Data, PipelineConfig, setting_names
+from pipeline.config import Data, FurtherSet, PipelineConfig, setting_names
 from pipeline.environment import Workspace
 from signs import client, features, protos, records, tensors
 from tests import ROOT
@@ -77,6 +77,7 @@ COMMANDS = {
         "--set": None,
         "--warm-start": False,
         "--tune": None,
+        "--also-test": None,
         "--pin-span": False,
         "--cluster": None,
         "--gpu": None,
@@ -149,6 +150,7 @@ COMMANDS = {
         "--split": None,
         "--zip-encoding": None,
         "--set": None,
+        "--also-test": None,
         "--schema": "curated",
         "--warm-start": False,
         "--tune": None,
@@ -223,6 +225,7 @@ SETTINGS = {
     "devices.xla",
     "evaluate.min_accuracy",
     "evaluate.min_accuracy_change",
+    "evaluate.min_accuracy_on.shop",
     "evaluate.min_class_accuracy",
     "image_size",
     "schema",
@@ -321,6 +324,17 @@ SUMMARY = {
         "training_images": 100,
     },
     "metrics": {"accuracy": 0.9, "accuracy/cat": None},
+    "also_tested": [
+        {
+            "name": "shop",
+            "images": 10,
+            "accuracy": 0.7,
+            "accuracy_interval": [0.397, 0.892],
+            "weakest": None,
+            "min_accuracy": 0.9,
+            "metrics": {"accuracy": 0.7},
+        }
+    ],
     "blessed": False,
     "not_blessed_reasons": [
         {
@@ -329,6 +343,7 @@ SUMMARY = {
             "value": 0.9,
             "kind": "absolute",
             "slice": "cat",
+            "test_set": "shop",
         }
     ],
     "infra_blessed": True,
@@ -440,7 +455,7 @@ def test_commands_and_their_options() -> None:
 
 def test_settings() -> None:
     data = Data("photos", 1, ("cat", "dog"), dict.fromkeys(features.SPLITS, 1))
-    names = setting_names(PipelineConfig(data))
+    names = setting_names(PipelineConfig(data, also_test=(FurtherSet("shop", 1, 1, 9),)))
     assert_frozen("The settings of --set", set(names), SETTINGS)
 
 

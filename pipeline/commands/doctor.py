@@ -417,11 +417,13 @@ def _port() -> Finding:
 
 
 def _spans(workspace: Path) -> Finding:
-    """Holds what the next run of each data set would read against its checksums."""
+    """Holds what the next run of each data set or test set would read against its checksums."""
     from data import IngestError, spans
     from data.manifest import Manifest, verify
+    from pipeline.environment import Workspace
 
-    folders = [path for path in sorted((workspace / "data").glob("*")) if path.is_dir()]
+    roots = (Workspace(workspace).data, Workspace(workspace).also_test)
+    folders = [path for root in roots for path in sorted(root.glob("*")) if path.is_dir()]
     newest = [directory for path in folders for _, _, directory in spans.versions(path)[-1:]]
     wrong, unread = [], 0
     for directory in newest:

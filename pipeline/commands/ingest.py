@@ -46,8 +46,8 @@ AlsoTestOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="[NAME=]SOURCE",
-        help="A further test set: images as for --data, of the same classes by name. Evaluated "
-        "beside test; --set evaluate.min_accuracy_on.NAME=0.9 lets it decide.",
+        help="A further test set: images as for --data, whose classes are matched by name. The "
+        "model is judged on it beside test.",
     ),
 ]
 RejectedOption = Annotated[

@@ -24,6 +24,8 @@ from signs.versions import version_name
 if TYPE_CHECKING:
     from pipeline.running.summary import RunSummary, Status
 
+_ALSO_WIDTH = 32  # of further test sets, at most; the summary and --json have all
+
 app = typer.Typer()
 
 
@@ -51,6 +53,10 @@ def render_runs(console: Console, runs: Sequence["RunSummary"], workspace: Path)
     pushed_width = max(6, *map(len, pushed))
     # The data's name gives way, down to a few letters: no other column can lose any.
     other_width = name_width + 11 + 8 + 7 + pushed_width + 5 + (17 if roomy else 0)
+    also = [_also(run) for run in runs] if console.width >= 140 else []
+    if any(also):
+        also_width = min(_ALSO_WIDTH, max(map(len, also)))
+        other_width += also_width + 1
     data_width = max(8, console.width - other_width)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     if roomy:
@@ -59,9 +65,11 @@ def render_runs(console: Console, runs: Sequence["RunSummary"], workspace: Path)
     table.add_column("data", no_wrap=True, overflow="ellipsis", max_width=data_width)
     table.add_column("result", no_wrap=True, min_width=11)
     table.add_column("accuracy", no_wrap=True, justify="right")
+    if any(also):
+        table.add_column("also on", no_wrap=True, overflow="ellipsis", width=also_width)
     table.add_column("time", no_wrap=True, min_width=7, justify="right")
     table.add_column("pushed", no_wrap=True, min_width=6, justify="right")
-    for run, version in zip(runs, pushed, strict=True):
+    for index, (run, version) in enumerate(zip(runs, pushed, strict=True)):
         result, style = in_a_word(run)
         when = [run.started.astimezone().strftime("%Y-%m-%d %H:%M")] if roomy else []
         table.add_row(
@@ -70,6 +78,7 @@ def render_runs(console: Console, runs: Sequence["RunSummary"], workspace: Path)
             Text(_data(run)),
             Text(result, style),
             Text(percent(run.accuracy)),
+            *([Text(also[index])] if any(also) else []),
             Text("-" if run.duration_s is None else clock(run.duration_s)),
             Text(version),
         )
@@ -90,6 +99,10 @@ def in_a_word(run: "RunSummary") -> tuple[str, str]:
 
 def _pushed(run: "RunSummary") -> str:
     return "-" if run.pushed_version is None else version_name(run.pushed_version)
+
+
+def _also(run: "RunSummary") -> str:
+    return ", ".join(f"{one.name} {percent(one.accuracy)}" for one in run.also_tested)
 
 
 def _data(run: "RunSummary") -> str:

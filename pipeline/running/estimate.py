@@ -38,6 +38,7 @@ _STEPS = {
 }
 _REUSED = (IMPORTING, "Pusher", QUERYING)  # what a run does that finds all its results again
 _EXPORT_S = 12.0
+_FURTHER_IMAGE_S = 0.01  # to evaluate ResNet50 on an image of a further test set
 _IMAGE_S = 0.014  # to train ResNet50 on an image of 64 x 64 pixels, on two cores
 _TRACE_S = 20.0  # ResNet50's graph, once for each size of image
 _LOOKED_AT = 5  # so many earlier runs
@@ -51,6 +52,8 @@ def forecast(config: PipelineConfig, runs: Path) -> Forecast:
         runs: folder of the earlier runs of the same pipeline, which may be missing.
     """
     seconds = {**_STEPS, "Trainer": _training_s(config) + _EXPORT_S}
+    further = sum(one.images for one in config.also_test)
+    seconds["Evaluator"] += _FURTHER_IMAGE_S * further
     if config.tune.trials:
         share = config.tune.epochs / config.train.epochs
         seconds["Tuner"] = config.tune.trials * share * _training_s(config)

@@ -120,7 +120,7 @@ def test_names_are_given_or_the_sources(tmp_path: Path, monkeypatch: pytest.Monk
         (
             ["synthetic:60", "synthetic:90"],
             "two further test sets are called 'signs-synthetic': synthetic:60 and synthetic:90. "
-            "Name one of them, as in --also-test another=synthetic:90",
+            "Name one of them, as in --also-test more-signs-synthetic=synthetic:90",
         ),
     ],
 )

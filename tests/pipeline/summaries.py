@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.running.summary import (
+    AlsoTested,
     ComponentSummary,
     Query,
     RunSummary,
@@ -46,6 +47,15 @@ FULL = RunSummary(
     query_commands=("signs serve", "signs predict my.jpg"),
 )
 TUNED = replace(FULL, tuned=Tuned({"learning_rate": 0.01}, 0.9, 2), base_model="model/4")
+ALSO_TESTED = replace(
+    FULL,
+    also_tested=(
+        AlsoTested("shop", 200, 0.615, (0.54598, 0.67976), Weakest("3", 0.25, 40, "2", 21), 0.9),
+        AlsoTested("trade-fair", 12, 1.0, (0.75751, 1.0), None, None, {"accuracy": 1.0}),
+    ),
+    blessed=False,
+    not_blessed_reasons=(Unmet("accuracy", 0.9, 0.615, test_set="shop"),),
+)
 UNBLESSED = RunSummary(
     run_id="20261123-080000-cd34",
     pipeline="signs",

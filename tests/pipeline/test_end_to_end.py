@@ -47,13 +47,33 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty pictures of each colour: noisy, of any size, and not square."""
     root = tmp_path_factory.mktemp("colours")
     random = np.random.default_rng(0)
-    for name, colour in CLASSES.items():
+    for name in CLASSES:
         (root / name).mkdir()
         for number in range(40):
-            shape = (*random.integers(24, 90, 2), 3)
-            pixels = np.clip(colour + random.normal(0, 25, shape), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{number}.{'png' if number % 2 else 'jpg'}")
+            picture = draw(name, random)
+            picture.save(root / name / f"{number}.{'png' if number % 2 else 'jpg'}")
     return root
+
+
+@pytest.fixture(scope="module")
+def customer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of two of the colours and of one that nobody has learned; one has a wrong name."""
+    root = tmp_path_factory.mktemp("customer") / "a customer"
+    random = np.random.default_rng(1)
+    for split, name in itertools.product(("train", "test"), ("red", "grün", "purple")):
+        (root / split / name).mkdir(parents=True)
+        for number in range(4):
+            draw("red" if name == "purple" else name, random).save(
+                root / split / name / f"{number}.png"
+            )
+    draw("red", random).save(root / "test" / "grün" / "0.png")
+    return root
+
+
+def draw(name: str, random: np.random.Generator) -> Image.Image:
+    shape = (*random.integers(24, 90, 2), 3)
+    pixels = np.clip(CLASSES[name] + random.normal(0, 25, shape), 0, 255)
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +81,23 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("workspace")
 
 
-def command(images: Path, workspace: Path, *settings: str) -> list[str]:
+def command(
+    images: Path, workspace: Path, *settings: str, also_test: Path | None = None
+) -> list[str]:
     options = [option for setting in settings for option in ("--set", setting)]
+    options += ["--also-test", str(also_test)] if also_test else []
     where = ["--data", str(images), "--name", "colours", "--workspace", str(workspace)]
     return [str(SIGNS), "run", *where, "--json", *options]
 
 
-def run(images: Path, workspace: Path, *settings: str) -> dict[str, Any]:
+def run(
+    images: Path, workspace: Path, *settings: str, also_test: Path | None = None
+) -> dict[str, Any]:
     done = subprocess.run(
-        command(images, workspace, *settings), capture_output=True, text=True, timeout=600
+        command(images, workspace, *settings, also_test=also_test),
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -80,8 +108,8 @@ def versions(workspace: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def first(images: Path, workspace: Path) -> dict[str, Any]:
-    return run(images, workspace, *SETTINGS)
+def first(images: Path, workspace: Path, customer: Path) -> dict[str, Any]:
+    return run(images, workspace, *SETTINGS, also_test=customer)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +153,19 @@ def test_what_an_accuracy_is_worth(first: dict[str, Any]) -> None:
         assert first["weakest"]["accuracy"] < 1
 
 
+def test_a_further_test_set_is_judged_by_the_models_classes(first: dict[str, Any]) -> None:
+    [found] = first["also_tested"]
+    assert (found["name"], found["images"], found["min_accuracy"]) == ("a-customer", 16, None)
+    assert found["metrics"]["example_count"] == 16
+    assert {name for name in found["metrics"] if "/" in name} == {"accuracy/red", "accuracy/grün"}
+    # With labels in the order of its own folders next to nothing would be right.
+    assert 0.5 < found["accuracy"] <= 15 / 16
+    low, high = found["accuracy_interval"]
+    assert 0 < low < found["accuracy"] < high < 1
+    assert found["weakest"]["class_name"] in CLASSES
+    assert first["blessed"]  # it was not asked for anything
+
+
 def test_the_commands_of_the_summary_name_a_picture_that_is_there(first: dict[str, Any]) -> None:
     _, predict = first["query_commands"]
     assert Path(shlex.split(predict)[2]).is_file()
@@ -133,7 +174,8 @@ def test_the_commands_of_the_summary_name_a_picture_that_is_there(first: dict[st
 def test_what_a_run_leaves_in_its_workspace(first: dict[str, Any], workspace: Path) -> None:
     """Users rely on it, as on what tests/test_surface.py holds: tell them in CHANGELOG.md."""
     assert {path.name for path in workspace.iterdir()} == {
-        *(".lock", "artifacts", "data", "examples", "logs", "metadata.sqlite", "runs", "serving"),
+        *(".lock", "also_test", "artifacts", "data", "examples", "logs", "metadata.sqlite"),
+        *("runs", "serving"),
     }
     assert {path.name for path in (workspace / "logs").iterdir()} == {f"{first['run_id']}.log"}
     kept = workspace / "runs" / "colours" / first["run_id"]
@@ -157,11 +199,11 @@ def test_the_model_answers_with_the_users_class_names(
 
 
 def test_a_second_run_reuses_everything_though_the_workspace_was_moved_and_pushes_nothing(
-    first: dict[str, Any], images: Path, workspace: Path
+    first: dict[str, Any], images: Path, workspace: Path, customer: Path
 ) -> None:
     moved = workspace.rename(workspace.with_name("moved, ü {SPAN} %s"))
     try:
-        second = run(images, moved, *SETTINGS)
+        second = run(images, moved, *SETTINGS, also_test=customer)
     finally:
         moved.rename(workspace)
     assert second["pushed_to"] == f"{moved}/serving/colours"
@@ -174,7 +216,26 @@ def test_a_second_run_reuses_everything_though_the_workspace_was_moved_and_pushe
     assert second["reused_model"]
     assert second["blessed"]
     assert second["accuracy"] == first["accuracy"]
+    assert second["also_tested"] == first["also_tested"]
     assert second["pushed_version"] == first["pushed_version"]
+    assert versions(workspace) == [str(first["pushed_version"])]
+
+
+def test_a_further_test_set_may_decide_alone(
+    first: dict[str, Any], images: Path, workspace: Path, customer: Path
+) -> None:
+    asked = "evaluate.min_accuracy_on.a-customer=0.95"
+    refused = run(images, workspace, *SETTINGS, asked, also_test=customer)
+    assert refused["components"]["Trainer"]["state"] == "reused"
+    assert (refused["accuracy"], refused["blessed"]) == (first["accuracy"], False)
+    [unmet] = refused["not_blessed_reasons"]
+    assert (unmet["test_set"], unmet["metric"], unmet["threshold"]) == (
+        *("a-customer", "accuracy"),
+        0.95,
+    )
+    assert unmet["value"] == refused["also_tested"][0]["accuracy"] < 0.95
+    assert refused["also_tested"][0]["min_accuracy"] == 0.95
+    assert refused["pushed_version"] is None
     assert versions(workspace) == [str(first["pushed_version"])]
 
 
@@ -239,11 +300,12 @@ def _wait_for_an_epoch(workspace: Path, victim: subprocess.Popen[bytes]) -> int:
 
 
 def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
-    first: dict[str, Any], server: ServerProcess, images: Path, workspace: Path
+    first: dict[str, Any], server: ServerProcess, images: Path, workspace: Path, customer: Path
 ) -> None:
     before = versions(workspace)
     # It learns next to nothing, which is worse than what is served.
-    bad = run(images, workspace, *SETTINGS, "train.epochs=1", "train.learning_rate=1e-9")
+    worse = (*SETTINGS, "train.epochs=1", "train.learning_rate=1e-9")
+    bad = run(images, workspace, *worse, also_test=customer)
     assert bad["status"] == "finished"
     assert bad["blessed"] is False
     assert bad["pushed_version"] is None
@@ -256,6 +318,9 @@ def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
     assert absolute["metric"] == "accuracy"
     assert absolute["threshold"] == 0.8
     assert absolute["value"] == pytest.approx(bad["accuracy"])
+    # The baseline is compared with on the data's own test split alone.
+    assert {reason["test_set"] for reason in bad["not_blessed_reasons"]} == {None}
+    assert bad["also_tested"][0]["images"] == 16
     assert versions(workspace) == before
     with Client(server.address, model_name="colours") as client:
         assert client.metadata().version == int(before[-1])

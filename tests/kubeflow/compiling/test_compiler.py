@@ -23,7 +23,7 @@ from kubeflow.compiling.compiler import compile_pipeline, compile_tfx
 from kubeflow.compiling.options import ClusterOptions, StepOptions, TrainingOptions
 from kubeflow.compiling.platform import read_platform
 from modules.training.job import TrainingJob
-from pipeline.config import Data, PipelineConfig, default_config, override
+from pipeline.config import Data, FurtherSet, PipelineConfig, default_config, override
 
 IMAGE = f"ghcr.io/me/signs@sha256:{'a' * 64}"
 DATA = Data("signs", None, ("zero", "one", "two"), {"train": 8, "eval": 4, "test": 4})
@@ -210,6 +210,23 @@ def test_named_span_is_cached_and_the_newest_is_not() -> None:
     assert is_cached(3, 1)
     assert not is_cached(3, None)
     assert not is_cached(None, None)
+
+
+def test_further_test_sets_are_read_from_the_claim() -> None:
+    further = (FurtherSet("shop", 1, 2, 40), FurtherSet("fair", 3, 1, 7))
+    config = override(default_config(DATA, further), ["evaluate.min_accuracy_on.shop=0.9"])
+    pipeline = next(yaml.safe_load_all(compile_pipeline(config, OPTIONS)))
+    assert set(tasks(pipeline)) == STEPS | {"AlsoTest"}
+    task = tasks(pipeline)["AlsoTest"]
+    given = task["inputs"]["parameters"]
+    assert given["input_base"]["runtimeValue"]["constant"] == "/workspace/also_test"
+    assert "fair/span-3/v-1/test/*" in given["input_config"]["runtimeValue"]["constant"]
+    assert task["cachingOptions"] == {"enableCache": True}  # the spans are named
+    evaluator = tasks(pipeline)["Evaluator"]["inputs"]
+    assert evaluator["artifacts"]["also_test"]["taskOutputArtifact"]["producerTask"] == "AlsoTest"
+    name = evaluator["parameters"]["min_accuracy_on"]["componentInputParameter"]
+    parameter = pipeline["root"]["inputDefinitions"]["parameters"][name]
+    assert json.loads(parameter["defaultValue"]) == {"shop": 0.9, "fair": None}
 
 
 def test_kfp_loads_it_as_a_component(text: str, tmp_path: Path) -> None:

@@ -62,6 +62,24 @@ def test_data_set_is_compiled(
     assert "span-{SPAN}/v-1/train/*" in parameters["input_config"]["runtimeValue"]["constant"]
 
 
+def test_further_test_sets_are_to_be_copied_too(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mine.yaml"
+    arguments = ["compile", "--data", "synthetic:60", "--image", IMAGE]
+    arguments += ["--workspace", str(workspace), "--output", str(output)]
+    arguments += ["--also-test", "new-synthetic=synthetic:30"]
+    arguments += ["--set", "evaluate.min_accuracy_on.new-synthetic=0.5"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        f"Before it runs, copy {workspace}/data/signs-synthetic/ to "
+        "/workspace/data/signs-synthetic/ on the claim signs-workspace.",
+        f"Before it runs, copy {workspace}/also_test/new-synthetic/ to "
+        "/workspace/also_test/new-synthetic/ on the claim signs-workspace.",
+    ]
+    assert (workspace / "also_test/new-synthetic/span-1/v-1/manifest.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -81,6 +99,7 @@ def test_data_set_is_compiled(
         (["--image", IMAGE, "--name", "hands"], "must end in -synthetic"),
         (["--image", IMAGE, "--layout", "classes"], "are for folders and .zip files"),
         (["--image", IMAGE, "--split", "train"], "--split must be NAME=FOLDER"),
+        (["--image", IMAGE, "--also-test", "none/"], "there is no 'none/'"),
     ],
 )
 def test_mistake_is_told_in_a_line(

@@ -23,14 +23,14 @@ from kubeflow.standin.runner import Listener, run
 from kubeflow.standin.store import Store
 from pipeline.environment import Workspace
 from pipeline.running.child import Job
-from tests.pipeline.test_end_to_end import SETTINGS, images  # noqa: F401 - a fixture
+from tests.pipeline.test_end_to_end import SETTINGS, customer, images  # noqa: F401 - fixtures
 
 SIGNS = Path(sys.executable).with_name("signs")
 NAME = "colours"
 IMAGE = f"signs@sha256:{'0' * 64}"
 STEPS = {
     "CuratedSchema", "ImportExampleGen", "StatisticsGen", "ExampleValidator", "Transform",
-    "Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher",
+    "Trainer", "AlsoTest", "Baseline", "Evaluator", "ServingCheck", "Pusher",
 }  # fmt: skip
 
 
@@ -39,8 +39,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(tmp_path_factory.mktemp("workspace"))
 
 
-def signs_run(images: Path, workspace: Workspace, *settings: str) -> dict[str, Any]:  # noqa: F811
+def signs_run(
+    images: Path,  # noqa: F811
+    customer: Path,  # noqa: F811
+    workspace: Workspace,
+    *settings: str,
+) -> dict[str, Any]:
     options = [option for setting in (*SETTINGS, *settings) for option in ("--set", setting)]
+    options += ["--also-test", str(customer)]
     where = ["--data", str(images), "--name", NAME, "--workspace", str(workspace.root)]
     done = subprocess.run(
         [str(SIGNS), "run", "--on", "kubeflow-local", *where, "--json", *options],
@@ -58,8 +64,12 @@ def versions(workspace: Workspace) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def first(images: Path, workspace: Workspace) -> dict[str, Any]:  # noqa: F811
-    return signs_run(images, workspace)
+def first(
+    images: Path,  # noqa: F811
+    customer: Path,  # noqa: F811
+    workspace: Workspace,
+) -> dict[str, Any]:
+    return signs_run(images, customer, workspace, "evaluate.min_accuracy_on.a-customer=0.3")
 
 
 def compiled(workspace: Workspace, first: dict[str, Any], **options: Any) -> Path:
@@ -81,6 +91,9 @@ def test_the_whole_dag_ends_with_a_pushed_model_that_answered(
     assert first["query"]["version"] == first["pushed_version"]
     assert first["query"]["images"] == first["counts"]["test"]
     assert first["query"]["accuracy"] == pytest.approx(first["accuracy"], abs=1e-6)
+    [further] = first["also_tested"]
+    assert (further["name"], further["images"], further["min_accuracy"]) == ("a-customer", 16, 0.3)
+    assert 0.5 < further["accuracy"] <= 15 / 16
     assert set(first["components"]) == STEPS
     assert {component["state"] for component in first["components"].values()} == {"done"}
     assert "A stand-in runs this, not a cluster" in Path(first["log"]).read_text()
@@ -125,9 +138,11 @@ def test_a_missing_secret_is_told_before_anything_runs(
 def test_a_model_that_is_not_better_is_not_pushed(
     first: dict[str, Any],
     images: Path,  # noqa: F811
+    customer: Path,  # noqa: F811
     workspace: Workspace,
 ) -> None:
-    second = signs_run(images, workspace, "evaluate.min_accuracy_change=0.5", "train.seed=1")
+    settings = ("evaluate.min_accuracy_change=0.5", "train.seed=1")
+    second = signs_run(images, customer, workspace, *settings)
     assert second["status"] == "finished"
     assert not second["blessed"]
     [unmet] = [one for one in second["not_blessed_reasons"] if one["kind"] == "change"]
@@ -135,8 +150,9 @@ def test_a_model_that_is_not_better_is_not_pushed(
     assert second["pushed_version"] is None
     assert versions(workspace) == [str(first["pushed_version"])]
     states = {name: one["state"] for name, one in second["components"].items()}
-    # What has no input that is made anew is reused.
-    assert {name for name, state in states.items() if state == "reused"} == {"CuratedSchema"}
+    # What has no input that is made anew is reused, and spans that are named.
+    reused = {name for name, state in states.items() if state == "reused"}
+    assert reused == {"CuratedSchema", "AlsoTest"}
 
 
 def killing(after_s: dict[str, float]) -> Listener:

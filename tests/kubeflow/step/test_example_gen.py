@@ -1,5 +1,6 @@
 """ExampleGen's driver runs in the step: the newest whole span is read, and named with it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,28 @@ def test_the_newest_span_is_found_and_its_number_kept(
         "10/2/2",
         "10/2/3",
     ]
+
+
+def test_further_test_sets_are_splits_from_several_spans(
+    pipeline: Pipeline, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "also_test"
+    shop, fair = write_span(root / "shop", 1, 2), write_span(root / "fair", 3, 1)
+    splits = {"shop": "shop/span-1/v-2/test/*", "fair": "fair/span-3/v-1/test/*"}
+    config = {"splits": [{"name": name, "pattern": each} for name, each in splits.items()]}
+    given = {"input_base": str(root), "input_config": json.dumps(config)}
+    examples = pipeline.run("ImportExampleGen", given)["examples"]
+    assert examples["metadata"]["split_names"] == '["shop", "fair"]'
+    folder = pipeline.local("ImportExampleGen", "examples")
+    for name, sources in (("shop", "1/2/"), ("fair", "3/1/")):
+        found = [one.source_id for one in read_samples(folder / f"Split-{name}")]
+        assert sorted(found) == [f"{sources}{number}" for number in range(4)]
+
+    assert shop.is_dir()
+    flip(fair)
+    step = pipeline.step("ImportExampleGen", given)
+    assert entrypoint.main(arguments(*step)) == 1
+    assert f"{fair}/train/records.gz differs from its checksum" in capfd.readouterr().err
 
 
 def shorten(directory: Path) -> None:

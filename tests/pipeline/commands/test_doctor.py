@@ -613,6 +613,8 @@ def test_spans_are_held_against_their_checksums(
     for number in (9, 10):
         write_span(base, number, 1)
     assert doctor._spans(tmp_path) == Finding("spans", "ok", "1 whole")
+    write_span(tmp_path / "also_test" / "shop", 1, 1)
+    assert doctor._spans(tmp_path) == Finding("spans", "ok", "2 whole")
     shard = base / "span-10" / "v-1" / "train" / "records.gz"
     content = bytearray(shard.read_bytes())
     content[90] ^= 1
@@ -622,7 +624,7 @@ def test_spans_are_held_against_their_checksums(
     assert finding.found.startswith(f"{shard} differs from its checksum. Ingest the same source")
     monkeypatch.setattr(doctor, "SPAN_GIB", 0)
     assert doctor._spans(tmp_path).found == (
-        "0 whole, 1 of more than 0 GiB not read: `signs ingest` reads them"
+        "0 whole, 2 of more than 0 GiB not read: `signs ingest` reads them"
     )
 
 

@@ -15,7 +15,7 @@ from pipeline.commands.options import typed
 from pipeline.commands.run import render_summary
 from pipeline.running import run
 from pipeline.running.summary import ComponentSummary, RunSummary, Tuned
-from tests.pipeline.summaries import FULL, STARTED, UNBLESSED, shown
+from tests.pipeline.summaries import ALSO_TESTED, FULL, STARTED, UNBLESSED, shown
 
 
 def test_the_summary_of_a_blessed_run() -> None:
@@ -41,6 +41,18 @@ def test_the_summary_repeats_what_the_data_hide_from_the_score() -> None:
         "  note      1 of 6 classes has no test images: [b]",
         "            3 pictures are under two classes",
         "  blessed   yes",
+    ]
+
+
+def test_the_summary_tells_of_further_test_sets() -> None:
+    assert shown(render_summary, ALSO_TESTED)[4:9] == [
+        "  also on   shop: 61.5 % on 200 images (95 % interval: 54.6 to 68.0 %); "
+        "at least 90.0 % is needed",
+        "            weakest 3: 25.0 % of 40; most often taken for 2 (21)",
+        "  also on   trade-fair: 100.0 % on 12 images (95 % interval: 75.8 to 100.0 %); "
+        "measured only",
+        "  blessed   no",
+        "            accuracy of all shop images is 0.6150: at least 0.9 is needed",
     ]
 
 
@@ -141,6 +153,7 @@ def test_run_hands_everything_on(
         "run",
         *("--data", "my photos", "--name", "mine", "--workspace", "w"),
         *("--split", "train=a b", "--split", "val=c", "--zip-encoding", "gbk"),
+        *("--also-test", "a/", "--also-test", "b=c.zip"),
         *("--set", "train.epochs=3", "--set", "image_size=32", "--schema", "infer"),
         *("--tune", "8", "--warm-start", "--on", "kubeflow-local"),
         *("--max-rejected", "0.5", "--direct_num_workers", "2", "--temp_location", "t", "--json"),
@@ -152,6 +165,7 @@ def test_run_hands_everything_on(
         "workspace": Path("w"),
         "name": "mine",
         "answers": Answers(splits=(("train", "a b"), ("eval", "c")), zip_encoding="gbk"),
+        "also_test": ["a/", "b=c.zip"],
         "settings": [
             "schema=infer",
             "warm_start=true",
@@ -174,4 +188,5 @@ def test_run_hands_everything_on(
     assert ("accuracy  90.0 %" in out) == (status == "finished")
     assert received["source"] == "synthetic"
     assert received["settings"] == received["beam_args"] == []
+    assert received["also_test"] == ()
     assert received["answers"] == NO_ANSWERS

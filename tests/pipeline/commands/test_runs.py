@@ -11,7 +11,7 @@ from pipeline.commands.runs import render_runs
 from pipeline.environment import Workspace
 from pipeline.running.history import in_place
 from pipeline.running.summary import RunSummary
-from tests.pipeline.summaries import FULL, STARTED, UNBLESSED, shown
+from tests.pipeline.summaries import ALSO_TESTED, FULL, STARTED, UNBLESSED, shown
 
 
 def test_the_table_of_runs(tmp_path: Path) -> None:
@@ -48,6 +48,15 @@ def test_a_wide_table_tells_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     time.tzset()
     assert lines[1].startswith("2026-11-22 23:14 20261122-221400-ab12 signs-synthetic 1.2 blessed")
+
+
+def test_a_very_wide_table_tells_of_further_test_sets(tmp_path: Path) -> None:
+    lines = shown(render_runs, [UNBLESSED, ALSO_TESTED], tmp_path, width=140)
+    assert lines[0].split()[-5:] == ["accuracy", "also", "on", "time", "pushed"]
+    assert "93.3 % shop 61.5 %, trade-fair 100.0 %" in lines[2]
+    assert max(map(len, lines)) <= 140
+    assert "also on" not in shown(render_runs, [UNBLESSED], tmp_path, width=140)[0]
+    assert "also on" not in shown(render_runs, [ALSO_TESTED], tmp_path, width=120)[0]
 
 
 def test_an_empty_table_says_how_to_begin(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Data, PipelineConfig
+from pipeline.config import Data, FurtherSet, PipelineConfig
 from pipeline.environment import Workspace
 from pipeline.running import estimate
 from pipeline.running.child import Job
@@ -83,6 +83,19 @@ def test_in_words(tmp_path: Path) -> None:
         "images, try it as a server, push it, ask it: about "
     )
     assert words.endswith(" min on 2 cores.")
+
+
+def test_further_sets_take_their_time(tmp_path: Path) -> None:
+    further = (FurtherSet("a", 1, 1, 600), FurtherSet("b", 1, 1, 40))
+    more = replace(CONFIG, also_test=further)
+    kept(tmp_path, more, "20261122-000000-aaaa", ComponentState("AlsoTest", "done", 9.0))
+    assert forecast(more, tmp_path).seconds["AlsoTest"] == 9.0
+    assert "AlsoTest" not in forecast(CONFIG, tmp_path).seconds
+    none = tmp_path / "none"
+    assert forecast(more, none).seconds["Evaluator"] > forecast(CONFIG, none).seconds["Evaluator"]
+    assert "judge it on 120 test images and 640 others, " in in_words(
+        more, forecast(more, tmp_path), tmp_path
+    )
 
 
 def test_a_run_that_may_find_all_its_results_again(tmp_path: Path) -> None:

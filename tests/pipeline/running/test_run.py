@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.config import ConfigError
+from pipeline.config import ConfigError, FurtherSet
 from pipeline.environment import Workspace
 from pipeline.keeping.holding import HeldError
 from pipeline.running import run as running
@@ -15,6 +15,7 @@ from pipeline.running.history import load_runs
 from pipeline.running.run import run
 from pipeline.running.summary import ComponentSummary, Query, RunSummary
 from signs import durable
+from signs.errors import UserError
 from tests import ROOT
 from tests.pipeline.running.fake_child import FAILS, FINISHES, IS_KILLED
 
@@ -25,14 +26,21 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def started(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, end: int
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, end: int, *also_test: str
 ) -> tuple[RunSummary, str]:
     """The summary of a run that ends so, and what was shown."""
     monkeypatch.setitem(running._WORKERS, "local", "tests.pipeline.running.fake_child")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     console = Console(file=io.StringIO(), width=120)
     settings = [f"train.seed={end}", "train.batch_size=8"]
-    summary = run("synthetic:30", workspace, console, settings=settings, resume="signs run")
+    summary = run(
+        "synthetic:30",
+        workspace,
+        console,
+        also_test=also_test,
+        settings=settings,
+        resume="signs run",
+    )
     assert isinstance(console.file, io.StringIO)
     return summary, console.file.getvalue()
 
@@ -98,6 +106,37 @@ def test_a_mistake_in_the_settings_is_told_before_anything_is_read(tmp_path: Pat
     with pytest.raises(ConfigError, match=r"there is no setting 'train\.epoch'"):
         run("/nowhere", workspace, Console(), settings=["train.epoch=3"])
     assert not workspace.root.exists()
+
+
+def test_a_mistake_in_a_further_test_set_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    asked = {"settings": ["evaluate.min_accuracy_on.b-synthetic=0.9"]}
+    for also_test, message in (
+        (["a-synthetic=synthetic:60"], "no further test set 'b-synthetic'; there are: a-synth"),
+        (["b-synthetic=/none"], "there is no '/none'"),
+        (["a=synthetic", "a=synthetic"], "two further test sets are called 'a'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run("/nowhere", workspace, Console(), also_test=also_test, **asked)
+    assert not workspace.root.exists()
+
+
+def test_further_test_sets_reach_the_worker(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    further = ("a-synthetic=synthetic:60", "b-synthetic=synthetic:30")
+    summary, shown = started(workspace, monkeypatch, FINISHES, *further)
+    config = Job.load(workspace.run_directory("signs-synthetic", summary.run_id)).config
+    assert config.also_test == (
+        FurtherSet("a-synthetic", 1, 1, 60),
+        FurtherSet("b-synthetic", 1, 1, 30),
+    )
+    assert (workspace.root / "also_test/b-synthetic/span-1/v-1/test").is_dir()
+    assert "a-synthetic: span 1, version 1, ingested\nclass  test  \n" in shown
+    # The data set of the same name is not theirs.
+    assert [path.name for path in workspace.data.iterdir() if path.name[0] != "."] == [
+        "signs-synthetic"
+    ]
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.running.summary import Query, RunResult, RunSummary, Tuned, Unmet, wilson
-from tests.pipeline.summaries import FULL, STARTED, TUNED, UNBLESSED
+from tests.pipeline.summaries import ALSO_TESTED, FULL, STARTED, TUNED, UNBLESSED
 
 
-@pytest.mark.parametrize("summary", [FULL, TUNED, UNBLESSED])
+@pytest.mark.parametrize("summary", [FULL, TUNED, ALSO_TESTED, UNBLESSED])
 def test_a_summary_comes_back_as_it_was_saved(run_directory: Path, summary: RunSummary) -> None:
     summary.save(run_directory)
     assert RunSummary.load(run_directory) == summary
