@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -137,6 +138,8 @@ def render_summary(console: Console, run: "RunSummary") -> None:
         lines.append(("weakest", _weakest(run.weakest)))
     if run.simple_answers is not None:
         lines.append(("beside it", _simple(run.simple_answers)))
+    if run.calibration:
+        lines.append(("not sure", _not_sure(run.calibration)))
     lines += [("note" if not i else "", one.text) for i, one in enumerate(run.findings)]
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
@@ -198,6 +201,14 @@ def _weakest(weakest: "Weakest") -> str:
     return (
         f"{weakest.class_name}: {percent(weakest.accuracy)} of {weakest.images:,}; "
         f"most often taken for {weakest.taken_for} ({weakest.taken_for_images:,})"
+    )
+
+
+def _not_sure(found: Mapping[str, float]) -> str:
+    refused, answered = found["known_refused"], found["unknown_answered"]
+    return (
+        f"below {found['threshold']:.2f}: {percent(refused)} of known pictures, "
+        f"{percent(1 - answered)} of unknown ones"
     )
 
 
