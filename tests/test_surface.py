@@ -354,6 +354,7 @@ SUMMARY = {
     "base_model": "version 2",
     "warm_start": "all 106 weights are taken over",
     "passed_over": ["model 3 has lost its files"],
+    "calibration": {"temperature": 0.8, "threshold": 2.5},
     "training_s": 431.5,
     "fit_s": 420.5,
     "peak_rss_mib": 3739.0,

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -150,6 +150,8 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     if run.simple_answers is not None:
         lines.append(("beside it", _simple(run.simple_answers)))
     lines += [line for one in run.also_tested for line in _also(one)]
+    if run.calibration:
+        lines.append(("not sure", _not_sure(run.calibration)))
     lines += [("note" if not i else "", one.text) for i, one in enumerate(run.findings)]
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
@@ -225,6 +227,14 @@ def _also(found: "AlsoTested") -> Iterator[tuple[str, str]]:
     )
     if found.weakest is not None:
         yield "", f"weakest {_weakest(found.weakest)}"
+
+
+def _not_sure(found: Mapping[str, float]) -> str:
+    refused, answered = found["known_refused"], found["unknown_answered"]
+    return (
+        f"below {found['threshold']:.2f}: {percent(refused)} of known pictures, "
+        f"{percent(1 - answered)} of unknown ones"
+    )
 
 
 def _simple(found: "SimpleAnswers") -> str:

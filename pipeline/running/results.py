@@ -85,6 +85,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         base_model=read_start(nodes),
         passed_over=nodes["Baseline"].passed_over,
         warm_start=history.get("warm_start"),
+        calibration=history.get("calibration", {}),
         fit_s=history["fit_s"],
     )
 

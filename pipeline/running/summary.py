@@ -120,6 +120,8 @@ class RunResult:
     tuned: Tuned | None = None
     base_model: Text | None = None  # whose weights the training started from
     warm_start: Text | None = None  # which of them, in words
+    # How sure the model's answers are, by name: see modules.calibration.
+    calibration: dict[str, float] = field(default_factory=dict)
     # Blessed models that this one was not compared with, newest first, each with the reason.
     passed_over: tuple[str, ...] = ()
     fit_s: float | None = None  # fitting the model, in this run or in the one that is reused

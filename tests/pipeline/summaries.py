@@ -40,6 +40,7 @@ FULL = RunSummary(
     pushed_version=3,
     pushed_to="workspace/serving/signs-synthetic",
     training_s=90.5,
+    calibration={"threshold": 2.3456, "known_refused": 0.04, "unknown_answered": 0.1},
     fit_s=70.25,
     peak_rss_mib=2900.5,
     log="workspace/logs/20261122-221400-ab12.log",

@@ -303,6 +303,12 @@ class Model:
             ONE,
             ["serve_images", "classify", "serve_images"],
         ),
+        # The names are not those of the classes that it answers.
+        (
+            {"serve_images": BARE, "classify": {"classes": NAMES[:1], "scores": np.ones(1)}},
+            ONE,
+            ["serve_images", "classify"] * 2,
+        ),
         (
             {"serve_images": {**BARE, features.KNOWN: np.array(True)}, "classify": CLASSIFIED},
             replace(NAMED, known=True),

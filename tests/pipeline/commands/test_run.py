@@ -24,6 +24,7 @@ def test_the_summary_of_a_blessed_run() -> None:
         "  accuracy  93.3 % on 120 test images (95 % interval: 87.4 to 96.6 %)",
         "  weakest   4: 85.0 % of 20; most often taken for 5 (2)",
         "  beside it 16.7 % always the same class, 42.5 % the nearest training image",
+        "  not sure  below 2.35: 4.0 % of known pictures, 90.0 % of unknown ones",
         "  blessed   yes",
         "  pushed    v3 to workspace/serving/signs-synthetic/3",
         "  queried   120 test images over gRPC, accuracy 93.3 %",
@@ -37,7 +38,7 @@ def test_the_summary_repeats_what_the_data_hide_from_the_score() -> None:
         Finding("class_without_test", 1, "1 of 6 classes has no test images: [b]"),
         Finding("two_classes", 3, "3 pictures are under two classes", ("a is b",)),
     )
-    assert shown(render_summary, replace(FULL, findings=found))[4:7] == [
+    assert shown(render_summary, replace(FULL, findings=found))[5:8] == [
         "  note      1 of 6 classes has no test images: [b]",
         "            3 pictures are under two classes",
         "  blessed   yes",
