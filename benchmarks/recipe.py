@@ -14,6 +14,7 @@ A training that is in the file already is not repeated: a study that was stopped
 """
 
 import argparse
+import contextlib
 import json
 import re
 import tempfile
@@ -27,6 +28,8 @@ import numpy as np
 
 from data.convert import ingest
 from data.sample import Sample, read_samples
+from modules.machines.devices import Devices, choose, float32_copy
+from modules.machines.options import DeviceOptions
 from modules.training.recipe import Recipe
 from signs import features
 
@@ -120,6 +123,7 @@ def run_trial(
     course: bool = False,
     watch: bool = False,
     variants: bool = False,
+    devices: Devices | None = None,
 ) -> dict[str, Any]:
     """Trains once and predicts what was held out.
 
@@ -132,6 +136,7 @@ def run_trial(
             the epochs and the seed.
         watch: predict after each epoch too.
         variants: predict with averaged weights and with recalibrated batch norms too.
+        devices: what to train on; None leaves it to TensorFlow and Keras, in float32.
 
     Returns:
         What came of it, as JSON holds it.
@@ -146,8 +151,9 @@ def run_trial(
     pixels = photographs.pixels.astype(np.float32) / 255
     labels = photographs.labels
     if course:
-        recipe = replace(recipe, zero_last_gamma=False)
-    network = build_network(recipe, pixels.shape[1], int(labels.max()) + 1)
+        recipe, devices = replace(recipe, zero_last_gamma=False), None
+    with devices.building() if devices else contextlib.nullcontext():
+        network = build_network(recipe, pixels.shape[1], int(labels.max()) + 1)
     held = tf.data.Dataset.from_tensor_slices((pixels[predict], labels[predict])).batch(60)
     validation = held if watch else None
     averaged = Averaged(network) if variants else None
@@ -172,13 +178,14 @@ def run_trial(
                 recipe,
                 Path(run_dir),
                 validation=validation,
+                devices=devices,
                 callbacks=[averaged] if averaged else (),
             )
         images_seen = recipe.epochs * steps * recipe.batch_size
     seconds = time.monotonic() - begun
 
     def predicted() -> np.ndarray:
-        answers = network.predict(held.map(lambda image, _: image), verbose=0)
+        answers = float32_copy(network).predict(held.map(lambda image, _: image), verbose=0)
         return answers.argmax(axis=1) == labels[predict]
 
     right = predicted()
@@ -262,6 +269,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     course=args.course,
                     watch=args.watch,
                     variants=args.variants,
+                    devices=choose(DeviceOptions(), batch_size=recipe.batch_size),
                 )
                 line = json.dumps({**which, **result})
                 print(line, flush=True)
