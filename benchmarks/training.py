@@ -4,8 +4,9 @@
 
 Plain: `keras.Model.fit` on arrays in memory, with the recipe's optimizer and loss. Ours:
 `modules.training.loop.train` with all that it does besides: augmentation, checkpoints, TensorBoard,
-progress. Both at full size. Prints, for each round, the seconds to the end of the first step, the
-seconds a step after it, and their ratios (above 1: ours is quicker).
+progress. Both at full size, on the same devices in the same precision. Prints, for each round, the
+seconds to the end of the first step, the seconds a step after it, and their ratios (above 1: ours
+is quicker).
 """
 
 import argparse
@@ -15,11 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from modules.machines.devices import Devices, choose
+from modules.machines.options import DeviceOptions, Precision
 from modules.training.input import training_batches
 from modules.training.loop import build_network, make_optimizer, train
 from modules.training.recipe import Recipe
@@ -54,15 +58,17 @@ class _Clock(keras.callbacks.Callback):
         return Timing(self.ends[0] - self.begun, (now - self.ends[0]) / rest, now - self.begun)
 
 
-def plain(recipe: Recipe, pixels: np.ndarray, labels: np.ndarray) -> Timing:
+def plain(recipe: Recipe, pixels: np.ndarray, labels: np.ndarray, devices: Devices) -> Timing:
     """Times Keras's fit on arrays."""
-    network = _network(recipe)
+    network = _network(recipe, devices)
     steps = len(pixels) // recipe.batch_size
-    network.compile(
-        make_optimizer(recipe, recipe.epochs * steps),
-        keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=["accuracy"],
-    )
+    with devices.building():
+        network.compile(
+            make_optimizer(recipe, recipe.epochs * steps),
+            keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+            metrics=["accuracy"],
+            jit_compile=devices.xla,
+        )
     clock = _Clock()
     one_hot = np.eye(CLASSES, dtype=np.float32)[labels]
     network.fit(
@@ -76,9 +82,9 @@ def plain(recipe: Recipe, pixels: np.ndarray, labels: np.ndarray) -> Timing:
     return clock.timing()
 
 
-def ours(recipe: Recipe, pixels: np.ndarray, labels: np.ndarray) -> Timing:
+def ours(recipe: Recipe, pixels: np.ndarray, labels: np.ndarray, devices: Devices) -> Timing:
     """Times the project's training."""
-    network = _network(recipe)
+    network = _network(recipe, devices)
     prepared = tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(128)
     steps = len(pixels) // recipe.batch_size
     with tempfile.TemporaryDirectory() as folder:
@@ -89,15 +95,17 @@ def ours(recipe: Recipe, pixels: np.ndarray, labels: np.ndarray) -> Timing:
             steps,
             recipe,
             Path(folder),
+            devices=devices,
             checkpoints=f"{folder}/checkpoints",
             callbacks=[clock],
         )
         return clock.timing()
 
 
-def _network(recipe: Recipe) -> keras.Model:
+def _network(recipe: Recipe, devices: Devices) -> keras.Model:
     keras.backend.clear_session()
-    return build_network(recipe, SIZE, CLASSES)
+    with devices.building():
+        return build_network(recipe, SIZE, CLASSES)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -108,15 +116,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--images", type=int, default=544)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto")
     args = parser.parse_args(argv)
     recipe = Recipe(epochs=args.epochs, sizes=((1.0, 1.0),))
+    devices = choose(DeviceOptions(precision=args.precision), batch_size=recipe.batch_size)
+    print(devices.describe(), flush=True)
     rng = np.random.default_rng(0)
     pixels = rng.random((args.images, SIZE, SIZE, 3), np.float32)
     labels = rng.integers(0, CLASSES, args.images)
     found: dict[Callable, list[Timing]] = {plain: [], ours: []}
     for number in range(args.rounds):
         for way in (plain, ours) if number % 2 else (ours, plain):
-            timing = way(recipe, pixels, labels)
+            timing = way(recipe, pixels, labels, devices)
             found[way].append(timing)
             print(
                 f"{way.__name__:5} first step {timing.first_step:5.1f} s, then "

@@ -33,7 +33,7 @@ from modules.training.tell_progress import CallbackList, TellProgress
 
 LOGGER = logging.getLogger(__name__)
 
-_STEPS_AT_ONCE = 10  # at most, and as many as divide an epoch
+_STEPS_AT_ONCE = 10  # at most
 LEARNING_RATE = "learning_rate"  # among the metrics by epoch: after the epoch's last step
 # What TensorFlow raises for want of memory; on a GPU also as an internal error of CUDA's.
 _DISK_FULL = "no space left on device"
@@ -77,24 +77,17 @@ def train(
     Raises:
         TrainingError: the loss is not a number, or memory or disk do not suffice.
     """
-    steps = recipe.epochs * steps_per_epoch
     classes = network.output_shape[-1]
     workers = devices.workers if devices else ALONE
-    with devices.building() if devices else contextlib.nullcontext():
-        trained = for_training(network)
-        kind = FinishingModel
-        if workers.count > 1:
-            synchronize(trained)
-            kind = MultiWorkerModel
-        trained = kind(trained.inputs, trained.outputs)
-        trained.compile(
-            optimizer=make_optimizer(recipe, steps),
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-            metrics=[_Accuracy(name="accuracy")],
-            jit_compile=devices.xla if devices else "auto",
-            steps_per_execution=_steps_at_once(devices, steps_per_epoch, callbacks),
-        )
-        _build(trained, classes)
+    is_one_gpu = devices and devices.on_gpu and devices.strategy.num_replicas_in_sync == 1
+    trained = compiled(
+        network,
+        recipe,
+        steps_per_epoch,
+        devices,
+        # Callbacks would miss steps.
+        at_once=_steps_at_once(steps_per_epoch) if is_one_gpu and not callbacks else 1,
+    )
     kept = None
     if checkpoints:
         kept = Checkpoints(
@@ -117,12 +110,6 @@ def train(
     if validation is not None:
         validation = validation.map(lambda pixels, label: (pixels, tf.one_hot(label, classes)))
         validation = devices.split_evenly(validation) if devices else validation
-    # XLA has not all of the operations that change images.
-    if devices and devices.on_gpu and not devices.xla:
-        trained.batches = batches
-        left = batches.chosen(first_epoch)
-    else:
-        left = batches(first_epoch)
     size = network.input_shape[1]
     logs = [TrainingLog(run_dir, batches, recipe.size_of_epochs(size), by_epoch)]
     if not workers.is_chief:
@@ -130,7 +117,7 @@ def train(
     try:
         with telling_of_lost_workers(workers):
             trained.fit(
-                devices.distribute(left) if devices else left,
+                feed(trained, batches, first_epoch, devices),
                 epochs=recipe.epochs,
                 initial_epoch=first_epoch,
                 steps_per_epoch=steps_per_epoch,
@@ -196,16 +183,62 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     return FusedAdamW(schedule, recipe.weight_decay)
 
 
-def _steps_at_once(
-    devices: Devices | None, steps_per_epoch: int, callbacks: Sequence[keras.callbacks.Callback]
-) -> int:
-    """Steps of one call of the training function: several on one GPU, which Python keeps waiting.
+def compiled(
+    network: keras.Model,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    devices: Devices | None = None,
+    *,
+    at_once: int = 1,
+) -> FinishingModel:
+    """A model to `fit`, over the network's weights.
 
-    On a CPU a step takes a hundred times as long as such a call. Callbacks would miss steps.
+    Args:
+        network: what `build_network` returned.
+        recipe: epochs, optimizer, schedule and loss.
+        steps_per_epoch: batches in an epoch.
+        devices: what to train on.
+        at_once: steps of one call of the training function, which divide an epoch.
     """
-    is_one_gpu = devices and devices.on_gpu and devices.strategy.num_replicas_in_sync == 1
-    if not is_one_gpu or callbacks:
-        return 1
+    workers = devices.workers if devices else ALONE
+    with devices.building() if devices else contextlib.nullcontext():
+        trained = for_training(network)
+        kind = FinishingModel
+        if workers.count > 1:
+            synchronize(trained)
+            kind = MultiWorkerModel
+        trained = kind(trained.inputs, trained.outputs)
+        trained.compile(
+            optimizer=make_optimizer(recipe, recipe.epochs * steps_per_epoch),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+            metrics=[_Accuracy(name="accuracy")],
+            jit_compile=devices.xla if devices else "auto",
+            steps_per_execution=at_once,
+        )
+        _build(trained, network.output_shape[-1])
+    return trained
+
+
+def feed(
+    trained: FinishingModel, batches: Batches, epoch: int, devices: Devices | None = None
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """The batches from an epoch on for `fit`, finished by the CPU or, beside the network, by a GPU.
+
+    Args:
+        trained: what `compiled` returned.
+        batches: what `training_batches` returned.
+        epoch: in [0, `recipe.epochs`].
+        devices: what to train on.
+    """
+    if devices is None:
+        return batches(epoch)
+    # XLA has not all of the operations that change images.
+    trained.batches = batches if devices.on_gpu and not devices.xla else None
+    return devices.distribute(batches.chosen(epoch) if trained.batches else batches(epoch))
+
+
+def _steps_at_once(steps_per_epoch: int) -> int:
+    """As many as divide an epoch: a GPU waits for Python less often."""
     return max(n for n in range(1, _STEPS_AT_ONCE + 1) if steps_per_epoch % n == 0)
 
 
