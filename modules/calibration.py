@@ -16,14 +16,17 @@ import tensorflow as tf
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from drawing import shows_signs
 from modules.training.augmentation import augment
+from modules.training.augmentation.background import matte
 from modules.training.recipe import Recipe
-from modules.training.unknown import unknown_pictures
+from modules.training.unknown import no_signs, unknown_pictures
 
 TEMPERATURES = (0.05, 20.0)  # the lowest and the highest
 MAX_REFUSED = 0.05  # of the known pictures
 _PICTURES = 300  # of known ones, and as many unknown: of ResNet50 four seconds of one core
 _BATCH = 50
+_STRENGTH = 0.2  # of the recipe's changes, for the pictures that it is fitted on
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,9 @@ def calibrate(
 ) -> tuple[Calibration, dict[str, float]]:
     """Finds how sure a trained network is, from pictures such as it was not trained on.
 
-    A final model has been trained on the eval images too, so that as they are they say nothing of
-    new ones. They are augmented anew, with a seed that no step of the training has.
+    A final model has been trained on the eval images too, so that as they are they say little of
+    new ones. They are changed anew, with a seed that no step of the training has, and a little: a
+    picture that training has changed as much as it may is less known than what people ask.
 
     Args:
         logits: what `modules.network.logits_of` returned.
@@ -77,9 +81,21 @@ def calibrate(
     parts = []
     batches = images.unbatch().repeat().take(_PICTURES).batch(_BATCH)
     for number, (pixels, labels) in enumerate(batches.as_numpy_iterator()):
-        seed = tf.constant([recipe.seed, -1 - number])
-        known = augment(pixels, recipe.augmentation, size=tf.constant(pixels.shape[1]), seed=seed)
+
+        def changed(images: np.ndarray, cover: np.ndarray, seed: int = number) -> tf.Tensor:
+            return augment(
+                np.concatenate([images, cover.astype(np.float32) / 255], axis=-1),
+                recipe.augmentation,
+                size=tf.constant(images.shape[1]),
+                seed=tf.constant([recipe.seed, -1 - seed]),
+                strength=_STRENGTH * recipe.augmentation.strength,
+            )
+
+        known = changed(pixels, matte(np.round(pixels * 255).astype(np.uint8)))
         unknown = unknown_pictures(pixels, labels, number)
+        if shows_signs(class_names):
+            drawn = no_signs(len(pixels) // 2, pixels.shape[1], number)
+            unknown[: len(drawn)] = changed(drawn[..., :3] / np.float32(255), drawn[..., 3:])
         parts.append((logits(known), labels, logits(tf.constant(unknown))))
     found, classes, not_found = (np.concatenate(part) for part in zip(*parts, strict=True))
     calibration = fit(found, classes, not_found)

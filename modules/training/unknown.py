@@ -8,6 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from drawing import NO_SIGN, draw
+
+_OTHER_DRAWINGS = -1  # seeds of recipes are positive
 _CELLS = 4  # a side: what is cut into so many shows no hand any more
 
 # (an image, one of another class, what chooses) -> a picture as large as they
@@ -33,6 +36,16 @@ def unknown_pictures(images: np.ndarray, labels: np.ndarray, seed: int) -> np.nd
         other = images[rng.choice(others)] if len(others) else image[::-1]
         pictures[index] = np.clip(_KINDS[kinds[index]](image, other, rng), 0, 1)
     return pictures
+
+
+def no_signs(count: int, size: int, seed: int) -> np.ndarray:
+    """Draws hands that show none of SIGNS's signs, and none of which a training has.
+
+    Returns:
+        uint8 [count, size, size, 4]: RGB, and how much of a pixel the hand covers.
+    """
+    drawn = [draw(_OTHER_DRAWINGS - seed, index, NO_SIGN, size) for index in range(count)]
+    return np.stack(drawn) if drawn else np.zeros((0, size, size, 4), np.uint8)
 
 
 def _noise(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:

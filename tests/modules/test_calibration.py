@@ -208,8 +208,8 @@ def test_pictures_are_calibrated_on(count):
         seen.append(pixels.numpy())
         return brightness(pixels)
 
-    recipe = Recipe(**SMALL, seed=7, augmentation=Augmentation(brightness=0.5))
-    calibration, found = calibrate(logits, prepared(count), recipe)
+    recipe = Recipe(**{**SMALL, "augmentation": Augmentation()}, seed=7)
+    calibration, found = calibrate(logits, prepared(count), recipe, ("dark", "bright"))
     assert calibration == Calibration(found["temperature"], found["threshold"])
     assert set(found) == {
         *("temperature", "threshold", "known_refused", "unknown_answered"),
@@ -222,4 +222,20 @@ def test_pictures_are_calibrated_on(count):
     assert pictures.max() <= 1
     # However few images there are, no two pictures of them are the same.
     assert len(np.unique(pictures.reshape(600, -1), axis=0)) == 600
-    assert calibrate(brightness, prepared(count), recipe) == (calibration, found)
+    again = calibrate(brightness, prepared(count), recipe, ("dark", "bright"))
+    assert again == (calibration, found)
+
+
+def test_hands_that_show_no_sign_are_unknown_where_the_classes_are_signs(monkeypatch):
+    drawn = []
+
+    def noted(count: int, size: int, seed: int) -> np.ndarray:
+        drawn.append(count)
+        return np.full((count, size, size, 4), 255, np.uint8)
+
+    monkeypatch.setattr("modules.calibration.no_signs", noted)
+    images = prepared(32)
+    calibrate(brightness, images, Recipe(**SMALL), ("dark", "bright"))
+    assert not drawn
+    calibrate(brightness, images, Recipe(**SMALL), tuple("543210"))
+    assert drawn == [25] * 6

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from drawing import NO_SIGN, draw
 from modules.training import unknown
-from modules.training.unknown import unknown_pictures
+from modules.training.unknown import no_signs, unknown_pictures
 
 
 def images(count: int, side: int = 16) -> np.ndarray:
@@ -65,3 +66,11 @@ def test_a_blend_is_of_two_classes(monkeypatch):
         red, green, blue = picture.mean(axis=(0, 1))
         # Of one class alone, one of the two would be 0.5 brighter than blue, and the other as dark.
         assert min(red, green) > blue + 0.15
+
+
+def test_no_signs_are_drawings_that_no_training_has():
+    drawn = no_signs(3, 32, seed=4)
+    assert (drawn.shape, drawn.dtype) == ((3, 32, 32, 4), np.uint8)
+    np.testing.assert_array_equal(drawn[1], draw(-5, 1, NO_SIGN, 32))
+    assert (no_signs(3, 32, seed=5) != drawn).any()
+    assert no_signs(0, 32, seed=4).shape == (0, 32, 32, 4)
