@@ -252,6 +252,7 @@ SETTINGS = {
     "train.augmentation.strength",
     "train.augmentation.swap_colors",
     "train.augmentation.tilt",
+    "train.augmentation.variety",
     "train.augmentation.vignette",
     "train.augmentation.white_balance",
     "train.batch_size",

@@ -34,7 +34,8 @@ class Augmentation:
     """
 
     strength: float = 1.0  # multiplies all that follows: less for a short training
-    ramp: float = 0.5  # fraction of the steps over which the strength grows from nothing
+    ramp: float = 0.3  # fraction of the steps over which the strength grows from nothing
+    variety: float = 1.0  # an image's own strength is a factor in [1 - v, 1]: some stay as they are
 
     # What people change.
     rotation_degrees: float = 35.0  # in [-r, r]
@@ -77,6 +78,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         _check("augmentation.strength", self.strength, 0, 2)
         _check("augmentation.ramp", self.ramp, 0, 1)
+        _check("augmentation.variety", self.variety, 0, 1)
         _check("augmentation.rotation_degrees", self.rotation_degrees, 0, 180)
         _check("augmentation.scale", self.scale, 0, 4)
         for name in ("aspect", "gamma"):
@@ -110,18 +112,18 @@ class Recipe:
     # been made. Leave it out (`("train",)`) to see its accuracy during training.
     splits: tuple[str, ...] = (features.TRAIN, features.EVAL)
 
-    epochs: int = 48  # passes over the images
+    epochs: int = 60  # passes over the images
     batch_size: int = 32  # images in a step
     # Drawn hands in a step, for each image of the data set: where its classes are SIGNS's.
     drawn: float = 1.0
-    drawn_no_sign: float = 0.25  # share of them that show none of the signs
+    drawn_no_sign: float = 0.35  # share of them that show none of the signs
     learning_rate: float = 1e-3  # at the peak of the cycle
     warmup: float = 0.25  # fraction of the steps before the peak
     weight_decay: float = 0.02  # on the kernels alone
     label_smoothing: float = 0.1
     # Progressive resizing: (share of the epochs, size relative to the full one). The last must be
     # full size, since a model scores near chance at a size it was not trained at.
-    sizes: tuple[tuple[float, float], ...] = ((0.5, 0.625), (0.25, 0.875), (0.25, 1.0))
+    sizes: tuple[tuple[float, float], ...] = ((0.4, 0.5), (0.3, 0.75), (0.3, 1.0))
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
 

@@ -40,7 +40,8 @@ def augment(
     Returns:
         float32 [batch, size, size, 3] in [0, 1].
     """
-    draws = Draws(seed, tf.shape(images)[0], tf.convert_to_tensor(strength), workers)
+    draws = Draws(seed, tf.shape(images)[0], workers)
+    draws.strength = strength * (1 - config.variety * draws.uniform(0.0, 1.0))
     images = moved(images, config, size, draws)
     pixels, cover = images[..., :3], images[..., 3:]
     return relit(replaced(pixels, cover, config, draws), config, draws)

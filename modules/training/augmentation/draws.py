@@ -12,12 +12,11 @@ class Draws:
     seed draws the same.
     """
 
-    def __init__(
-        self, seed: tf.Tensor, count: tf.Tensor, strength: tf.Tensor, workers: Workers
-    ) -> None:
+    def __init__(self, seed: tf.Tensor, count: tf.Tensor, workers: Workers) -> None:
         """Begins with a seed, int32 [2]; `count` images are here, and with each other worker."""
         self.count = count
-        self._seed, self._strength, self._workers = seed, strength, workers
+        self.strength: tf.Tensor | float = 1.0  # a number, or float32 [count, 1, 1, 1]
+        self._seed, self._workers = seed, workers
         self._calls = 0
 
     def uniform(self, low: float, high: float, channels: int = 1) -> tf.Tensor:
@@ -27,11 +26,11 @@ class Draws:
 
     def spread(self, most: float, channels: int = 1) -> tf.Tensor:
         """Returns float32 [count, 1, 1, channels] in [-most, most), times the strength."""
-        return self.uniform(-most, most, channels) * self._strength
+        return self.uniform(-most, most, channels) * self.strength
 
     def coin(self, probability: float) -> tf.Tensor:
         """Returns float32 [count, 1, 1, 1]: 1 with this probability times the strength, else 0."""
-        return tf.cast(self.uniform(0.0, 1.0) < probability * self._strength, tf.float32)
+        return tf.cast(self.uniform(0.0, 1.0) < probability * self.strength, tf.float32)
 
     def normal(self, shape: list) -> tf.Tensor:
         """Returns float32 [count, *shape], of mean 0 and deviation 1."""

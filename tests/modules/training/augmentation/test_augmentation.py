@@ -93,3 +93,14 @@ def test_inside_a_dataset_it_does_what_it_does_eagerly():
             strength=[0.5, 1.0][step],
         )
         np.testing.assert_allclose(result, eager, atol=1e-4)
+
+
+def test_each_image_has_a_strength_of_its_own():
+    flat = np.full((64, 16, 16, 3), 0.5, np.float32)
+
+    def change(variety: float) -> np.ndarray:
+        ranges = {"vignette": 0.9, "slope": 0.9, "blur": 0.0, "noise": 0.5, "variety": variety}
+        return np.abs(changed(flat, **ranges) - 0.5).mean((1, 2, 3))
+
+    assert np.percentile(change(1.0), 10) < 0.4 * np.percentile(change(0.0), 10)
+    assert change(1.0).mean() < 0.8 * change(0.0).mean()
