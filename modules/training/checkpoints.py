@@ -3,7 +3,8 @@
 network, optimizer (its step and moments), metrics so far -> checkpoint -> the same, restored
 
 A batch is a function of the seed and the step (modules.training.input), so a training that goes on
-at an epoch's start ends with the weights of one that was never stopped.
+at an epoch's start ends with the weights of one that was never stopped: bit for bit on a CPU, and
+on a GPU with `devices.deterministic`.
 """
 
 import hashlib

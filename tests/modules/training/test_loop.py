@@ -181,7 +181,9 @@ class _KillAt(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGKILL)
 
 
-def test_a_loss_that_is_no_number_is_never_kept(tmp_path):
+def test_a_loss_that_is_no_number_is_never_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "INTERVAL_S", 0.0)
+
     def spoilt(images, labels, step, part):
         images, labels = batches.finish(images, labels, step, part)
         return tf.where(step[0] == 6, np.nan, images), labels
@@ -233,16 +235,31 @@ def test_a_gpu_finishes_its_batches_and_makes_several_steps_at_once(
         return compile_(self, *args, **options)
 
     monkeypatch.setattr(FinishingModel, "compile", noted)
-    weights, history, _ = kept(tmp_path, devices=on_a_gpu(monkeypatch))
+    # Three batches, the last one short: fewer than the steps of one call.
+    validation = prepared(20)
+    weights, history, _ = kept(tmp_path, devices=on_a_gpu(monkeypatch), validation=validation)
     [trained] = compiled
     assert trained.batches is not None
     assert trained.steps_per_execution == 4  # of 4 an epoch
+    ((pixels, labels),) = validation.unbatch().batch(20).as_numpy_iterator()
+    right = trained.predict(pixels, verbose=0).argmax(axis=1) == labels
+    assert history["val_accuracy"][-1] == pytest.approx(right.mean())
     expected, expected_history, _ = uninterrupted
-    assert set(history) == set(expected_history)
+    assert set(history) == {*expected_history, "val_loss", "val_accuracy"}
     for name, values in expected_history.items():
         np.testing.assert_allclose(history[name], values, rtol=1e-4)
     for one, other in zip(weights, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_with_xla_the_cpu_finishes_the_batches(monkeypatch):
+    devices = on_a_gpu(monkeypatch, xla=True)
+    recipe = Recipe(**SMALL, epochs=1)
+    batches = training_batches(prepared(), 32, recipe, SIDE, 2)
+    trained = FinishingModel(inputs := keras.Input((SIDE, SIDE, 3)), inputs)
+    [images, labels] = loop.feed(trained, batches, 0, devices).element_spec
+    assert trained.batches is None
+    assert (images.dtype, labels.dtype) == (tf.float32, tf.float32)
 
 
 @pytest.fixture(scope="module")
