@@ -4,15 +4,11 @@
 
 An element is a whole shard, not an image: Beam's cost per element then vanishes, a shard is what a
 runner retries, and no image goes through a shuffle. On this machine, unless Beam is told
-otherwise, the DoFn hands its shards to processes of its own: they start in 0.3 s, Beam's in 5 s.
+otherwise, the DoFn hands its shards to `data.processes`: they start in 0.3 s, Beam's in 5 s.
 """
 
 import logging
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,38 +17,26 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from data import IngestError
 from data.plan import Plan
-from data.shard import write_shard
-from signs.process import cores
+from data.processes import how_many, write_shards
 
 # DirectRunner would first try to download Prism, a runner written in Go.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-_FEW_IMAGES = 500  # below that, starting processes takes longer than they save
-_MOST_PROCESSES = 16
-_POLL_S = 0.2
 
 
-def convert(
-    plan: Plan,
-    images: int,
-    beam_args: Sequence[str],
-    progress: Callable[[int, int | None], None] | None,
-) -> None:
+def convert(plan: Plan, images: int, beam_args: Sequence[str]) -> None:
     """Converts all shards of a plan.
 
     Args:
         plan: Already saved in its folder, which every worker must see.
-        images: How many there are, for `progress`.
+        images: How many there are.
         beam_args: Pipeline options as on a command line, such as `--runner=FlinkRunner`.
-        progress: Called now and then with images done and all images.
     """
     options = PipelineOptions(list(beam_args))
     is_local = options.view_as(StandardOptions).runner in (None, "DirectRunner", "FnApiRunner")
     if is_local:
         options.view_as(StandardOptions).runner = _LOCAL_RUNNER
     beam_decides = not is_local or any(argument.startswith("--direct_") for argument in beam_args)
-    processes = 1
-    if not beam_decides and images >= _FEW_IMAGES:
-        processes = min(cores(), plan.shards, _MOST_PROCESSES)
+    processes = 1 if beam_decides else how_many(plan, images)
     shards = list(range(plan.shards))
     # Own processes share the shards of one element; Beam's workers get an element per shard.
     elements = [shards] if processes > 1 else [[shard] for shard in shards]
@@ -66,7 +50,7 @@ def convert(
         | "Spread" >> beam.Reshuffle()
         | "Convert" >> beam.ParDo(_WriteShards(str(plan.folder), processes))
     )
-    with _watched(plan.folder / "progress", images, progress), _one_error():
+    with _one_error():
         pipeline.run().wait_until_finish()
 
 
@@ -84,52 +68,8 @@ class _WriteShards(beam.DoFn):
 
     def process(self, shards: Sequence[int]) -> Iterator[int]:
         """Yields the shards that are done."""
-        if self._processes > 1:
-            _in_processes(self._folder, shards, self._processes)
-        else:
-            plan = Plan.load(Path(self._folder))
-            for shard in shards:
-                write_shard(plan, shard)
+        write_shards(Plan.load(Path(self._folder)), shards, self._processes)
         yield from shards
-
-
-def _in_processes(folder: str, shards: Sequence[int], count: int) -> None:
-    """Converts shards in `count` processes of this machine; the first that fails ends all."""
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "data.shard", folder, *map(str, shards[first::count])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=Path(__file__).resolve().parents[1],
-        )
-        for first in range(count)
-    ]
-    try:
-        # Read from all at once: a pipe that fills up stops its writer.
-        with ThreadPoolExecutor(count) as pool:
-            try:
-                waits = [pool.submit(_wait, worker) for worker in workers]
-                for wait in as_completed(waits):
-                    wait.result()
-            finally:
-                for worker in workers:
-                    worker.kill()
-    finally:
-        for worker in workers:
-            worker.wait()
-            for pipe in (worker.stdin, worker.stderr):
-                if pipe:
-                    pipe.close()
-
-
-def _wait(worker: subprocess.Popen[bytes]) -> None:
-    assert worker.stderr is not None
-    errors = worker.stderr.read().decode(errors="replace").strip()
-    if status := worker.wait():
-        last = errors.splitlines()[-1] if errors else "it said nothing"
-        ended = f"was ended by signal {-status}" if status < 0 else f"failed ({status})"
-        raise IngestError(f"a conversion process {ended}: {last}")
 
 
 @contextmanager
@@ -150,30 +90,3 @@ def _one_error() -> Iterator[None]:
         raise IngestError(str(err).split(" [while running")[0]) from err
     finally:
         logger.removeFilter(quiet)
-
-
-@contextmanager
-def _watched(
-    path: Path, images: int, progress: Callable[[int, int | None], None] | None
-) -> Iterator[None]:
-    """Reports the size of the progress file, a byte per image, while the block runs."""
-    if progress is None:
-        yield
-        return
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(_POLL_S):
-            # A shard that a runner tries twice counts twice.
-            progress(min(path.stat().st_size if path.exists() else 0, images), images)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-        done.set()
-        thread.join()
-        progress(images, images)
-    finally:
-        done.set()
-        thread.join()

@@ -27,6 +27,7 @@ from data.findings import of_classes, of_copies
 from data.manifest import Manifest, Shard, check_strangers, damage
 from data.pictures import copies
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
+from data.processes import how_many, watched, write_shards
 from data.shard import records_path, result_path
 from data.sources import open_source
 from data.sources.layouts.answers import NO_ANSWERS, Answers
@@ -167,9 +168,14 @@ def ingest(
             counting = _counting("Converting", "images", progress)
             if counting:
                 counting(0, listing.items)
-            from data.beam import convert  # here, because importing Beam takes three seconds
+            with watched(plan.folder / "progress", listing.items, counting):
+                if beam_args:
+                    # Here, because importing Beam takes three seconds.
+                    from data.beam import convert
 
-            convert(plan, listing.items, beam_args, counting)
+                    convert(plan, listing.items, beam_args)
+                else:
+                    write_shards(plan, range(plan.shards), how_many(plan, listing.items))
             built, draft = _assemble(dataset.name, plan, listing, surveyed, settings)
             if found:
                 spans.repair(built, draft, directory, damaged)

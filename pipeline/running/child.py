@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,22 +118,24 @@ def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -
 
         from components.serving_check.server import quick_server
         from pipeline.running.query import query_served_model
-        from pipeline.running.results import collect
+        from pipeline.running.results import collect, pushed_version
 
         tf.config.list_physical_devices()
 
     with quick_server() as server:
         nodes = execute(run_directory, job, events, server)
-        result = collect(nodes, job.config)
-        if not result.pushed_to:
-            return result
+        version = pushed_version(nodes)
+        if version is None:
+            return collect(nodes, job.config)
         examples = nodes["ImportExampleGen"].outputs["examples"]
         test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
-        with phase(events, QUERYING):
-            query = query_served_model(
-                server, Path(result.pushed_to), job.config.pipeline_name, test_examples
+        # The server loads and answers while this process reads the results.
+        with phase(events, QUERYING), ThreadPoolExecutor(1) as pool:
+            query = pool.submit(
+                query_served_model, server, version.parent, job.config.pipeline_name, test_examples
             )
-        return replace(result, query=query)
+            result = collect(nodes, job.config)
+            return replace(result, query=query.result())
 
 
 def _run_components(

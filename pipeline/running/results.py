@@ -54,10 +54,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
     evaluation_dir = output("Evaluator", "evaluation").uri
     blessing = output("Evaluator", "blessing")
     check = json.loads((Path(output("ServingCheck", "blessing").uri) / RESULT_FILE).read_text())
-    pushed = output("Pusher", "pushed_model")
-    destination = None
-    if pushed.get_int_custom_property("pushed"):
-        destination = Path(pushed.get_string_custom_property("pushed_destination"))
+    destination = pushed_version(nodes)
     history = json.loads((Path(output("Trainer", "model_run").uri) / HISTORY).read_text())
     evaluated = load_evaluation(
         evaluation_dir, compared=bool(nodes["Baseline"].outputs.get("model"))
@@ -113,6 +110,14 @@ def _all_unmet(evaluation_dir: str, config: PipelineConfig) -> Iterator[Unmet]:
         if least is not None:
             found = tfma.load_validation_result(further_evaluation(evaluation_dir, name))
             yield from (replace(unmet, test_set=name) for unmet in read_unmet(found))
+
+
+def pushed_version(nodes: Mapping[str, NodeResult]) -> Path | None:
+    """The folder of the version that was pushed, or was there already; None if none was."""
+    [pushed] = nodes["Pusher"].outputs["pushed_model"]
+    if not pushed.get_int_custom_property("pushed"):
+        return None
+    return Path(pushed.get_string_custom_property("pushed_destination"))
 
 
 def note(node: NodeResult) -> str | None:

@@ -273,6 +273,17 @@ def test_the_same_input_gives_the_same_bytes_whoever_writes_them(tmp_path):
     assert counts == sorted(counts)
 
 
+def test_nothing_imports_beam_where_no_option_is_beams(tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+from data.convert import ingest
+assert ingest("synthetic:600", Path({str(tmp_path)!r})).span == 1
+assert "apache_beam" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
 def test_a_runner_that_does_not_exist(tmp_path):
     with pytest.raises(IngestError, match="Beam refuses its options --runner=NoSuch: Unexpected"):
         ingest("synthetic:60", tmp_path, beam_args=["--runner=NoSuch"])

@@ -14,13 +14,13 @@ FULL_SIZE = ((1.0, 1.0),)
     ("epochs", "image_size", "sizes", "expected"),
     [
         (1, 64, None, (64,)),
-        (2, 64, None, (40, 64)),
-        (3, 64, None, (40, 40, 64)),
-        (4, 64, None, (40, 40, 56, 64)),
-        (8, 64, None, (40, 40, 40, 40, 56, 56, 64, 64)),
-        (48, 64, None, (40,) * 24 + (56,) * 12 + (64,) * 12),
-        (4, 224, None, (144, 144, 192, 224)),
-        (4, 100, None, (64, 64, 88, 100)),
+        (2, 64, None, (32, 64)),
+        (3, 64, None, (32, 48, 64)),
+        (4, 64, None, (32, 32, 48, 64)),
+        (10, 64, None, (32, 32, 32, 32, 48, 48, 48, 64, 64, 64)),
+        (60, 64, None, (32,) * 24 + (48,) * 18 + (64,) * 18),
+        (4, 224, None, (112, 112, 168, 224)),
+        (4, 100, None, (48, 48, 72, 100)),
         (4, 10, None, (8, 8, 8, 10)),
         (4, 8, None, (8, 8, 8, 8)),
         (3, 64, FULL_SIZE, (64, 64, 64)),
@@ -205,7 +205,7 @@ def test_bad_hyperparameters_are_named(values, text):
 
 
 @pytest.mark.parametrize(
-    ("max_steps", "epochs"), [(0, 48), (1, 1), (34, 1), (35, 2), (68, 2), (1632, 48), (10_000, 48)]
+    ("max_steps", "epochs"), [(0, 60), (1, 1), (34, 1), (35, 2), (68, 2), (2040, 60), (10_000, 60)]
 )
 def test_steps_shorten_a_training_to_whole_epochs(max_steps: int, epochs: int) -> None:
     assert Recipe().within(max_steps, 34).epochs == epochs

@@ -79,7 +79,7 @@ def test_by_earlier_runs(tmp_path: Path) -> None:
 def test_in_words(tmp_path: Path) -> None:
     words = in_words(CONFIG, forecast(CONFIG, tmp_path), tmp_path)
     assert words.startswith(
-        "Now: check the images, train ResNet50 (48 epochs of 1,080 images), judge it on 120 test "
+        "Now: check the images, train ResNet50 (60 epochs of 1,080 images), judge it on 120 test "
         "images, try it as a server, push it, ask it: about "
     )
     assert words.endswith(" min on 2 cores.")
