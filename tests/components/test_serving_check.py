@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from components.serving_check.executor import TOLERANCE, compare
+from components.serving_check.server import borrowed, lent
+from model_server import ServerProcess
 
 EXPECTED = np.array([[0.7, 0.3], [0.2, 0.8]], np.float32)
 
@@ -41,3 +43,17 @@ def test_missing_answers_are_refused() -> None:
     result = compare(EXPECTED, EXPECTED[:1])
     assert not result.blessed
     assert result.reason == "served (1, 2) probabilities, expected (2, 2)"
+
+
+def test_the_check_asks_the_server_that_was_lent_to_it_and_leaves_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped: list[ServerProcess] = []
+    monkeypatch.setattr(ServerProcess, "stop", lambda self: stopped.append(self))
+    server = ServerProcess()
+    with lent(server), borrowed() as found:
+        assert found is server
+    assert not stopped
+    with borrowed() as own:
+        assert own is not server
+    assert stopped == [own]

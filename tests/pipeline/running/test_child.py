@@ -1,11 +1,15 @@
 """The process of a run: its job, what it tells while it works, and how it ends."""
 
 import logging
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from model_server import ServerProcess
 from modules.training import progress
 from modules.training.progress import TrainingProgress
 from pipeline.config import Data, default_config, override
@@ -72,3 +76,40 @@ def test_a_phase_is_told_when_it_begins_and_when_it_is_over(tmp_path: Path) -> N
     assert isinstance(begun, Phase) and isinstance(over, Phase)
     assert (begun.name, begun.seconds) == ("serving", None)
     assert over.seconds is not None and over.seconds >= 0
+
+
+def test_the_model_server_starts_beside_the_evaluator_and_is_lent_to_the_components(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components.serving_check.server import borrowed
+    from pipeline.running import local_runner
+
+    launched: list[str] = []
+    nodes: list[str] = []
+    server = ServerProcess()
+    monkeypatch.setattr(server, "launch", lambda: launched.append(nodes[-1]))
+
+    def run_pipeline(*_: object, on_start: Callable[[str], None], **__: object) -> dict[str, None]:
+        for node in ("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher"):
+            nodes.append(node)
+            on_start(node)
+        with borrowed() as found:
+            assert found is server
+        return {}
+
+    monkeypatch.setattr(local_runner, "run_pipeline", run_pipeline)
+    with EventWriter(tmp_path / EVENTS) as events:
+        child._run_components(tmp_path, job(tmp_path), events, server)
+    assert launched == ["Evaluator"]
+
+
+def test_the_process_ends_as_it_is_with_all_that_it_has_printed() -> None:
+    code = """
+import atexit
+from pipeline.running.child import leave
+atexit.register(print, "taken apart")
+print("printed")
+leave(3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (3, "printed\n")
