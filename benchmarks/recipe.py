@@ -24,13 +24,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from data.convert import ingest
 from data.sample import Sample, read_samples
 from drawing import NO_SIGN, SIGNS
+from modules.machines.options import DeviceOptions, Precision
 from modules.training.recipe import Recipe
 from signs import features
 
@@ -156,6 +157,7 @@ def run_trial(
     watch: bool = False,
     variants: bool = False,
     others: Others | None = None,
+    precision: Precision = "auto",
 ) -> dict[str, Any]:
     """Trains once and predicts what was held out.
 
@@ -169,6 +171,7 @@ def run_trial(
         watch: predict after each epoch too.
         variants: predict with averaged weights and with recalibrated batch norms too.
         others: further pictures to predict.
+        precision: what to train in: see modules.machines.options.
 
     Returns:
         What came of it, as JSON holds it.
@@ -177,13 +180,11 @@ def run_trial(
 
     from benchmarks.weight_variants import Averaged, recalibrated
     from modules.machines.devices import choose, float32_copy
-    from modules.machines.options import DeviceOptions
     from modules.training.drawings import drawings, drawings_in_step
     from modules.training.input import share_of_batch, steps_per_epoch, training_batches
     from modules.training.loop import build_network, train
 
-    # The variants change the weights of the network that was trained: it must be the one judged.
-    devices = choose(DeviceOptions(precision="float32" if course or variants else "auto"))
+    devices = choose(DeviceOptions(precision="float32" if course else precision))
     train_on, predict = split_photographs(photographs, split)
     pixels = photographs.pixels.astype(np.float32) / 255
     labels = photographs.labels
@@ -223,7 +224,7 @@ def run_trial(
             )
         images_seen = recipe.epochs * steps * recipe.batch_size
     seconds = time.monotonic() - begun
-    if devices.precision != "float32":
+    if not averaged:  # which changes the weights of this very network
         network = float32_copy(network)
 
     def predicted() -> np.ndarray:
@@ -339,6 +340,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="predict with averaged weights and with recalibrated batch norms too",
     )
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="auto", help="as devices.precision"
+    )
     parser.add_argument("--also", help="further pictures to predict: any source")
     parser.add_argument("--out", type=Path, required=True, help="file of results, added to")
     args = parser.parse_args(argv)
@@ -365,6 +369,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     watch=args.watch,
                     variants=args.variants,
                     others=others,
+                    precision=args.precision,
                 )
                 line = json.dumps({**which, **result})
                 print(line, flush=True)

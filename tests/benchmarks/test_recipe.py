@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import recipe
 from benchmarks.recipe import (
+    Others,
     Photographs,
     main,
+    read_others,
     read_photographs,
     recipe_with,
     run_trial,
@@ -106,15 +109,36 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, monkeypatch, course):
 
 def test_other_weights_of_the_same_training_are_judged_too():
     small = ["blocks=[1]", "width=4", "epochs=2", "batch_size=8", "sizes=[[1.0,1.0]]"]
-    result = run_trial(made_up({}), "eval", recipe_with(small), variants=True)
+    exact = {"precision": "float32"}
+    result = run_trial(made_up({}), "eval", recipe_with(small), variants=True, **exact)
     variants = {"right_averaged", "right_recalibrated", "right_averaged_recalibrated"}
     assert all(0 <= result[name] <= 6 for name in variants)
     # They leave no trace in what is trained.
-    same = run_trial(made_up({}), "eval", recipe_with(small))
+    same = run_trial(made_up({}), "eval", recipe_with(small), **exact)
     measured = variants | {"seconds"}
     assert {key: result[key] for key in result.keys() - measured} == {
         key: same[key] for key in same.keys() - {"seconds"}
     }
+
+
+def test_further_pictures_are_predicted_and_those_of_no_class_may_be_refused(tmp_path):
+    for class_name, grey in (("0", 10), ("1", 50), ("thumb", 200)):
+        folder = tmp_path / "images" / class_name
+        folder.mkdir(parents=True)
+        for number in range(3):
+            image = Image.new("RGB", (16, 16), (grey + number,) * 3)
+            image.save(folder / f"{number}.png")
+    others = read_others(str(tmp_path / "images"), tmp_path / "workspace")
+    assert others.pixels.shape == (9, 64, 64, 3)
+    assert sorted(others.labels.tolist()) == [0] * 3 + [1] * 3 + [6] * 3
+    others = Others(others.pixels[:, ::4, ::4], others.labels)
+    small = ["blocks=[1]", "width=4", "epochs=1", "batch_size=8", "sizes=[[1.0,1.0]]"]
+    found = run_trial(made_up({}), "eval", recipe_with(small), others=others)["also"]
+    assert (found["of"], found["no_sign"]) == (6, 3)
+    assert found["accuracy"] == found["right"] / 6
+    assert 0 <= found["no_sign_refused"] <= 1
+    assert 0 <= found["calibration_error"] <= 1
+    assert set(found["calibration"]) >= {"temperature", "threshold"}
 
 
 def test_the_table_pools_seeds_and_folds():
