@@ -21,6 +21,15 @@ def signs_data() -> Path:
     return SIGNS_DATA
 
 
+@pytest.fixture(scope="session")
+def other_hands() -> Path:
+    """Photographs of other people's hands, by sign; skips the test where they are absent."""
+    folder = SIGNS_DATA.with_name("other_hands")
+    if not folder.is_dir():
+        pytest.skip("the other hands are not beside this checkout (../shared/data/other_hands)")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _signals_are_heard() -> Iterator[None]:
     """Ctrl-C and a closed terminal act as they do in a terminal, wherever the tests are started.

@@ -66,6 +66,14 @@ def test_a_source_of_other_classes_is_told_with_both(tree: Path, tmp_path: Path)
     assert not (tmp_path / "customer").exists()
 
 
+@pytest.mark.real_data
+def test_hands_that_show_no_sign_are_passed_over(other_hands: Path, tmp_path: Path) -> None:
+    manifest = ingest(other_hands, tmp_path, name="h", test_for=tuple("543210")).manifest
+    counts = {"5": 104, "4": 104, "3": 103, "2": 102, "1": 103, "0": 103}
+    assert list(manifest.counts["test"].items()) == list(counts.items())
+    assert manifest.ignored == {"of class 'no_sign', which the model does not know": 415}
+
+
 def test_many_other_classes_are_counted_together(tmp_path: Path) -> None:
     names = tuple(f"class {number:02d}" for number in range(25))
     tree = class_tree(tmp_path / "tree", 1, ("cat", *names))

@@ -21,10 +21,11 @@ SETTINGS = (
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_the_real_images_train_a_model_that_answers_as_it_was_evaluated(
-    signs_data: Path, tmp_path: Path
+    signs_data: Path, other_hands: Path, tmp_path: Path
 ) -> None:
     settings = [option for setting in SETTINGS for option in ("--set", setting)]
     source = ["--data", str(signs_data / "64x64_SIGNS.zip"), "--workspace", str(tmp_path)]
+    source += ["--also-test", str(other_hands)]
     done = subprocess.run(
         [str(SIGNS), "run", *source, "--json", *settings],
         capture_output=True,
@@ -39,5 +40,12 @@ def test_the_real_images_train_a_model_that_answers_as_it_was_evaluated(
     # Three times what guessing gets; the recipe's own network and epochs are for training.
     assert summary["accuracy"] >= 0.5
     assert summary["blessed"]
+    [others] = summary["also_tested"]
+    # More than guessing gets; the model knows no sign of the folder `no_sign`.
+    assert (others["name"], others["images"]) == ("other-hands", 619)
+    assert others["accuracy_interval"][0] > 1 / 6
+    assert {name for name in others["metrics"] if "/" in name} == {
+        f"accuracy/{number}" for number in range(6)
+    }
     assert summary["query"]["images"] == 120
     assert summary["query"]["accuracy"] == pytest.approx(summary["accuracy"], abs=1e-6)
