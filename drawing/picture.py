@@ -40,7 +40,7 @@ def draw(seed: int, index: int, sign: int, size: int = IMAGE_SIZE) -> np.ndarray
 
 
 def draw_hand(
-    rng: np.random.Generator, sign: int, size: int = IMAGE_SIZE
+    rng: np.random.Generator, sign: int, size: int = IMAGE_SIZE, turned: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws one hand before nothing.
 
@@ -48,13 +48,14 @@ def draw_hand(
         rng: draws everything.
         sign: what the hand shows: one of SIGNS, or NO_SIGN.
         size: pixels a side.
+        turned: how far hands are turned away from the camera, from 0.
 
     Returns:
         RGB times cover, float32 [size, size, 3] in about [0, 1]; cover, float32 [size, size, 1] in
         [0, 1]; and the unit vector to the light, float32 [3]: x to the right, y down, z to the
         camera.
     """
-    seen = relief(rng, hand(rng, sign), size * _SUPERSAMPLING)
+    seen = relief(rng, hand(rng, sign), size * _SUPERSAMPLING, turned)
     light = np.array([rng.uniform(-0.9, 0.9), rng.uniform(-1, 0.4), rng.uniform(0.6, 1.4)])
     light = (light / np.linalg.norm(light)).astype(np.float32)
     skin = _skin(rng, seen, light)

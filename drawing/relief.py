@@ -26,9 +26,12 @@ class Relief:
     along_arm: np.ndarray
 
 
-def relief(rng: np.random.Generator, hand: Hand, side: int) -> Relief:
-    """Turns a hand, puts it into a square picture and draws its tubes, the nearest on top."""
-    starts_ends = hand.ends @ _turn(rng, hand.is_ring).T
+def relief(rng: np.random.Generator, hand: Hand, side: int, turned: float = 1.0) -> Relief:
+    """Turns a hand, puts it into a square picture and draws its tubes, the nearest on top.
+
+    `turned` scales how far hands are turned away from the camera; at 0 all of them face it.
+    """
+    starts_ends = hand.ends @ _turn(rng, hand.is_ring, turned).T
     shown = starts_ends[hand.parts != ARM].reshape(-1, 3)[:, :2]
     low, high = shown.min(0) - _MARGIN, shown.max(0) + _MARGIN
     scale = side * rng.uniform(0.5, 0.88) / max(*(high - low), _LEAST_EXTENT)
@@ -46,17 +49,17 @@ def relief(rng: np.random.Generator, hand: Hand, side: int) -> Relief:
     )
 
 
-def _turn(rng: np.random.Generator, is_ring: bool) -> np.ndarray:
+def _turn(rng: np.random.Generator, is_ring: bool, turned: float) -> np.ndarray:
     """How the hand is turned before the camera: float [3, 3]."""
-    yaw, pitch = rng.normal(0, 22), rng.normal(4, 14)
-    if rng.random() < 0.12:
+    yaw, pitch = rng.normal(0, 22 * turned), rng.normal(4, 14 * turned)
+    if rng.random() < 0.12 * turned:
         yaw += 180  # its back
     if is_ring:  # from the side, so that the hole is seen
         pitch -= 4
         yaw = rng.uniform(35, 95) * rng.choice([-1, 1], p=[0.75, 0.25])
-        if rng.random() < 0.12:
+        if rng.random() < 0.12 * turned:
             yaw = rng.uniform(-35, 35)
-    roll = rng.normal(0, 18)
+    roll = rng.normal(0, 18 * turned)
     (cx, cy, cz), (sx, sy, sz) = (f(np.radians([pitch, yaw, roll])) for f in (np.cos, np.sin))
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

@@ -168,8 +168,8 @@ def default_config(data: Data, also_test: tuple[FurtherSet, ...] = ()) -> Pipeli
     train = config.train
     if data.name == features.SYNTHETIC_DATASET:
         # Drawings are learnt quickly: enough to show every step of the pipeline within minutes.
-        gentle = replace(train.augmentation, strength=0.3)
-        train = replace(train, epochs=20, drawn=0.0, augmentation=gentle)
+        gentle = replace(train.augmentation, strength=0.15)
+        train = replace(train, epochs=24, drawn=0.0, augmentation=gentle)
     elif not shows_signs(data.class_names):
         # Any other classes may differ in nothing but their colours.
         train = replace(train, augmentation=train.augmentation.keeping_colors())

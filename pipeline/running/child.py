@@ -16,7 +16,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,13 +128,12 @@ def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -
             return collect(nodes, job.config)
         examples = nodes["ImportExampleGen"].outputs["examples"]
         test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
-        # The server loads and answers while this process reads the results.
-        with phase(events, QUERYING), ThreadPoolExecutor(1) as pool:
-            query = pool.submit(
-                query_served_model, server, version.parent, job.config.pipeline_name, test_examples
+        # One after the other: with the server asked from a second thread, the process crashed once.
+        with phase(events, QUERYING):
+            query = query_served_model(
+                server, version.parent, job.config.pipeline_name, test_examples
             )
-            result = collect(nodes, job.config)
-            return replace(result, query=query.result())
+        return replace(collect(nodes, job.config), query=query)
 
 
 def _run_components(

@@ -16,10 +16,12 @@ def folders(tmp_path: Path) -> list[Path]:
 
 
 def test_it_is_of_the_code_that_user_functions_import() -> None:
-    assert USER_CODE == (ROOT / "modules", ROOT / "signs")
+    assert USER_CODE == (ROOT / "drawing", ROOT / "modules", ROOT / "signs")
 
 
-@pytest.mark.parametrize("name", ["modules/trainer.py", "modules/network/blocks.py"])
+@pytest.mark.parametrize(
+    "name", ["modules/trainer.py", "modules/network/blocks.py", "drawing/pose.py"]
+)
 @pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_text("")])
 def test_a_change_at_any_depth_is_another(folders: list[Path], name: str, change) -> None:
     before = code_digest(folders)
@@ -37,7 +39,7 @@ def test_so_is_a_file_that_is_added_or_grows(folders: list[Path], name: str) -> 
 
 def test_what_python_leaves_behind_is_no_code(folders: list[Path]) -> None:
     before = code_digest()
-    cache = folders[0] / "network" / "__pycache__"
+    cache = folders[1] / "network" / "__pycache__"
     cache.mkdir()
     (cache / "blocks.cpython-311.pyc").write_bytes(b"compiled")
     assert code_digest(folders) == before

@@ -192,7 +192,7 @@ def test_the_recipe_suits_the_classes():
     hands = default_config(SIGNS).train
     assert hands == Recipe()
     drawn = default_config(replace(SIGNS, name="signs-synthetic")).train
-    assert (drawn.epochs, drawn.drawn, drawn.augmentation.strength) == (20, 0.0, 0.3)
+    assert (drawn.epochs, drawn.drawn, drawn.augmentation.strength) == (24, 0.0, 0.15)
     fruits = default_config(Data("mine", 1, ("green", "red"), {"train": 10, "test": 2})).train
     assert fruits.augmentation == Augmentation().keeping_colors()
     assert fruits.augmentation.invert == fruits.augmentation.grey == 0

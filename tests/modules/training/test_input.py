@@ -104,7 +104,7 @@ def test_changes_grow_over_the_first_part_of_a_training():
         sizes=FULL_SIZE,
         augmentation=replace(OFF, strength=0.5, brightness=0.9, ramp=0.5),
     )
-    flat = tf.data.Dataset.from_tensors((np.full((4, SIDE, SIDE, 3), 0.4), np.zeros(4)))
+    flat = tf.data.Dataset.from_tensors((np.full((4, SIDE, SIDE, 3), 0.4), np.zeros(4, int)))
     change = np.array(
         [
             np.abs(images[:, 0, 0, 0] / 0.4 - 1).max()
