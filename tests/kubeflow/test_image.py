@@ -20,6 +20,7 @@ DOCKERFILE = ROOT / "kubeflow" / "Dockerfile"
 PACKAGES = (
     "components",
     "data",
+    "drawing",
     "model_server",
     "modules",
     "pipeline",
