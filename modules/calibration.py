@@ -17,8 +17,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from drawing import shows_signs
-from modules.training.augmentation import augment
-from modules.training.augmentation.background import matte
+from modules.training.augmentation import augment, with_cover
 from modules.training.recipe import Recipe
 from modules.training.unknown import no_signs, unknown_pictures
 
@@ -82,20 +81,20 @@ def calibrate(
     batches = images.unbatch().repeat().take(_PICTURES).batch(_BATCH)
     for number, (pixels, labels) in enumerate(batches.as_numpy_iterator()):
 
-        def changed(images: np.ndarray, cover: np.ndarray, seed: int = number) -> tf.Tensor:
+        def changed(images: np.ndarray, seed: int = number) -> tf.Tensor:
             return augment(
-                np.concatenate([images, cover.astype(np.float32) / 255], axis=-1),
+                images,
                 recipe.augmentation,
                 size=tf.constant(images.shape[1]),
                 seed=tf.constant([recipe.seed, -1 - seed]),
                 strength=_STRENGTH * recipe.augmentation.strength,
             )
 
-        known = changed(pixels, matte(np.round(pixels * 255).astype(np.uint8)))
+        known = changed(with_cover(pixels))
         unknown = unknown_pictures(pixels, labels, number)
         if shows_signs(class_names):
             drawn = no_signs(len(pixels) // 2, pixels.shape[1], number)
-            unknown[: len(drawn)] = changed(drawn[..., :3] / np.float32(255), drawn[..., 3:])
+            unknown[: len(drawn)] = changed(drawn / np.float32(255))
         parts.append((logits(known), labels, logits(tf.constant(unknown))))
     found, classes, not_found = (np.concatenate(part) for part in zip(*parts, strict=True))
     calibration = fit(found, classes, not_found)

@@ -18,8 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules.machines.workers import ALONE, Workers
-from modules.training.augmentation import augment
-from modules.training.augmentation.background import matte
+from modules.training.augmentation import augment, matte
 from modules.training.drawings import Drawings, beside
 from modules.training.errors import TrainingError
 from modules.training.recipe import Recipe

@@ -9,11 +9,13 @@ All randomness is stateless: the same seed gives the same batch, so a training c
 import tensorflow as tf
 
 from modules.machines.workers import ALONE, Workers
-from modules.training.augmentation.background import replaced
+from modules.training.augmentation.background import matte, replaced, with_cover
 from modules.training.augmentation.draws import Draws
 from modules.training.augmentation.geometry import moved
 from modules.training.augmentation.light import relit
 from modules.training.recipe import Augmentation
+
+__all__ = ["augment", "matte", "with_cover"]
 
 
 def augment(

@@ -41,6 +41,12 @@ def matte(images: np.ndarray) -> np.ndarray:
     return np.round(cover * 255).astype(np.uint8)[..., np.newaxis]
 
 
+def with_cover(images: np.ndarray) -> np.ndarray:
+    """Adds what `matte` finds: float32 [n, height, width, 3] in [0, 1] becomes [n, ..., 4]."""
+    cover = matte(np.round(images * 255).astype(np.uint8))
+    return np.concatenate([images, cover / np.float32(255)], axis=-1)
+
+
 def _mean(maps: np.ndarray) -> np.ndarray:
     """The mean of each pixel and its eight neighbours."""
     rows = np.pad(maps, ((0, 0), (1, 1), (0, 0)), "edge")
