@@ -100,13 +100,14 @@ def measure_xla(settings: Settings, data: Path, tell: Callable[..., None]) -> No
 
 def measure_recipe(settings: Settings, data: Path, tell: Callable[..., None]) -> None:
     """The whole training on `train` and `eval`, judged on `test`."""
+    pixels, labels, is_test = read_photographs(data, settings.size)
+
     import tensorflow as tf
 
     from modules.machines.devices import choose, float32_copy
     from modules.training.input import steps_per_epoch, training_batches
     from modules.training.loop import build_network, train
 
-    pixels, labels, is_test = read_photographs(data, settings.size)
     known = np.flatnonzero(~is_test)[: settings.images]
     held = np.flatnonzero(is_test)[: settings.images]
     recipe = settings.recipe
@@ -154,10 +155,6 @@ def read_photographs(path: Path, size: int) -> tuple[np.ndarray, np.ndarray, np.
     Returns:
         uint8 [n, size, size, 3]; int64 [n] labels; bool [n], whether an image is of `test`.
     """
-    import tensorflow as tf
-
-    from modules.preprocessing import prepare_images
-
     with zipfile.ZipFile(path) as file:
         found = {
             name: match
@@ -167,8 +164,13 @@ def read_photographs(path: Path, size: int) -> tuple[np.ndarray, np.ndarray, np.
         }
         if not found:
             raise SystemExit(f"{path} has no photographs: this wants CS230's zip of them")
-        images = tf.constant([file.read(name) for name in found])
-    pixels = tf.function(prepare_images)(images, size).numpy()
+        images = [file.read(name) for name in found]
+
+    import tensorflow as tf
+
+    from modules.preprocessing import prepare_images
+
+    pixels = tf.function(prepare_images)(tf.constant(images), size).numpy()
     pixels = np.rint(pixels * 255).astype(np.uint8)
     labels = np.array([int(match[2]) for match in found.values()])
     return pixels, labels, np.array([match[1] == "test" for match in found.values()])
