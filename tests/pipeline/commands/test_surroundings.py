@@ -110,8 +110,8 @@ def test_ctrl_c_while_it_is_imported_ends_it_quietly(command: str) -> None:
 def test_ctrl_c_while_python_itself_starts_ends_it_quietly() -> None:
     """Its words would be `Fatal Python error: init_import_site`, and a traceback.
 
-    Python hears a Ctrl-C some milliseconds before it reads our line in site-packages, and nobody can
-    help it there. So the signal is sent when that line has made it deaf again.
+    Python hears a Ctrl-C some milliseconds before it reads our line in site-packages, and nobody
+    can help it there. So the signal is sent when that line has made it deaf again.
     """
     signs = Path(sys.executable).with_name("signs")
     codes: list[int] = []
