@@ -3,7 +3,7 @@
     standard streams, signals, the disk, the interpreter -> run -> at most one line, an exit code
 
 A command's entry point is a module that imports this one alone and calls `run`, which imports the
-rest: so a Ctrl-C is heard from the first moment, and every command ends in the same way.
+rest: so a Ctrl-C is heard before anything heavy, and every command ends in the same way.
 
 | what happens | what is told | exit code |
 |---|---|---|
