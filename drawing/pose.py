@@ -96,18 +96,23 @@ def hand(rng: np.random.Generator, sign: int) -> Hand:
     """
     slim, long = rng.uniform(0.85, 1.12), rng.uniform(0.9, 1.12)
     is_ring, touched, raised = sign == 0, None, RAISED.get(sign, ())
+    is_held = False
     if sign == NO_SIGN:
         if rng.random() < 0.65:  # the thumb touches a finger, as in the digits from 6 to 9
-            touched = int(rng.choice(4, p=(0.2, 0.2, 0.25, 0.35)))
+            touched = int(rng.choice(4, p=(0.2, 0.2, 0.2, 0.4)))
             raised = tuple(finger for finger in _FINGERS if finger != touched)
+            is_held = bool(rng.random() < (0.25, 0.35, 0.5, 0.65)[touched])
         else:
             raised = _OTHERS[rng.integers(len(_OTHERS))]
     tubes = _Tubes()
-    tips, joints = _fingers(rng, tubes, raised, is_ring, touched, slim, long)
+    meeting = None if is_held else touched
+    tips, joints = _fingers(rng, tubes, raised, is_ring, meeting, slim, long)
     wrist = _palm(rng, tubes, slim)
     if is_ring:
         meets = (tips[INDEX] + tips[MIDDLE]) / 2 - (0, rng.uniform(0, 0.12), 0)
         joint, tip = _meeting_thumb(rng, meets, long)
+    elif touched is not None and is_held:
+        joint, tip = _holding_thumb(rng, joints[touched], long)
     elif touched is not None:
         joint, tip = _meeting_thumb(rng, tips[touched], long)
     elif THUMB in raised:
@@ -206,6 +211,17 @@ def _meeting_thumb(
         away = -away
     square = (_THUMB_REACH * long) ** 2 - float(reach @ reach) / 4
     return (_THUMB_ROOT + tip) / 2 + (away * 0.8 + (-0.55, 0, 0)) * max(square, 0.03) ** 0.5, tip
+
+
+def _holding_thumb(
+    rng: np.random.Generator, joint: np.ndarray, long: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Joint and tip of a thumb that lies across the palm and holds a bent finger down."""
+    tip = joint + (rng.uniform(-0.14, 0.06), rng.uniform(-0.34, -0.04), rng.uniform(0.1, 0.2))
+    reach = tip - _THUMB_ROOT
+    outward = np.array([-reach[1], reach[0], 0.0]) / (np.hypot(reach[0], reach[1]) + 1e-6)
+    bend = rng.uniform(0.02, 0.22) * long
+    return _THUMB_ROOT + reach * rng.uniform(0.45, 0.6) + outward * bend + (0, 0, 0.1), tip
 
 
 def _raised_thumb(
