@@ -217,7 +217,7 @@ def _holding_thumb(
     rng: np.random.Generator, joint: np.ndarray, long: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joint and tip of a thumb that lies across the palm and holds a bent finger down."""
-    tip = joint + (rng.uniform(-0.14, 0.06), rng.uniform(-0.34, -0.04), rng.uniform(0.1, 0.2))
+    tip = joint + rng.uniform((-0.14, -0.34, 0.1), (0.06, -0.04, 0.2))
     reach = tip - _THUMB_ROOT
     outward = np.array([-reach[1], reach[0], 0.0]) / (np.hypot(reach[0], reach[1]) + 1e-6)
     bend = rng.uniform(0.02, 0.22) * long
