@@ -131,8 +131,12 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def running_site(examples: Path) -> Iterator[Site]:
+@pytest.fixture
+def site(examples: Path) -> Iterator[Site]:
+    """The site as it is on a good day.
+
+    Each test has a server of its own: what one still asked while it ended, another would be told.
+    """
     site = Site(examples)
     config = uvicorn.Config(site, port=0, lifespan="off", log_level="error", access_log=False)
     server = uvicorn.Server(config)
@@ -144,15 +148,8 @@ def running_site(examples: Path) -> Iterator[Site]:
         time.sleep(0.01)
     site.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
     yield site
-    server.should_exit = True
+    server.should_exit = server.force_exit = True
     thread.join(30)
-
-
-@pytest.fixture
-def site(running_site: Site) -> Site:
-    """The site as it is on a good day."""
-    running_site.rest = FakeRest()
-    return running_site
 
 
 @pytest.fixture(scope="package")

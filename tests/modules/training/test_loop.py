@@ -248,8 +248,10 @@ def test_a_gpu_finishes_its_batches_and_makes_several_steps_at_once(
     assert set(history) == {*expected_history, "val_loss", "val_accuracy"}
     for name, values in expected_history.items():
         np.testing.assert_allclose(history[name], values, rtol=1e-4)
+    # AdamW's first steps go by the sign of a gradient, and of one near nothing rounding decides it:
+    # a weight may be some steps off.
     for one, other in zip(weights, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-3)
+        np.testing.assert_allclose(one, other, atol=5e-3)
 
 
 def test_with_xla_the_cpu_finishes_the_batches(monkeypatch):
