@@ -6,12 +6,14 @@ input    images a second that the processor chooses, and that it finishes (augme
 steps    `fit` with its input: batches of 32 to 1,024 images of 64 pixels, 32 to 512 of 224; the
          precision and the number of steps of one call as a training has them, and otherwise
 xla      the same with XLA, with the time that it takes to compile
-recipe   the recipe on SIGNS from beginning to end, checkpoints and logs too, and what it gets right
+recipe   the recipe on SIGNS from beginning to end, with drawn hands, checkpoints and logs, and what
+         it gets right
 
 Each part has a process and a time limit of its own, and each line is written when it is known: what
-has been measured is not lost with what follows. `--tiny` has a small network, small images and few
+has been measured is not lost with what follows; where a part fails, its line says so, and the exit
+code is 1. `--tiny` has a small network, small images and few
 steps: a rehearsal in a minute of a processor, on any machine. It needs no more of the project's
-packages than TensorFlow, Keras and Pydantic.
+packages than TensorFlow, Keras, Pillow and Pydantic.
 """
 
 import argparse
@@ -30,10 +32,12 @@ from typing import Any
 
 import numpy as np
 
+from drawing import SIGNS
 from modules.machines.options import DeviceOptions
 from modules.training.recipe import Recipe
 
-CLASSES = 6
+CLASS_NAMES = [str(sign) for sign in SIGNS]
+CLASSES = len(CLASS_NAMES)
 LIMITS_S = {"input": 60, "steps": 300, "xla": 240, "recipe": 240}
 FULL_SIZE = ((1.0, 1.0),)
 
@@ -105,7 +109,8 @@ def measure_recipe(settings: Settings, data: Path, tell: Callable[..., None]) ->
     import tensorflow as tf
 
     from modules.machines.devices import choose, float32_copy
-    from modules.training.input import steps_per_epoch, training_batches
+    from modules.training.drawings import drawings, drawings_in_step
+    from modules.training.input import share_of_batch, steps_per_epoch, training_batches
     from modules.training.loop import build_network, train
 
     known = np.flatnonzero(~is_test)[: settings.images]
@@ -113,6 +118,11 @@ def measure_recipe(settings: Settings, data: Path, tell: Callable[..., None]) ->
     recipe = settings.recipe
     devices = choose(DeviceOptions(), batch_size=min(recipe.batch_size, len(known)))
     prepared = tf.data.Dataset.from_tensor_slices((pixels[known] / np.float32(255), labels[known]))
+    steps = steps_per_epoch(len(known), recipe)
+    in_step = drawings_in_step(recipe, CLASS_NAMES, share_of_batch(len(known), recipe))
+    begun = time.monotonic()
+    drawn = drawings(recipe, CLASS_NAMES, settings.size, in_step, recipe.epochs * steps)
+    drawn_s = time.monotonic() - begun
     begun = time.monotonic()
     with devices.building():
         network = build_network(recipe, settings.size, CLASSES)
@@ -120,8 +130,10 @@ def measure_recipe(settings: Settings, data: Path, tell: Callable[..., None]) ->
     with tempfile.TemporaryDirectory() as folder:
         train(
             network,
-            training_batches(prepared.batch(128), len(known), recipe, settings.size, CLASSES),
-            steps_per_epoch(len(known), recipe),
+            training_batches(
+                prepared.batch(128), len(known), recipe, settings.size, CLASSES, drawn=drawn
+            ),
+            steps,
             recipe,
             Path(folder),
             devices=devices,
@@ -133,6 +145,8 @@ def measure_recipe(settings: Settings, data: Path, tell: Callable[..., None]) ->
     tell(
         devices=devices.describe(),
         images=len(known),
+        drawn=len(drawn.labels) if drawn else 0,
+        drawn_s=round(drawn_s, 2),
         epochs=recipe.epochs,
         seconds=round(seconds, 2),
         to_first_told_s=round(told[0], 2),  # tracing, for the most part
@@ -271,12 +285,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             file.write(line + "\n")
 
     ends = time.monotonic() + args.budget
+    failed = False
     for part in args.parts:
         if args.here:
             PARTS[part](TINY if args.tiny else FULL, args.data, partial(tell, part))
             continue
         limit = min(LIMITS_S[part], ends - time.monotonic())
         if limit <= 0:
+            failed = True
             tell(part, error="no time is left")
             continue
         command = [sys.executable, "-m", "benchmarks.gpu", "--here", "--parts", part]
@@ -285,11 +301,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             done = subprocess.run(command, timeout=limit, check=False, stderr=subprocess.PIPE)
         except subprocess.TimeoutExpired:
+            failed = True
             tell(part, error=f"ended after its limit of {limit:.0f} s")
             continue
         if done.returncode:
+            failed = True
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             tell(part, error=" ".join([f"exit code {done.returncode}", *last]))
+    if failed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

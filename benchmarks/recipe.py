@@ -293,17 +293,21 @@ def _judged(
     confidence = calibration.confidence(logits).numpy()
     is_sign = others.labels != NO_SIGN
     right = logits.argmax(axis=1) == others.labels
+
+    def share(answers: np.ndarray) -> float | None:
+        return float(answers.mean()) if len(answers) else None
+
     return {
         "right": int(right.sum()),
         "of": int(is_sign.sum()),
-        "accuracy": float(right[is_sign].mean()),
-        "by_class": [float(right[others.labels == sign].mean()) for sign in SIGNS],
-        "refused": float(1 - answered[is_sign].mean()),
-        "accuracy_of_answered": float(right[is_sign & answered].mean()),
+        "accuracy": share(right[is_sign]),
+        "by_class": [share(right[others.labels == sign]) for sign in SIGNS],
+        "refused": share(~answered[is_sign]),
+        "accuracy_of_answered": share(right[is_sign & answered]),
         "calibration_error": expected_calibration_error(confidence[is_sign], right[is_sign]),
         "no_sign": int((~is_sign).sum()),
-        "no_sign_refused": float(1 - answered[~is_sign].mean()) if (~is_sign).any() else None,
-        "held_refused": float(1 - calibration.known(answers(held)).numpy().mean()),
+        "no_sign_refused": share(~answered[~is_sign]),
+        "held_refused": share(~calibration.known(answers(held)).numpy()),
         "calibration": numbers,
     }
 

@@ -22,6 +22,7 @@ def test_the_recipe_is_trained_and_judged(signs_data, tmp_path):
     main(["--here", "--tiny", "--parts", "recipe", "--data", data, "--out", str(out)])
     [found] = lines(out)
     assert (found["part"], found["images"], found["epochs"], found["of"]) == ("recipe", 32, 2, 32)
+    assert found["drawn"] == 2 * 4 * 8  # as many as photographs in each step
     assert found["seconds"] >= found["to_first_told_s"] > 0
     assert found["devices"].startswith("training on ")
 
@@ -29,12 +30,14 @@ def test_the_recipe_is_trained_and_judged(signs_data, tmp_path):
 def test_a_part_that_fails_or_takes_too_long_leaves_a_line(tmp_path, monkeypatch):
     monkeypatch.setitem(gpu.LIMITS_S, "steps", 0.2)
     out, data = tmp_path / "out.jsonl", tmp_path / "missing.zip"
-    main(["--tiny", "--parts", "recipe", "steps", "--data", str(data), "--out", str(out)])
+    with pytest.raises(SystemExit, match="1"):
+        main(["--tiny", "--parts", "recipe", "steps", "--data", str(data), "--out", str(out)])
     failed, ended = lines(out)
     assert failed["part"] == "recipe"
     assert failed["error"].startswith("exit code 1 FileNotFoundError: ")
     assert ended == {"part": "steps", "error": "ended after its limit of 0 s"}
-    main(["--tiny", "--parts", "input", "--budget", "0", "--out", str(out)])
+    with pytest.raises(SystemExit, match="1"):
+        main(["--tiny", "--parts", "input", "--budget", "0", "--out", str(out)])
     assert lines(out)[2:] == [{"part": "input", "error": "no time is left"}]
 
 
