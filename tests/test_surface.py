@@ -235,6 +235,7 @@ SETTINGS = {
     "train.augmentation.background",
     "train.augmentation.blur",
     "train.augmentation.brightness",
+    "train.augmentation.calm",
     "train.augmentation.contrast",
     "train.augmentation.erase",
     "train.augmentation.gamma",

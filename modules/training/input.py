@@ -21,7 +21,7 @@ from modules.machines.workers import ALONE, Workers
 from modules.training.augmentation import augment, matte
 from modules.training.drawings import Drawings, beside
 from modules.training.errors import TrainingError
-from modules.training.recipe import Recipe
+from modules.training.recipe import Augmentation, Recipe
 from signs import features
 
 # Prepared images are kept in memory up to this size; beyond it they are prepared anew each epoch.
@@ -113,7 +113,6 @@ def training_batches(
     steps = steps_per_epoch(count, recipe, workers)
     sizes = recipe.size_of_epochs(image_size)
     in_memory = count * image_size**2 * 4 <= MEMORY_LIMIT_BYTES
-    growing = max(1, round(recipe.augmentation.ramp * recipe.epochs * steps))
 
     def finish(
         images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, part: Workers
@@ -124,8 +123,7 @@ def training_batches(
             recipe.augmentation,
             size=tf.constant(sizes)[step // steps],
             seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]),
-            strength=recipe.augmentation.strength
-            * tf.minimum(tf.cast(step, tf.float32) / growing, 1.0),
+            strength=_strength(recipe.augmentation, step, recipe.epochs * steps),
             workers=part,
         )
         # The size stays open: one trace of the training step then serves all of them, where each
@@ -139,6 +137,14 @@ def training_batches(
     if drawn:
         chosen = beside(chosen, share_of_batch(count, recipe, workers), drawn, recipe.seed, workers)
     return Batches(chosen, finish, workers)
+
+
+def _strength(augmentation: Augmentation, step: tf.Tensor, steps: int) -> tf.Tensor:
+    """How strong the changes are at a step, float32 scalar: they grow, and calm down."""
+    ramp = max(1.0, augmentation.ramp * steps)
+    step = tf.cast(step, tf.float32)
+    calming = 1 - augmentation.calm * tf.maximum(step - (steps - ramp), 0.0) / ramp
+    return augmentation.strength * tf.minimum(step / ramp, calming)
 
 
 def _with_cover(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

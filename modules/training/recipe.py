@@ -35,6 +35,7 @@ class Augmentation:
 
     strength: float = 1.0  # multiplies all that follows: less for a short training
     ramp: float = 0.3  # fraction of the steps over which the strength grows from nothing
+    calm: float = 0.7  # by how much of itself it falls over as many steps at the end
     variety: float = 1.0  # an image's own strength is a factor in [1 - v, 1]: some stay as they are
 
     # What people change.
@@ -78,6 +79,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         _check("augmentation.strength", self.strength, 0, 2)
         _check("augmentation.ramp", self.ramp, 0, 1)
+        _check("augmentation.calm", self.calm, 0, 1)
         _check("augmentation.variety", self.variety, 0, 1)
         _check("augmentation.rotation_degrees", self.rotation_degrees, 0, 180)
         _check("augmentation.scale", self.scale, 0, 4)

@@ -97,12 +97,12 @@ def test_drawings_come_beside_the_images_and_no_sign_has_no_right_answer():
         assert (answers.numpy()[~is_drawn].max(-1) == 1).all()
 
 
-def test_changes_grow_over_the_first_part_of_a_training():
+def test_changes_grow_at_first_and_calm_down_in_the_end():
     recipe = Recipe(
         epochs=40,
         batch_size=4,
         sizes=FULL_SIZE,
-        augmentation=replace(OFF, strength=0.5, brightness=0.9, ramp=0.5),
+        augmentation=replace(OFF, strength=0.5, brightness=0.9, ramp=0.25, calm=0.5),
     )
     flat = tf.data.Dataset.from_tensors((np.full((4, SIDE, SIDE, 3), 0.4), np.zeros(4, int)))
     change = np.array(
@@ -112,8 +112,10 @@ def test_changes_grow_over_the_first_part_of_a_training():
         ]
     )
     assert change[0] < 0.01  # nothing at first
-    assert change[:10].max() < 0.9 * 0.5 * 0.5 + 0.01  # a half after ten of forty
-    assert 0.3 < change[20:].max() < 0.9 * 0.5 + 0.01  # and all of it from twenty on
+    assert change[:5].max() < 0.9 * 0.5 * 0.5 + 0.01  # a half after five of forty
+    assert 0.3 < change[10:30].max() < 0.9 * 0.5 + 0.01  # all of it from ten on
+    assert change[35:].max() < 0.9 * 0.5 * 0.75 + 0.01  # three quarters before the last five
+    assert change[35:].max() > 0.1
 
 
 def test_the_order_is_drawn_once_an_epoch(monkeypatch):

@@ -143,6 +143,7 @@ def test_bad_values_are_named(values, text):
         ({"scale": 5}, "augmentation.scale must be in [0, 4]. Received: 5"),
         ({"strength": 2.5}, "augmentation.strength must be in [0, 2]. Received: 2.5"),
         ({"ramp": 1.1}, "augmentation.ramp must be in [0, 1]. Received: 1.1"),
+        ({"calm": -0.5}, "augmentation.calm must be in [0, 1]. Received: -0.5"),
         ({"gamma": 3}, "augmentation.gamma must be in [0, 2]. Received: 3"),
         ({"background": -1}, "augmentation.background must be in [0, 1]. Received: -1"),
         ({"invert": 2}, "augmentation.invert must be in [0, 1]. Received: 2"),
