@@ -51,7 +51,7 @@ class ServedModel(tf.Module):
 
         logits_of_network = logits or logits_of(network)
 
-        @tf.function  # traced once, called by both serving signatures
+        @tf.function(autograph=False)  # traced once, called by both serving signatures
         def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             logits = logits_of_network(pixels)
             class_id = tf.argmax(logits, axis=1, output_type=tf.int64)

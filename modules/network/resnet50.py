@@ -174,7 +174,9 @@ def logits_of(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     head = model.layers[-1]
     trunk = keras.Model(model.inputs, head.input)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)]
+    )
     def logits(pixels: tf.Tensor) -> tf.Tensor:
         features = tf.cast(trunk(pixels, training=False), tf.float32)
         return tf.matmul(features, head.kernel) + head.bias
