@@ -269,7 +269,7 @@ def test_the_committed_notebook_was_run_from_top_to_bottom(notebook):
 
 
 def test_the_committed_notebook_is_light_and_tells_nothing_of_a_machine(notebook):
-    assert sum(len(picture) for picture in pictures(notebook)) < 700_000
+    assert sum(len(picture) for picture in pictures(notebook)) < 800_000
     without_pictures = json.loads(json.dumps(notebook))
     for cell in without_pictures["cells"]:
         for output in cell.get("outputs", ()):
