@@ -22,7 +22,7 @@ from modules.training.recipe import Recipe
 from modules.training.unknown import no_signs, unknown_pictures
 
 TEMPERATURES = (0.05, 20.0)  # the lowest and the highest
-MAX_REFUSED = 0.04  # of the known pictures
+REFUSED = 0.05  # of the known pictures, at most: by custom, of which 0.95 are kept
 _PICTURES = 300  # of known ones, and as many unknown: of ResNet50 four seconds of one core
 _BATCH = 50
 _STRENGTH = 0.2  # of the recipe's changes, for the pictures that it is fitted on
@@ -97,7 +97,7 @@ def calibrate(
             unknown[: len(drawn)] = changed(drawn / np.float32(255))
         parts.append((logits(known), labels, logits(tf.constant(unknown))))
     found, classes, not_found = (np.concatenate(part) for part in zip(*parts, strict=True))
-    calibration = fit(found, classes, not_found)
+    calibration = fit(found, classes)
     measured = measure(calibration, found, classes, not_found)
     return calibration, {**asdict(calibration), **measured}
 
@@ -107,44 +107,43 @@ def score(logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_max(logits, axis=1)
 
 
-def fit(
-    logits: np.ndarray,
-    labels: np.ndarray,
-    unknown_logits: np.ndarray,
-    max_refused: float = MAX_REFUSED,
-) -> Calibration:
+def fit(logits: np.ndarray, labels: np.ndarray, refused: float = REFUSED) -> Calibration:
     """Finds the temperature and the threshold.
 
-    The temperature has the smallest negative log-likelihood within TEMPERATURES. The threshold has
-    the smallest sum of the share of known pictures that are refused and the share of unknown ones
-    that are answered, among those that refuse `max_refused` of the known ones at most.
+    The temperature has the smallest negative log-likelihood within TEMPERATURES. The threshold
+    refuses that share of the pictures. Unknown ones do not set it: made ones are told apart more
+    easily than real ones.
 
     Args:
         logits: of pictures of the classes, float32 [n, classes]; at least one.
         labels: their classes, int64 [n] in [0, classes).
-        unknown_logits: of pictures of no class, float32 [m, classes]. Without any, the threshold
-            refuses all that `max_refused` allows.
-        max_refused: in [0, 1).
+        refused: in [0, 1]; no more of them, and less where they are few.
 
     Raises:
-        ValueError: there is no known picture, a value is not finite, or shapes do not agree.
+        ValueError: there is no picture, a value is not finite, or shapes do not agree.
     """
-    logits, unknown_logits = np.asarray(logits), np.asarray(unknown_logits)
+    logits = np.asarray(logits)
     if logits.ndim != 2 or not len(logits) or np.shape(labels) != logits.shape[:1]:
         raise ValueError(
             "`logits` must be [n, classes] and `labels` [n], n from 1. Received: "
             f"{list(logits.shape)} and {list(np.shape(labels))}"
         )
-    if not (np.isfinite(logits).all() and np.isfinite(unknown_logits).all()):
+    if not np.isfinite(logits).all():
         raise ValueError("all logits must be finite")
-    known, unknown = (np.sort(score(each).numpy()) for each in (logits, unknown_logits))
-    return Calibration(_temperature(logits, labels), _threshold(known, unknown, max_refused))
+    threshold = np.quantile(score(logits).numpy(), refused, method="lower")
+    return Calibration(_temperature(logits, labels), float(threshold))
 
 
 def measure(
     calibration: Calibration, logits: np.ndarray, labels: np.ndarray, unknown_logits: np.ndarray
 ) -> dict[str, float]:
-    """What a calibration does with pictures, given as for `fit`.
+    """What a calibration does with pictures of the classes, given as for `fit`, and with others.
+
+    Args:
+        calibration: what `fit` returned.
+        logits: as `fit` has them.
+        labels: as `fit` has them.
+        unknown_logits: of pictures of no class, float32 [m, classes].
 
     Returns:
         By name: `known_refused` and `unknown_answered`, shares in [0, 1]; `calibration_error` and
@@ -203,16 +202,3 @@ def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     low, high = (math.log(bound) for bound in TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded")
     return math.exp(found.x)
-
-
-def _threshold(known: np.ndarray, unknown: np.ndarray, max_refused: float) -> float:
-    """The best threshold for sorted scores; where several are equally good, the lowest gap's."""
-    scores = np.unique(np.concatenate([known, unknown]).astype(float))
-    # In the middle of a gap between two scores, it is as far as can be from either.
-    thresholds = np.concatenate([scores[:1], (scores[:-1] + scores[1:]) / 2])
-    refused = np.searchsorted(known, thresholds) / len(known)
-    allowed = refused <= max_refused
-    if not len(unknown):
-        return float(thresholds[allowed][-1])
-    answered = 1 - np.searchsorted(unknown, thresholds) / len(unknown)
-    return float(thresholds[np.where(allowed, refused + answered, np.inf).argmin()])
