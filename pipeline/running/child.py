@@ -144,8 +144,6 @@ def _run_components(
     from pipeline.running.local_runner import run_pipeline
     from pipeline.running.results import note
 
-    logging.getLogger("modules").addHandler(_TrainingEvents(events))
-
     def starts(node: str) -> None:
         events.write(ComponentState(node, "running"))
         if node == _LEAVES_A_CORE:
@@ -155,7 +153,7 @@ def _run_components(
         state: State = "reused" if node.reused else "done"
         events.write(ComponentState(node.id, state, node.seconds, note(node)))
 
-    with lent(server):
+    with lent(server), _told_of_trainings(events):
         return run_pipeline(
             create_pipeline(job.config, job.environment),
             job.run_id,
@@ -175,6 +173,16 @@ def phase(events: EventWriter, name: str) -> Iterator[None]:
     events.write(Phase(name))
     yield
     events.write(Phase(name, time.monotonic() - begun))
+
+
+@contextmanager
+def _told_of_trainings(events: EventWriter) -> Iterator[None]:
+    logger, handler = logging.getLogger("modules"), _TrainingEvents(events)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 class _TrainingEvents(logging.Handler):

@@ -628,12 +628,17 @@ def test_deadline(kind):
 
 def test_retries_while_unavailable(kind):
     calls = []
+    is_connected = threading.Event()
 
     def predict(request, context):
+        if not is_connected.is_set():
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "no")
         calls.append(time.monotonic())
         context.abort(grpc.StatusCode.UNAVAILABLE, "queue is full")
 
     with Servant(predict) as servant, kind(servant.address, max_attempts=4) as client:
+        assert "no" in failed(client, RED)  # else an attempt might be lost in connecting
+        is_connected.set()
         assert failed(client, RED) == f"{servant.address} refused: UNAVAILABLE: queue is full"
     pauses = np.diff(calls)
     assert len(calls) == 4

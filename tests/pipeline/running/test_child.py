@@ -58,12 +58,11 @@ def test_what_a_training_logs_becomes_events(tmp_path: Path) -> None:
     told = TrainingProgress(1, 2, 3, 4, 0.5, 0.75, images_per_s=12.5, eta_s=40.0, trial=1, trials=2)
     logger, level = logging.getLogger("modules"), logging.getLogger("modules").level
     with EventWriter(tmp_path / EVENTS) as events:
-        handler = child._TrainingEvents(events)
-        logger.addHandler(handler)
         logger.setLevel(logging.INFO)
-        progress.LOGGER.info("a line for people")
-        progress.log(told)
-        logger.removeHandler(handler)
+        with child._told_of_trainings(events):
+            progress.LOGGER.info("a line for people")
+            progress.log(told)
+        progress.log(told)  # of nobody's run
         logger.setLevel(level)
     [event] = EventReader(tmp_path / EVENTS).read()
     assert event == replace(Training.of(told), time=event.time)
