@@ -2,9 +2,8 @@
 
 eval images -> augmented, and made unknown -> logits -> fit -> Calibration -> confidence, known
 
-The temperature is that of Guo et al. 2017, "On Calibration of Modern Neural Networks"; the largest
-logit as a score is from Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection for
-Real-World Settings".
+The temperature is that of Guo et al. 2017, "On Calibration of Modern Neural Networks"; the score is
+that of Liu et al. 2020, "Energy-based Out-of-distribution Detection".
 """
 
 import math
@@ -103,8 +102,8 @@ def calibrate(
 
 
 def score(logits: tf.Tensor) -> tf.Tensor:
-    """How known a picture looks, float32 [batch] of logits [batch, classes]: the largest logit."""
-    return tf.reduce_max(logits, axis=1)
+    """How known a picture looks, float32 [batch] of logits [batch, classes]: its negative energy."""
+    return tf.reduce_logsumexp(logits, axis=1)
 
 
 def fit(logits: np.ndarray, labels: np.ndarray, refused: float = REFUSED) -> Calibration:

@@ -25,15 +25,15 @@ def two_classes(right: int, wrong: int, gap: float) -> tuple[np.ndarray, np.ndar
 
 
 def scored(*scores: float) -> np.ndarray:
-    """Logits of two classes whose largest one is each of these."""
-    return np.array([[score, score - 1] for score in scores], np.float32).reshape(-1, 2)
+    """Logits of two classes whose score is each of these."""
+    return np.array([[score, score - 100] for score in scores], np.float32).reshape(-1, 2)
 
 
 # --- The graph's part -----------------------------------------------------------------------------
 
 
 def test_confidence_and_known():
-    calibration = Calibration(temperature=2, threshold=3)
+    calibration = Calibration(temperature=2, threshold=3.6)
     logits = np.array([[4, 0, 0], [0, 3, 3], [2.9, 0, -9]], np.float32)
     np.testing.assert_allclose(
         calibration.confidence(logits),
