@@ -208,11 +208,11 @@ def test_pictures_are_calibrated_on(count):
     }
     assert found["known_refused"] <= 0.05
     pictures = np.concatenate(seen)
-    assert pictures.shape == (600, 16, 16, 3)
+    assert pictures.shape == (804, 16, 16, 3)
     assert pictures.min() >= 0
     assert pictures.max() <= 1
     # However few images there are, no two pictures of them are the same.
-    assert len(np.unique(pictures.reshape(600, -1), axis=0)) == 600
+    assert len(np.unique(pictures.reshape(804, -1), axis=0)) == 804
     again = calibrate(brightness, prepared(count), recipe, ("dark", "bright"))
     assert again == (calibration, found)
 
@@ -229,4 +229,4 @@ def test_hands_that_show_no_sign_are_unknown_where_the_classes_are_signs(monkeyp
     calibrate(brightness, images, Recipe(**SMALL), ("dark", "bright"))
     assert not drawn
     calibrate(brightness, images, Recipe(**SMALL), tuple("543210"))
-    assert drawn == [25] * 6
+    assert drawn == [8] * 12
