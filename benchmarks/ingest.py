@@ -16,6 +16,7 @@ Every measurement runs in a process of its own. Peak memory is the largest sum o
 its children of what they hold for themselves (USS), sampled ten times a second.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -118,4 +119,10 @@ if __name__ == "__main__":
         parts = work(int(sys.argv[2]), Path(sys.argv[3]))
         print(", ".join(f"{name} {spent:.1f}" for name, spent in parts.items()))
     else:
-        main([int(count) for count in sys.argv[1:]] or list(_COUNTS))
+        parser = argparse.ArgumentParser(
+            description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        parser.add_argument(
+            "counts", metavar="COUNT", nargs="*", type=int, default=_COUNTS, help="images"
+        )
+        main(parser.parse_args().counts)

@@ -155,7 +155,6 @@ def run_trial(
     *,
     course: bool = False,
     watch: bool = False,
-    variants: bool = False,
     others: Others | None = None,
     precision: Precision = "auto",
 ) -> dict[str, Any]:
@@ -169,7 +168,6 @@ def run_trial(
             batch, full size, no augmentation, batch norms at Keras's momentum. Of the recipe count
             the epochs and the seed.
         watch: predict after each epoch too.
-        variants: predict with averaged weights and with recalibrated batch norms too.
         others: further pictures to predict.
         precision: what to train in: see modules.machines.options.
 
@@ -178,7 +176,6 @@ def run_trial(
     """
     import tensorflow as tf
 
-    from benchmarks.weight_variants import Averaged, recalibrated
     from modules.machines.devices import choose, float32_copy
     from modules.training.drawings import drawings, drawings_in_step
     from modules.training.input import share_of_batch, steps_per_epoch, training_batches
@@ -195,7 +192,6 @@ def run_trial(
         network = build_network(recipe, pixels.shape[1], len(class_names))
     held = tf.data.Dataset.from_tensor_slices((pixels[predict], labels[predict])).batch(60)
     validation = held if watch else None
-    averaged = Averaged(network) if variants else None
     begun = time.monotonic()
     if course:
         by_epoch = _train_as_the_course(
@@ -220,26 +216,13 @@ def run_trial(
                 Path(run_dir),
                 validation=validation,
                 devices=devices,
-                callbacks=[averaged] if averaged else (),
             )
         images_seen = recipe.epochs * steps * recipe.batch_size
     seconds = time.monotonic() - begun
-    if not averaged:  # which changes the weights of this very network
-        network = float32_copy(network)
-
-    def predicted() -> np.ndarray:
-        answers = network.predict(held.map(lambda image, _: image), verbose=0)
-        return answers.argmax(axis=1) == labels[predict]
-
-    right = predicted()
+    network = float32_copy(network)
+    answers = network.predict(held.map(lambda image, _: image), verbose=0)
+    right = answers.argmax(axis=1) == labels[predict]
     more: dict[str, Any] = {}
-    if averaged:
-        with averaged.in_place():
-            more["right_averaged"] = int(predicted().sum())
-            with recalibrated(network, pixels[train_on]):
-                more["right_averaged_recalibrated"] = int(predicted().sum())
-        with recalibrated(network, pixels[train_on]):
-            more["right_recalibrated"] = int(predicted().sum())
     if others:
         known = pixels[train_on], labels[train_on]
         more["also"] = _judged(network, recipe, class_names, known, pixels[predict], others)
@@ -340,18 +323,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--course", action="store_true", help="the course's training instead")
     parser.add_argument("--watch", action="store_true", help="predict after each epoch too")
     parser.add_argument(
-        "--variants",
-        action="store_true",
-        help="predict with averaged weights and with recalibrated batch norms too",
-    )
-    parser.add_argument(
         "--precision", choices=get_args(Precision), default="auto", help="as devices.precision"
     )
     parser.add_argument("--also", help="further pictures to predict: any source")
     parser.add_argument("--out", type=Path, required=True, help="file of results, added to")
     args = parser.parse_args(argv)
-    if args.course and args.variants:
-        parser.error("--variants is for our training, not for the course's")
 
     recipe = recipe_with(args.set)
     done = args.out.read_text().splitlines() if args.out.exists() else []
@@ -371,7 +347,6 @@ def main(argv: Sequence[str] | None = None) -> None:
                     replace(recipe, seed=seed),
                     course=args.course,
                     watch=args.watch,
-                    variants=args.variants,
                     others=others,
                     precision=args.precision,
                 )

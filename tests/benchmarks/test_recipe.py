@@ -1,6 +1,9 @@
 """The splits of the recipe's benchmark: what is held out was not, in any guise, trained on."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,18 +110,25 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, monkeypatch, course):
     assert len((tmp_path / "out").read_text().splitlines()) == 2
 
 
-def test_other_weights_of_the_same_training_are_judged_too():
-    small = ["blocks=[1]", "width=4", "epochs=2", "batch_size=8", "sizes=[[1.0,1.0]]"]
-    exact = {"precision": "float32"}
-    result = run_trial(made_up({}), "eval", recipe_with(small), variants=True, **exact)
-    variants = {"right_averaged", "right_recalibrated", "right_averaged_recalibrated"}
-    assert all(0 <= result[name] <= 6 for name in variants)
-    # They leave no trace in what is trained.
-    same = run_trial(made_up({}), "eval", recipe_with(small), **exact)
-    measured = variants | {"seconds"}
-    assert {key: result[key] for key in result.keys() - measured} == {
-        key: same[key] for key in same.keys() - {"seconds"}
-    }
+@pytest.mark.real_data
+def test_the_command_of_the_docs_runs(signs_data, tmp_path):
+    small = ["blocks=[1]", "width=4", "epochs=1", "sizes=[[1.0,1.0]]", "drawn=0"]
+    command = [
+        "benchmarks/recipe.py",
+        "--data",
+        str(signs_data / "64x64_SIGNS.zip"),
+        "--split",
+        "fold-1",
+    ]
+    out = tmp_path / "out"
+    subprocess.run(
+        [sys.executable, *command, "--set", *small, "--out", str(out)],
+        cwd=Path(recipe.__file__).parents[1],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert json.loads(out.read_text())["of"] == 216
 
 
 def test_further_pictures_are_predicted_and_those_of_no_class_may_be_refused(tmp_path):
