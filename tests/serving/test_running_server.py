@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model_server.access.access import read_access
 from model_server.grpc_api.grpc_server import GrpcServer
 from model_server.grpc_api.rpc import Rpcs
 from model_server.metrics import Metrics
@@ -34,7 +35,7 @@ class Served:
         self.label(stable=1)  # refused as long as nothing is loaded
         metrics = Metrics()
         options = ServerOptions(port=free_port())
-        self.grpc = GrpcServer(options, Rpcs(8, metrics))
+        self.grpc = GrpcServer(options, Rpcs(8, metrics), read_access(options))
         self.address = self.grpc.address
         services = PredictionService(self.models), ModelService(self.models, metrics)
         self.grpc.start(rpcs(*services))
