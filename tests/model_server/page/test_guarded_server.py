@@ -1,6 +1,5 @@
 """`signs serve` with TLS and tokens: what strangers get, what a phone sees, what the log tells."""
 
-import json
 import re
 import shutil
 import ssl
@@ -14,7 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 import urllib3
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Error, expect
 
 from model_server.process import free_port
 from signs import protos
@@ -163,8 +162,9 @@ def test_on_a_phone_the_page_has_the_camera(server: Guarded, browser: Browser) -
 def test_in_a_browser_without_a_token(server: Guarded, browser: Browser) -> None:
     context = browser.new_context(ignore_https_errors=True)
     page = context.new_page()
-    answer = page.goto(f"https://phone.example:{server.rest_port}/")
-    assert answer is not None and answer.status == 401
+    # It would ask the visitor; a browser without a window cannot.
+    with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
+        page.goto(f"https://phone.example:{server.rest_port}/")
     # A page of another site, which has given its name our address.
     answer = page.goto(f"https://evil.example:{server.rest_port}/v1/models/cats")
     assert answer is not None and answer.status == 421
@@ -201,4 +201,4 @@ def test_nothing_secret_is_told(server: Guarded) -> None:
     assert key is not None
     secrets = [TOKEN, NEXT, WRONG, WRONG[:5], key[1][:20], "PRIVATE KEY", "Bearer", "Basic"]
     assert [secret for secret in secrets if secret in log] == []
-    assert json.dumps(TOKEN) not in log
+    assert "Handshake failed" not in log  # gRPC's own line for each stranger
