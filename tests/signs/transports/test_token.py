@@ -1,5 +1,7 @@
 """Tokens: how a file holds them, and where a client sends one."""
 
+import http.server
+import threading
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,29 @@ def test_what_is_no_token_is_not_sent_and_not_told(token: str) -> None:
 )
 def test_this_machine(host: str, is_so: bool) -> None:
     assert is_loopback(host) is is_so
+
+
+def test_a_token_does_not_follow_a_redirect() -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    class Elsewhere(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["authorization"]))
+            self.send_response(307)
+            self.send_header("location", f"http://127.0.0.1:{self.server.server_port}/other")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with Client(f"http://localhost:{server.server_port}", token=TOKEN) as client:
+                with pytest.raises(ClientError):
+                    client.status()
+        finally:
+            server.shutdown()
+    assert ("/v1/models/signs", f"Bearer {TOKEN}") in asked
+    assert [path for path, _ in asked if path == "/other"] == []
