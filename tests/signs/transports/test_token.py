@@ -111,9 +111,9 @@ def test_a_token_does_not_follow_a_redirect() -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
         threading.Thread(target=server.serve_forever).start()
         try:
-            with Client(f"http://localhost:{server.server_port}", token=TOKEN) as client:
-                with pytest.raises(ClientError):
-                    client.status()
+            place = f"http://localhost:{server.server_port}"
+            with Client(place, token=TOKEN) as client, pytest.raises(ClientError):
+                client.status()
         finally:
             server.shutdown()
     assert ("/v1/models/signs", f"Bearer {TOKEN}") in asked
