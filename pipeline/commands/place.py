@@ -3,7 +3,7 @@
 workspace/serving/<model>/ -> serving.rollout -> <model>.config -> the server that polls it
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +19,7 @@ from serving.running_server import RunningServer
 from serving.shadow import Comparison, replay
 from signs import features
 from signs.client import Client, connect
-from signs.transports.transport import NO_HEADERS, Headers, Target, Tls
+from signs.transports.transport import Headers, Target, Tls
 from signs.versions import VersionError, version_name, version_number
 
 _SHOWN_DIFFERENCES = 20
@@ -63,7 +63,7 @@ class Place:
     base_path: Path
     address: str | None
     tls: Tls | None = None
-    headers: Headers = NO_HEADERS
+    headers: Headers = field(default_factory=dict)
 
     @classmethod
     def of(cls, connection: Connection, workspace: Path, *, offline: bool = False) -> "Place":
