@@ -6,7 +6,6 @@ Nothing behind it is without a token: the API, the page, the metrics.
 """
 
 import json
-from urllib.parse import urlsplit
 
 from model_server.access.hosts import Hosts, host_of
 from model_server.access.tokens import REFUSAL, Tokens
@@ -41,7 +40,9 @@ def _is_known(scope: Message, tokens: Tokens) -> bool:
 def _is_from_elsewhere(scope: Message) -> bool:
     """Whether a browser says that another site's page asks."""
     hosts = {value.lower() for value in _values(scope, b"host")}
-    return any(urlsplit(origin).netloc.lower() not in hosts for origin in _values(scope, b"origin"))
+    return any(
+        origin.lower().partition("://")[2] not in hosts for origin in _values(scope, b"origin")
+    )
 
 
 def _values(scope: Message, name: bytes) -> list[str]:

@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from model_server.access.hosts import Hosts
 from model_server.access.http_guard import guarded
 from model_server.access.tokens import REFUSAL, Tokens
 
 TOKEN = "0123456789abcdef"
+_TEXT = st.one_of(
+    st.text(st.characters(max_codepoint=255), max_size=30),
+    st.builds(
+        "{} {}".format,
+        st.sampled_from(["Bearer", "basic", "http://["]),
+        st.text("a=:[]%/", max_size=20),
+    ),
+)
 BASIC = "Basic " + base64.b64encode(f"x:{TOKEN}".encode()).decode()
 
 
@@ -91,7 +101,13 @@ def test_what_a_browser_knows_does_not_serve_other_sites_pages(tokens: Tokens) -
     host, known = ("host", "localhost:8501"), ("authorization", BASIC)
     assert ask(tokens, host, known)[0] == 200
     assert ask(tokens, host, known, ("origin", "http://LOCALHOST:8501"))[0] == 200
-    for origin in ("http://localhost:8502", "http://evil.example", "null", "http://localhost"):
+    for origin in (
+        "http://localhost:8502",
+        "http://evil.example",
+        "null",
+        "http://localhost",
+        "http://[",
+    ):
         assert ask(tokens, host, known, ("origin", origin))[0] == 401
     # A token that a page sends by itself is its own.
     own = ("authorization", f"Bearer {TOKEN}")
@@ -111,3 +127,13 @@ def test_of_a_body_without_end_not_all_is_read(tokens: Tokens) -> None:
     scope = {"type": "http", "method": "POST", "headers": []}
     asyncio.run(guarded(app, Hosts("127.0.0.1"), tokens)(scope, receive, send))
     assert len(parts) == 65
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["host", "authorization", "origin"]), _TEXT), max_size=4))
+def test_whatever_is_sent_gets_a_status_and_no_entry(
+    tokens: Tokens, headers: list[tuple[str, str]]
+) -> None:
+    status, _, body = ask(tokens, *headers)
+    assert status in (401, 421)
+    assert set(json.loads(body)) == {"error"}

@@ -59,6 +59,7 @@ def test_who_is_let_in(file: Path, header: str, accepted: bool) -> None:
         (basic(f"a:b:{FIRST}"), False),
         ("Basic !", False),
         ("Basic /w==", False),
+        ("Basic \xff", False),
     ],
 )
 def test_as_a_browser_sends_it(file: Path, header: str, accepted: bool) -> None:
