@@ -215,7 +215,7 @@ class ModelServer:
                 options.host,
                 options.rest_api_port,
                 options.rest_api_num_threads,
-                access.certificates,
+                certificates=access.certificates,
             )
             rest.start()
         except (ConfigError, OSError, OverflowError) as error:

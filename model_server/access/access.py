@@ -6,7 +6,7 @@ from model_server.access.certificates import Certificates, read_certificates
 from model_server.access.hosts import Hosts
 from model_server.access.tokens import Tokens
 from model_server.options import ServerOptions
-from signs.transports.token import is_loopback
+from signs.transports.loopback import is_loopback
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Collection
 
-from signs.transports.token import is_loopback
+from signs.transports.loopback import is_loopback
 
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]*))(?::[0-9]*)?")
 

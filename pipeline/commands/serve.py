@@ -26,6 +26,7 @@ from pipeline.environment import Workspace
 from pipeline.running.examples import write_examples
 from signs import features
 from signs.errors import UserError
+from signs.transports.loopback import is_loopback
 from signs.versions import version_name
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")
@@ -190,7 +191,7 @@ def announce(model: str, host: str, flags: Sequence[str] = ()) -> Iterator[str]:
         flags: of the server.
     """
     yield f"Loading {model}: a few seconds."
-    if host not in _EVERY_ADDRESS:
+    if is_loopback(host):
         return
     if not _is_given(flags, "auth_token_file"):
         yield (

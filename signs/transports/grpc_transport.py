@@ -9,8 +9,8 @@ import grpc
 import numpy as np
 
 from signs import protos, tensors
+from signs.transports.loopback import is_loopback
 from signs.transports.probe import place_of
-from signs.transports.token import is_loopback
 from signs.transports.transport import (
     NO_HEADERS,
     ClientError,

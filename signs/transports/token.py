@@ -3,12 +3,12 @@
 A file has a token a line; what is blank or begins with # is none.
 """
 
-import ipaddress
 import os
 import re
 from pathlib import Path
 
 from signs.errors import UserError
+from signs.transports.loopback import is_loopback
 from signs.transports.probe import place_of
 from signs.transports.transport import ClientError, Headers
 
@@ -79,14 +79,3 @@ def _stays_here(address: str) -> bool:
         return False  # gRPC has names that say which server is to be asked for the address
     place = place_of(address, is_encrypted=False)
     return place is not None and is_loopback(place.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this very machine: by its address, or as localhost (RFC 6761)."""
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -49,7 +49,7 @@ def trusting(authority: Authority, *own: str, folder: Path | None = None) -> ssl
 
 def test_rest_speaks_tls_with_the_same_certificate(tmp_path, authority):
     path = ssl_config(tmp_path / "ssl.txt", *authority.issue("server"))
-    server = RestServer(app, "127.0.0.1", 0, 1, read_certificates(path))
+    server = RestServer(app, "127.0.0.1", 0, 1, certificates=read_certificates(path))
     server.start()
     try:
         assert asked(server.port, trusting(authority)) == b"https"
@@ -65,7 +65,7 @@ def test_rest_speaks_tls_with_the_same_certificate(tmp_path, authority):
 
 def test_rest_asks_for_clients_certificates_where_grpc_does(tmp_path, authority):
     path = ssl_config(tmp_path / "ssl.txt", *authority.issue("server"), authority.pem, "true")
-    server = RestServer(app, "127.0.0.1", 0, 1, read_certificates(path))
+    server = RestServer(app, "127.0.0.1", 0, 1, certificates=read_certificates(path))
     server.start()
     try:
         known = trusting(authority, *authority.issue("client"), folder=tmp_path)

@@ -129,7 +129,9 @@ def test_of_a_body_without_end_not_all_is_read(tokens: Tokens) -> None:
     assert len(parts) == 65
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.tuples(st.sampled_from(["host", "authorization", "origin"]), _TEXT), max_size=4))
 def test_whatever_is_sent_gets_a_status_and_no_entry(
     tokens: Tokens, headers: list[tuple[str, str]]

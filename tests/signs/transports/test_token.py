@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from signs.client import AsyncClient, Client, ClientError
-from signs.transports.token import TokenError, is_loopback, read_tokens
+from signs.transports.token import TokenError, read_tokens
 from signs.transports.transport import Tls
 
 TOKEN = "0123456789abcdef"
@@ -81,17 +81,6 @@ def test_what_is_no_token_is_not_sent_and_not_told(token: str) -> None:
     with pytest.raises(ClientError) as caught:
         Client("127.0.0.1:8500", token=token)
     assert str(caught.value) == f"`token`: {RULE}"
-
-
-@pytest.mark.parametrize(
-    ("host", "is_so"),
-    [
-        *((host, True) for host in ("localhost", "LocalHost.", "a.localhost", "127.8.8.8", "::1")),
-        *((host, False) for host in ("", "localhost.a", "alocalhost", "10.0.0.1", "::", "127.1")),
-    ],
-)
-def test_this_machine(host: str, is_so: bool) -> None:
-    assert is_loopback(host) is is_so
 
 
 def test_a_token_does_not_follow_a_redirect() -> None:
