@@ -9,8 +9,9 @@
                                           loading: saved_model -> batching -> warm_up
 
 Flags and files are checked, and the port is tried, before TensorFlow is imported: that starts at
-`loading`. `servable` is the seam between what loads and what answers, `errors` says what a request
-can fail with, `metrics` counts, `request_log` keeps a sample.
+`loading`. `access` says who may ask: certificates, tokens, names. `servable` is the seam between
+what loads and what answers, `errors` says what a request can fail with, `metrics` counts,
+`request_log` keeps a sample.
 
 The pipeline knows two names: `ServerProcess`, a server in a process of its own, and `main`, the
 command. They are imported when they are asked for, so that `import model_server` costs nothing.

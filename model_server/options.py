@@ -126,7 +126,7 @@ class ServerOptions:
     use_alts_credentials: bool = _flag(
         "bool", False, "Use Google's ALTS.", refused="it exists on Google's machines only"
     )
-    ssl_config_file: str = _flag("string", "", "SSLConfig in text format: TLS for the gRPC API.")
+    ssl_config_file: str = _flag("string", "", "SSLConfig in text format: TLS for gRPC and REST.")
     platform_config_file: str = _flag(
         "string",
         "",
@@ -246,6 +246,18 @@ class ServerOptions:
     )
     log_format: str = _flag(
         "string", "text", "What log lines are: text, or json (one object a line).", extension=True
+    )
+    auth_token_file: str = _flag(
+        "string", "", "Tokens, a line each: every request but health needs one.", extension=True
+    )
+    rest_allowed_hosts: str = _flag(
+        "string",
+        "",
+        "Further names under which REST answers: a.example,*.b.example; * for any.",
+        extension=True,
+    )
+    enable_reflection: bool = _flag(
+        "bool", False, "Answer grpc.reflection; on loopback it always is.", extension=True
     )
 
     def check(self) -> None:

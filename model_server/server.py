@@ -10,6 +10,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_server.access.access import Access, read_access
 from model_server.configs import config_file
 from model_server.configs.protos import MonitoringConfig
 from model_server.configs.read import ConfigError, read
@@ -79,7 +80,8 @@ class ModelServer:
     def _start(self) -> None:
         options = self._options
         config = config_file.first_config(options)
-        grpc_server = GrpcServer(options, self._rpcs)
+        access = read_access(options)
+        grpc_server = GrpcServer(options, self._rpcs, access)
         grpc_server.check_port()
         self._request_log = self._start_request_log()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
@@ -116,7 +118,7 @@ class ModelServer:
         grpc_server.start(rpcs(prediction, model))
         self._listening.append(grpc_server)
         if options.rest_api_port:
-            self._start_rest(prediction, model, config)
+            self._start_rest(prediction, model, config, access)
 
     def newest_versions(self) -> dict[str, int]:
         """The newest version that answers, of each model that has one."""
@@ -166,8 +168,10 @@ class ModelServer:
         prediction: PredictionService,
         model: ModelService,
         config: protos.ModelServerConfig,
+        access: Access,
     ) -> None:
         """Listens for REST; what hinders it is only told, as TF Serving does: gRPC serves on."""
+        from model_server.access.http_guard import guarded
         from model_server.page.app import make_page
         from model_server.rest.app import RestOptions, make_app
         from model_server.rest.server import RestServer
@@ -207,7 +211,11 @@ class ModelServer:
                 page,
             )
             rest = RestServer(
-                app, options.host, options.rest_api_port, options.rest_api_num_threads
+                guarded(app, access.hosts, access.tokens),
+                options.host,
+                options.rest_api_port,
+                options.rest_api_num_threads,
+                certificates=access.certificates,
             )
             rest.start()
         except (ConfigError, OSError, OverflowError) as error:

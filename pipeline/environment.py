@@ -84,6 +84,11 @@ class Workspace:
         """Images that the web page offers to try a model on, each named by its class."""
         return self.root / "examples" / model
 
+    @property
+    def tls(self) -> Path:
+        """The certificate that `signs serve --self-signed` made; only its owner may look in."""
+        return self.root / "tls"
+
     def environment(self, dataset: str, beam_args: tuple[str, ...] = ()) -> Environment:
         """The environment of a run on the given data set.
 

@@ -7,7 +7,7 @@ import grpc
 
 from serving.rollout import RolloutError
 from signs.client import Client, ClientError
-from signs.transports.transport import Tls
+from signs.transports.transport import NO_HEADERS, Headers, Tls
 from signs.versions import version_name
 
 _POLL_S = 0.2
@@ -21,6 +21,7 @@ class RunningServer:
         address: as for `Client`.
         model_name: the name the server knows the model by.
         tls: as for `Client`.
+        headers: what goes with every request.
         load_timeout_s: seconds for a version to be loaded.
         label_timeout_s: seconds for a label to move; a server polls its file about every second.
 
@@ -34,12 +35,14 @@ class RunningServer:
         model_name: str,
         *,
         tls: Tls | None = None,
+        headers: Headers = NO_HEADERS,
         load_timeout_s: float = 120.0,
         label_timeout_s: float = 20.0,
     ) -> None:
         self._address = address
         self._model_name = model_name
         self._tls = tls
+        self._headers = headers
         self._load_timeout_s = load_timeout_s
         self._label_timeout_s = label_timeout_s
         try:
@@ -108,6 +111,7 @@ class RunningServer:
             version=version,
             label=label,
             tls=self._tls,
+            metadata=self._headers,
         )
 
     def _wait(self, look: Callable[[], str | None], timeout_s: float, failure: str) -> None:

@@ -13,7 +13,9 @@ from signs.conversation import Conversation, Terms
 from signs.images import Images, Unanswered
 from signs.transports.grpc_transport import AsyncGrpcTransport, GrpcTransport
 from signs.transports.probe import place_of
+from signs.transports.token import authorization
 from signs.transports.transport import (
+    NO_HEADERS,
     AsyncTransport,
     Awaited,
     ClientError,
@@ -21,6 +23,7 @@ from signs.transports.transport import (
     Target,
     Tls,
     Transport,
+    WithHeaders,
     checked_headers,
 )
 from signs.versions import VersionError, version_number
@@ -49,19 +52,30 @@ def connect(
     target: Target,
     *,
     tls: Tls | None = None,
+    headers: Headers = NO_HEADERS,
     max_message_bytes: int = _MAX_MESSAGE_BYTES,
 ) -> Transport:
     """The transport for an address: REST where it begins with http: or https:, gRPC elsewhere.
 
+    Args:
+        address: as for `Client`.
+        target: whom to ask.
+        tls: as for `Client`.
+        headers: what goes with every request.
+        max_message_bytes: the largest request or answer.
+
     Raises:
         ClientError: an address that is none.
     """
+    transport: Transport
     if _is_rest(address):
         # Not above: who speaks gRPC need not wait for the HTTP library.
         from signs.transports.rest_transport import RestTransport
 
-        return RestTransport(address, target, tls, max_message_bytes)
-    return GrpcTransport(address, target, tls, max_message_bytes)
+        transport = RestTransport(address, target, tls, max_message_bytes)
+    else:
+        transport = GrpcTransport(address, target, tls, max_message_bytes)
+    return WithHeaders(transport, headers) if headers else transport
 
 
 def _number(version: int | str | None) -> int | None:
@@ -84,6 +98,8 @@ class _Connection:
         version: int | str | None = None,
         label: str | None = None,
         tls: Tls | None = None,
+        token: str | None = None,
+        plain_token: bool = False,
         timeout_s: float = 10.0,
         metadata: Headers | None = None,
         max_attempts: int = 5,
@@ -99,7 +115,11 @@ class _Connection:
                 raise ClientError(f"`{name}` must be positive. Received: {value}")
         self.address = address
         self.model_name = model_name
-        self._terms = Terms(timeout_s, max_attempts, checked_headers(metadata))
+        headers = {
+            **authorization(token, address, encrypted=tls is not None, plain=plain_token),
+            **checked_headers(metadata),
+        }
+        self._terms = Terms(timeout_s, max_attempts, headers)
         target = Target(model_name, _number(version), label)
         transport: AsyncTransport
         if self._waiting is ON_LOOP and not _is_rest(address):
@@ -132,15 +152,18 @@ class Client(_Connection):
         version: the version to ask, 3 or "v3"; None asks the newest.
         label: the label of the version to ask, such as "stable".
         tls: encrypts a connection over gRPC; names the certificates for https.
+        token: goes with every request (`authorization: Bearer ...`), to this machine or encrypted.
+        plain_token: whether it may also go to another machine without encryption.
         timeout_s: seconds for one request (one batch of images), with all its retries.
         metadata: what goes with every request, as gRPC metadata or HTTP headers, by lower-case
-            names: {"authorization": "Bearer ..."}.
+            names.
         max_attempts: how often a request is sent while the server is unavailable.
         batch_size: the most images in one request.
         max_message_bytes: the largest request or answer.
 
     Raises:
-        ClientError: an address that is none, or a number or a name that makes no sense.
+        ClientError: an address that is none, a number or a name that makes no sense, or a token
+            that may not go there.
     """
 
     _waiting = BLOCKING

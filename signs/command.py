@@ -107,6 +107,9 @@ def run(program: str, command: Callable[[], int]) -> int:
             print(f"{program}: error: {_NO_DOCSTRINGS}", file=sys.stderr)
             return _MISUSE
         _name_user()
+        # gRPC looks at it as it is imported. Else a port with TLS writes a line for each stranger
+        # who speaks none.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         try:
             code = command()
         finally:

@@ -35,8 +35,13 @@ class ConfigError(ModelError):
     """A configuration file cannot be read; the text names it."""
 
 
-def read(path: str | os.PathLike[str], message: MessageT) -> MessageT:
+def read(path: str | os.PathLike[str], message: MessageT, *, is_secret: bool = False) -> MessageT:
     """Fills `message` with what the file says; fields that it does not name keep their defaults.
+
+    Args:
+        path: the file.
+        message: what is filled.
+        is_secret: nothing of the file is told, in no error and no log: only the place of a mistake.
 
     Raises:
         ConfigError: no such file, an empty one, or one that is not such a message (why, and where,
@@ -51,10 +56,20 @@ def read(path: str | os.PathLike[str], message: MessageT) -> MessageT:
     try:
         return text_format.Parse(text, message, descriptor_pool=message.DESCRIPTOR.file.pool)
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        log.error("Error parsing text-format %s: %s", message.DESCRIPTOR.full_name, error)
+        told = _place(error) if is_secret else error
+        log.error("Error parsing text-format %s: %s", message.DESCRIPTOR.full_name, told)
+        # A traceback would have the cause's text, which quotes the file.
         raise ConfigError(
             grpc.StatusCode.INVALID_ARGUMENT, f"Invalid protobuf file: '{name}'"
-        ) from error
+        ) from (None if is_secret else error)
+
+
+def _place(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, text_format.ParseError) and error.GetLine() is not None:
+        return f"line {error.GetLine()}, column {error.GetColumn()}"
+    return "no UTF-8"
 
 
 def _content(path: Path) -> bytes:

@@ -15,8 +15,8 @@ from concurrent import futures
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from model_server.configs.protos import SSLConfig
-from model_server.configs.read import ConfigError, read
+from model_server.access.access import Access
+from model_server.access.grpc_guard import TokenInterceptor
 from model_server.grpc_api import health, standard_services
 from model_server.grpc_api.rpc import Rpcs, Services
 from model_server.options import ServerOptions, StartError
@@ -40,15 +40,16 @@ class GrpcServer:
     Args:
         options: the flags.
         rpcs: what binds `services`; tells which requests are in flight.
+        access: who may ask.
 
     Raises:
-        StartError: `--ssl_config_file` or `--grpc_channel_arguments` cannot be used.
+        StartError: `--grpc_channel_arguments` cannot be used.
     """
 
-    def __init__(self, options: ServerOptions, rpcs: Rpcs) -> None:
+    def __init__(self, options: ServerOptions, rpcs: Rpcs, access: Access) -> None:
         self._options = options
         self._rpcs = rpcs
-        self._credentials = _credentials(options.ssl_config_file)
+        self._access = access
         self._arguments: dict[str, int | str] = {
             # Without this a second server could listen on the same port and take half of it.
             "grpc.so_reuseport": 0,
@@ -97,6 +98,7 @@ class GrpcServer:
         limit = self._options.grpc_max_threads + _SPARE_THREADS
         server = grpc.server(
             futures.ThreadPoolExecutor(limit, thread_name_prefix="rpc"),
+            interceptors=[TokenInterceptor(self._access.tokens)] if self._access.tokens else (),
             options=list(self._arguments.items()),
             maximum_concurrent_rpcs=limit,
         )
@@ -111,7 +113,8 @@ class GrpcServer:
             self._health = health.Health()
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             names.append(health.NAME)
-        standard_services.add_reflection(server, names)
+        if self._access.reflection:
+            standard_services.add_reflection(server, names)
         if self._options.port:
             self._listen(server, self.address)
         if self._options.grpc_socket_path:
@@ -153,10 +156,10 @@ class GrpcServer:
 
     def _listen(self, server: grpc.Server, address: str) -> None:
         try:
-            if self._credentials is None:
+            if self._access.certificates is None:
                 server.add_insecure_port(address)
             else:
-                server.add_secure_port(address, self._credentials)
+                server.add_secure_port(address, self._access.certificates.for_grpc())
         except RuntimeError as error:
             raise _cannot_listen(address, error) from error
 
@@ -164,24 +167,6 @@ class GrpcServer:
 def _cannot_listen(address: str, reason: object) -> StartError:
     log.error("Cannot listen at %s: %s", address, reason)
     return StartError("INVALID_ARGUMENT: Failed to BuildAndStart gRPC server")
-
-
-def _credentials(path: str) -> grpc.ServerCredentials | None:
-    if not path:
-        return None
-    try:
-        config = read(path, SSLConfig())
-    except ConfigError as error:
-        raise StartError(f"{error.code.name}: {error}") from error
-    if config.client_verify and not config.custom_ca:
-        raise StartError(
-            f"INVALID_ARGUMENT: client_verify needs a custom_ca to verify clients with: '{path}'"
-        )
-    return grpc.ssl_server_credentials(
-        [(config.server_key.encode(), config.server_cert.encode())],
-        root_certificates=config.custom_ca.encode() or None,
-        require_client_auth=config.client_verify,
-    )
 
 
 def _channel_arguments(text: str) -> dict[str, int | str]:

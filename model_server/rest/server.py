@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import re
 import socket
+import ssl
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from model_server.access.certificates import Certificates
 from model_server.asgi import App
 from model_server.rest.app import error_page
 
@@ -36,6 +39,13 @@ class _Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
+def _context_of(
+    certificates: Certificates | None,
+) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext] | None:
+    """What uvicorn makes its SSL context with; None where there is none."""
+    return None if certificates is None else lambda config, default: certificates.for_http()
+
+
 class RestServer:
     """One port.
 
@@ -44,9 +54,17 @@ class RestServer:
         host: the address to listen on.
         port: the port; 0 takes any that is free.
         threads: how many requests may run models at the same time.
+        certificates: encrypt it; None does not.
     """
 
-    def __init__(self, app: App, host: str, port: int, threads: int) -> None:
+    def __init__(
+        self,
+        app: App,
+        host: str,
+        port: int,
+        threads: int,
+        certificates: Certificates | None = None,
+    ) -> None:
         self._host = host
         self.port = port
         self._threads = threads
@@ -66,6 +84,7 @@ class RestServer:
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 backlog=_BACKLOG,
+                ssl_context_factory=_context_of(certificates),
             )
         )
         self._thread = threading.Thread(target=self._run, name="rest", daemon=True)

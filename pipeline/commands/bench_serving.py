@@ -98,11 +98,15 @@ def bench_serving(
 
     load = Load(clients, duration, warm_up, rate, batch, question.timeout)
     name = question.model_name(workspace)
-    target, tls = Target(name, question.version, question.label), question.tls
+    target = Target(name, question.version, question.label)
+    tls, headers = question.tls, question.headers
     chosen = images_of(images)
     try:
         measured = measure(
-            load, lambda: connect(question.address, target, tls=tls), chosen, Console(stderr=True)
+            load,
+            lambda: connect(question.address, target, tls=tls, headers=headers),
+            chosen,
+            Console(stderr=True),
         )
     except BenchError as error:
         place = place_of(question.address, is_encrypted=tls is not None)

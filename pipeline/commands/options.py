@@ -20,7 +20,7 @@ from signs.errors import UserError
 from signs.versions import VersionError, version_number
 
 if TYPE_CHECKING:
-    from signs.transports.transport import Tls
+    from signs.transports.transport import Headers, Tls
 
 WORKSPACE = Path("workspace")
 # Of a command's context: what we do not know is Beam's, or the model server's.
@@ -77,6 +77,14 @@ CertOption = Annotated[
 KeyOption = Annotated[
     Path | None, typer.Option("--key", help="TLS: the key of --cert (PEM).", metavar="FILE")
 ]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option("--token-file", help="File of the token that the server wants.", metavar="FILE"),
+]
+PlainTokenOption = Annotated[
+    bool,
+    typer.Option("--plain-token", help="Send it to another machine without encryption, too."),
+]
 
 
 def read_version(text: str) -> int:
@@ -102,6 +110,8 @@ class Connection:
     ca: CaOption = None
     cert: CertOption = None
     key: KeyOption = None
+    token_file: TokenFileOption = None
+    plain_token: PlainTokenOption = False
 
     @property
     def tls(self) -> "Tls | None":
@@ -109,6 +119,19 @@ class Connection:
         from signs.transports.transport import Tls
 
         return Tls(self.ca, self.cert, self.key) if self.ca or self.cert or self.key else None
+
+    @property
+    def headers(self) -> "Headers":
+        """What goes with every request: the token, if there is one.
+
+        Raises:
+            UserError: its file holds none, or it would go to another machine without encryption.
+        """
+        from signs.transports.token import authorization, read_tokens
+
+        token = None if self.token_file is None else read_tokens(self.token_file)[0]
+        encrypted = self.tls is not None
+        return authorization(token, self.address, encrypted=encrypted, plain=self.plain_token)
 
     def model_name(self, workspace: Path) -> str:
         """The model's name, which may also be one that was never pushed to the workspace."""

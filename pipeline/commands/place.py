@@ -3,7 +3,7 @@
 workspace/serving/<model>/ -> serving.rollout -> <model>.config -> the server that polls it
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +19,7 @@ from serving.running_server import RunningServer
 from serving.shadow import Comparison, replay
 from signs import features
 from signs.client import Client, connect
-from signs.transports.transport import Target, Tls
+from signs.transports.transport import Headers, Target, Tls
 from signs.versions import VersionError, version_name, version_number
 
 _SHOWN_DIFFERENCES = 20
@@ -57,17 +57,20 @@ class Place:
         base_path: the model's folder of version folders.
         address: where the server answers; None if none runs.
         tls: the certificates of the connection.
+        headers: what goes with every request.
     """
 
     base_path: Path
     address: str | None
     tls: Tls | None = None
+    headers: Headers = field(default_factory=dict)
 
     @classmethod
     def of(cls, connection: Connection, workspace: Path, *, offline: bool = False) -> "Place":
         """The place that a command line names: a model of the workspace, and its server."""
         address = None if offline else connection.address
-        return cls(base_path(workspace, connection.model), address, connection.tls)
+        base = base_path(workspace, connection.model)
+        return cls(base, address, connection.tls, connection.headers)
 
     @property
     def model_name(self) -> str:
@@ -82,7 +85,7 @@ class Place:
         """
         if self.address is None:
             return None
-        return RunningServer(self.address, self.model_name, tls=self.tls)
+        return RunningServer(self.address, self.model_name, tls=self.tls, headers=self.headers)
 
 
 def promote(
@@ -148,12 +151,19 @@ def shadow(
         UserError: no log, no server, or a version that does not answer.
     """
     address = place.address or ""
-    with Client(address, model_name=place.model_name, tls=place.tls) as client:
+    with Client(
+        address, model_name=place.model_name, tls=place.tls, metadata=place.headers
+    ) as client:
         client.status()  # who does not answer is told now, and in a client's words
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Replaying", total=None)
         transports = [
-            connect(address, _target(place.model_name, name), tls=place.tls)
+            connect(
+                address,
+                _target(place.model_name, name),
+                tls=place.tls,
+                headers=place.headers,
+            )
             for name in (before, after)
         ]
         try:
@@ -225,7 +235,8 @@ def versions(place: Place) -> list[ServedVersion]:
     states: dict[int, str] | None = None
     if place.address is not None:
         try:
-            states = RunningServer(place.address, place.model_name, tls=place.tls).states()
+            server = place.server()
+            states = server.states() if server is not None else {}
         except RolloutError:
             states = None  # nobody answers: what lies on disk can be told all the same
     return [

@@ -58,6 +58,7 @@ def predict(
             version=question.version,
             label=question.label,
             tls=question.tls,
+            metadata=question.headers,
             timeout_s=question.timeout,
         )
         answers = leaving.enter_context(client).predict_each(paths)

@@ -9,6 +9,8 @@ import grpc
 import numpy as np
 
 from signs import protos, tensors
+from signs.transports.loopback import is_loopback
+from signs.transports.probe import place_of
 from signs.transports.transport import (
     NO_HEADERS,
     ClientError,
@@ -19,7 +21,6 @@ from signs.transports.transport import (
     UnexpectedAnswerError,
 )
 
-_LOOPBACK = ("127.", "localhost", "[::1]")
 # A server that has just started is found by the next attempt, not a second later.
 _FIRST_RECONNECT_MS = 100
 _LAST_RECONNECT_MS = 2000
@@ -199,7 +200,8 @@ def _channel(module: Any, address: str, tls: Tls | None, max_message_bytes: int)
         ("grpc.min_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", _LAST_RECONNECT_MS),
     ]
-    if address.startswith(_LOOPBACK):
+    place = place_of(address, is_encrypted=tls is not None)
+    if place is not None and is_loopback(place.host):
         options.append(("grpc.enable_http_proxy", 0))
     if tls is None:
         return module.insecure_channel(address, options)

@@ -157,6 +157,48 @@ class Transport(Protocol):
         """Closes the connection."""
 
 
+class WithHeaders:
+    """A transport that sends some headers with every request.
+
+    Args:
+        transport: what sends.
+        headers: the headers; those of one request go on top.
+    """
+
+    def __init__(self, transport: Transport, headers: Headers) -> None:
+        self._transport = transport
+        self._headers = headers
+
+    def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        timeout_s: float,
+        headers: Headers = NO_HEADERS,
+        optional: Sequence[str] = (),
+    ) -> dict[str, np.ndarray]:
+        """See `Transport`."""
+        headers = {**self._headers, **headers}
+        return self._transport.predict(signature, inputs, outputs, timeout_s, headers, optional)
+
+    def status(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> protos.GetModelStatusResponse:
+        """See `Transport`."""
+        return self._transport.status(timeout_s, {**self._headers, **headers})
+
+    def metadata(
+        self, timeout_s: float, headers: Headers = NO_HEADERS
+    ) -> tuple[int, protos.SignatureDefMap]:
+        """See `Transport`."""
+        return self._transport.metadata(timeout_s, {**self._headers, **headers})
+
+    def close(self) -> None:
+        """See `Transport`."""
+        self._transport.close()
+
+
 class AsyncTransport(Protocol):
     """A `Transport` whose answers are awaited."""
 

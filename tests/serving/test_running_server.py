@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model_server.access.access import read_access
 from model_server.grpc_api.grpc_server import GrpcServer
 from model_server.grpc_api.rpc import Rpcs
 from model_server.metrics import Metrics
@@ -16,6 +17,7 @@ from model_server.services.prediction_service import PredictionService
 from model_server.services.rpcs import rpcs
 from model_server.versions.model_store import LoadPolicy
 from model_server.versions.models import Models
+from pipeline.commands.place import Place, versions
 from serving import running_server
 from serving.rollout import RolloutError
 from serving.running_server import RunningServer
@@ -26,15 +28,15 @@ from tests.model_server.stand_in import Loaded, eventually, put
 class Served:
     """A server of the model signs, all of whose versions are loaded."""
 
-    def __init__(self, base_path: Path) -> None:
+    def __init__(self, base_path: Path, **options: object) -> None:
         self.base_path = base_path
         policy = LoadPolicy(poll_wait_s=0.02, max_retries=0)
         self.models = Models(lambda name, path: Loaded(path), policy)
         self.models.start()
         self.label(stable=1)  # refused as long as nothing is loaded
         metrics = Metrics()
-        options = ServerOptions(port=free_port())
-        self.grpc = GrpcServer(options, Rpcs(8, metrics))
+        chosen = ServerOptions(port=free_port(), **options)
+        self.grpc = GrpcServer(chosen, Rpcs(8, metrics), read_access(chosen))
         self.address = self.grpc.address
         services = PredictionService(self.models), ModelService(self.models, metrics)
         self.grpc.start(rpcs(*services))
@@ -99,3 +101,20 @@ def test_a_label_that_moves_is_waited_for(served):
     server.wait_until_loaded(2)
     served.label(stable=2)
     server.wait_until_labelled("stable", 2)
+
+
+def test_a_server_that_asks_for_a_token(tmp_path):
+    (tmp_path / "token").write_text("0123456789abcdef")
+    put(tmp_path / "signs", 1)
+    served = Served(tmp_path / "signs", auth_token_file=str(tmp_path / "token"))
+    try:
+        with pytest.raises(RolloutError, match="A token is needed"):
+            RunningServer(served.address, "signs")
+        known = {"authorization": "Bearer 0123456789abcdef"}
+        server = RunningServer(served.address, "signs", headers=known)
+        assert server.states() == {1: "AVAILABLE"}
+        server.wait_until_labelled("stable", 1)
+        place = Place(served.base_path, served.address, headers=known)
+        assert [version.state for version in versions(place)] == ["AVAILABLE"]
+    finally:
+        served.close()

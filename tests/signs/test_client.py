@@ -34,7 +34,7 @@ from signs import (
     protos,
     tensors,
 )
-from tests.model_server.grpc_api.test_grpc_server import Authority
+from tests.model_server.authority import Authority
 from tests.served import BLUE, CLASSES, GREEN, RED, solid_png
 
 

@@ -1,12 +1,13 @@
 // The model server's REST API, as TF Serving has it, and nothing else.
 //
-//   status()        -> {version, state, reason}   GET  v1/models/{model}
-//   classify(image) -> answer                     POST v1/models/{model}/versions/{n}:predict
+//   status()        -> {version, ready, state, reason}   GET  v1/models/{model}
+//   classify(image) -> answer                            POST v1/models/{model}/versions/{n}:predict
 
 const NAME = document.querySelector("meta[name=model]").content;
 const MODEL = `v1/models/${encodeURIComponent(NAME)}`;
 const STATUS_TIMEOUT_MS = 5_000;
 const PREDICT_TIMEOUT_MS = 60_000;
+const AWAY = "The server does not answer. Is it still running?";
 
 /** A request without an answer; the message says why, in words. `code` is HTTP's, 0 without. */
 export class ModelError extends Error {
@@ -19,8 +20,9 @@ export class ModelError extends Error {
 /**
  * The version that answers a request that names none: the newest that is available.
  *
- * @returns {Promise<{version: ?string, state: string, reason: string}>} `version` is null unless
- *     `state` is "AVAILABLE"; `reason` is why a version failed, or empty.
+ * @returns {Promise<{version: ?string, ready: number, state: string, reason: string}>} `version` is
+ *     null unless `state` is "AVAILABLE"; `ready` is how many versions are; `reason` is why one
+ *     failed, or empty.
  * @throws {ModelError} the server does not answer, or does not have the model.
  */
 export async function status() {
@@ -32,6 +34,7 @@ export async function status() {
   );
   return {
     version: ready.length ? newest.version : null,
+    ready: ready.length,
     state: newest.state,
     reason: newest.status?.error_message ?? "",
   };
@@ -57,6 +60,23 @@ export async function classify(image) {
   } catch (error) {
     if (error.code !== 404) throw error;
     return predict(body); // a newer version has taken the place of the one we asked
+  }
+}
+
+/**
+ * A picture that lies beside the page.
+ *
+ * @param {string} url
+ * @returns {Promise<Blob>}
+ * @throws {ModelError} the server does not give it.
+ */
+export async function example(url) {
+  try {
+    const response = await fetch(url);
+    if (response.ok) return await response.blob();
+    throw new ModelError(explain(response.status), response.status);
+  } catch (error) {
+    throw error instanceof ModelError ? error : new ModelError(AWAY);
   }
 }
 
@@ -93,7 +113,7 @@ async function ask(path, timeout, body) {
     throw new ModelError(
       error.name === "TimeoutError"
         ? `The server did not answer within ${timeout / 1000} seconds.`
-        : "The server does not answer. Is it still running?",
+        : AWAY,
     );
   }
   let json = null;
@@ -109,6 +129,8 @@ async function ask(path, timeout, body) {
 /** What went wrong, by HTTP's code; `told` is the server's own message, where it gave one. */
 function explain(code, told) {
   switch (code) {
+    case 401:
+      return "The server asks for a token: load the page again, and it asks you.";
     case 404:
       return `The server has no model “${NAME}” that is ready. It says: ${told ?? "not found"}`;
     case 413:

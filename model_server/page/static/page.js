@@ -2,11 +2,12 @@
 //
 //   choose, drop, paste, camera, example -> add -> prepare -> classify -> show
 //
-// An entry is {name, url, image, state: "waiting" | "done" | "failed", answer, reason, item}.
+// An entry is {name, load, image, url, state: "waiting" | "done" | "failed", answer, reason, hopeless,
+// item}: `load` gives the file, `image` and `url` are what became of it.
 
 import { grabFrom } from "./camera.js";
-import { classify, status } from "./model.js";
-import { prepare } from "./picture.js";
+import { classify, example, status } from "./model.js";
+import { PictureError, prepare } from "./picture.js";
 
 const MOST_BARS = 10;
 const MOST_ENTRIES = 200;
@@ -20,14 +21,16 @@ let turn = Promise.resolve();
 // --- Pictures come in ----------------------------------------------------------------------------
 
 function add(files) {
+  for (const file of files) enter(file.name || "picture", async () => file);
+}
+
+function enter(name, load) {
   // On a phone the answer lies below the fold.
   $("result").scrollIntoView({ block: "nearest" });
-  for (const file of files) {
-    const entry = { name: file.name || "picture", image: file, state: "waiting" };
-    entries.push(entry);
-    list(entry);
-    queue(entry);
-  }
+  const entry = { name, load };
+  entries.push(entry);
+  list(entry);
+  queue(entry);
   while (entries.length > MOST_ENTRIES) forget(entries.shift());
 }
 
@@ -38,7 +41,7 @@ function queue(entry) {
     show(entry);
     try {
       if (!entry.url) {
-        entry.image = await prepare(entry.image);
+        entry.image = await prepare(await entry.load());
         entry.url = URL.createObjectURL(entry.image);
         show(entry);
       }
@@ -47,6 +50,7 @@ function queue(entry) {
     } catch (error) {
       entry.state = "failed";
       entry.reason = error.message;
+      entry.hopeless = error instanceof PictureError; // a file that is no picture stays none
     }
     show(entry);
     tell(sentence(entry));
@@ -100,14 +104,7 @@ addEventListener("drop", (event) => {
 
 for (const button of document.querySelectorAll("#examples button")) {
   const image = button.querySelector("img");
-  button.addEventListener("click", async () => {
-    try {
-      const response = await fetch(image.src);
-      add([new File([await response.blob()], image.alt)]);
-    } catch {
-      problem("The server does not answer. Is it still running?");
-    }
-  });
+  button.addEventListener("click", () => enter(image.alt, () => example(image.src)));
 }
 $("examples").hidden = !document.querySelector("#examples button");
 
@@ -130,7 +127,7 @@ function show(entry) {
   $("name").textContent = entry.name;
   $("verdict").hidden = state === "failed";
   $("problem").hidden = state !== "failed";
-  $("again").hidden = !entry.url; // a file that is no picture stays none
+  $("again").hidden = entry.hopeless;
   $("reason").textContent = entry.reason ?? "";
   $("bars").replaceChildren(...(state === "done" ? bars(answer) : []));
   $("class").textContent = state === "done" ? verdict(answer) : "…";
@@ -192,7 +189,7 @@ function mark() {
 }
 
 function problem(reason) {
-  const entry = { name: "", state: "failed", reason };
+  const entry = { name: "", state: "failed", reason, hopeless: true };
   show(entry);
   tell(reason);
 }
@@ -206,6 +203,15 @@ const copy = (id) => $(id).content.firstElementChild.cloneNode(true);
 
 // --- The server ----------------------------------------------------------------------------------
 
+const TROUBLE = {
+  0: "the server does not answer",
+  401: "the server asks for a token",
+  404: "no such model",
+};
+
+const newest = ({ version, ready }) =>
+  `v${version}` + (ready > 1 ? `, the newest of ${ready}` : "");
+
 async function look() {
   if (document.hidden) return;
   const place = $("server");
@@ -214,10 +220,10 @@ async function look() {
     const seen = await status();
     const loading = seen.state === "START" || seen.state === "LOADING";
     state = seen.version ? "ready" : loading ? "waiting" : "failed";
-    text = seen.version ? `v${seen.version}` : loading ? "loading …" : "no version is ready";
+    text = seen.version ? newest(seen) : loading ? "loading …" : "no version is ready";
   } catch (error) {
     state = "failed";
-    text = error.code ? "no such model" : "the server does not answer";
+    text = TROUBLE[error.code] ?? `the server refuses (${error.code})`;
   }
   // Only what changed is written: a screen reader says it each time.
   if (place.textContent !== text) place.textContent = text;

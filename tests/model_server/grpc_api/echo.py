@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
+from model_server.access.access import read_access
 from model_server.grpc_api.grpc_server import GrpcServer
 from model_server.grpc_api.rpc import Method, Rpcs
 from model_server.metrics import Metrics
@@ -32,7 +33,8 @@ def serving(method: Method = echo, **options) -> Iterator[SimpleNamespace]:
     metrics = Metrics()
     options = {"port": free_port(), **options}
     rpcs = Rpcs(options.get("grpc_max_threads", 4), metrics)
-    server = GrpcServer(ServerOptions(**options), rpcs)
+    chosen = ServerOptions(**options)
+    server = GrpcServer(chosen, rpcs, read_access(chosen))
     server.check_port()
     server.start({SERVICE: {"Predict": (method, protos.PredictRequest)}})
     try:

@@ -3,21 +3,18 @@
 import socket
 import threading
 import time
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from model_server.access.access import read_access
 from model_server.grpc_api.grpc_server import GrpcServer
 from model_server.grpc_api.rpc import Rpcs
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions, StartError
 from model_server.process import free_port
 from signs import protos
+from tests.model_server.authority import Authority, ssl_config
 from tests.model_server.grpc_api.echo import WAIT_S, calling, echo, refusal, request, serving
 
 
@@ -61,7 +58,8 @@ def test_channel_arguments():
 @pytest.mark.parametrize("text", ["a", "a=1,", ",a=1", "=1", "a=1,,b=2"])
 def test_channel_arguments_that_are_none(text):
     with pytest.raises(StartError) as caught:
-        GrpcServer(ServerOptions(grpc_channel_arguments=text), Rpcs(1, Metrics()))
+        options = ServerOptions(grpc_channel_arguments=text)
+        GrpcServer(options, Rpcs(1, Metrics()), read_access(options))
     assert str(caught.value) == (
         "INVALID_ARGUMENT: --grpc_channel_arguments must be key=value,key=value. Received: " + text
     )
@@ -134,65 +132,6 @@ def test_a_port_that_is_taken(caplog):
 # --- TLS -----------------------------------------------------------------------------------------
 
 
-_KEY_USES = (
-    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
-    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
-)  # fmt: skip
-
-
-class Authority:
-    """Issues certificates for localhost."""
-
-    def __init__(self, name: str) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        self.pem = self._sign(self._name, self._key, is_authority=True)
-
-    def issue(self, name: str) -> tuple[str, str]:
-        """A private key and its certificate, as PEM texts."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        pem = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return pem.decode(), self._sign(subject, key, is_authority=False)
-
-    def _sign(self, subject, key, *, is_authority: bool) -> str:
-        now = datetime.now(UTC)
-        uses = dict.fromkeys(_KEY_USES, False) | {"digital_signature": True}
-        uses["key_cert_sign"] = is_authority
-        own, authority = key.public_key(), self._key.public_key()
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-            # From Python 3.13 on, a client asks for these by default.
-            .add_extension(x509.KeyUsage(**uses), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(own), False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), False)
-            .sign(self._key, hashes.SHA256())
-        )
-        return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def ssl_config(path: Path, key: str, certificate: str, authority: str = "", verify="false") -> str:
-    quoted = [text.replace("\n", "\\n") for text in (key, certificate, authority)]
-    path.write_text(
-        'server_key: "{}" server_cert: "{}" custom_ca: "{}" client_verify: {}'.format(
-            *quoted, verify
-        )
-    )
-    return str(path)
-
-
 @pytest.fixture(scope="module")
 def authority() -> Authority:
     return Authority("authority")
@@ -234,25 +173,6 @@ def test_mutual_tls(tmp_path, authority):
                     grpc.StatusCode.UNAVAILABLE,
                     grpc.StatusCode.DEADLINE_EXCEEDED,
                 )
-
-
-def test_tls_that_cannot_be_used(tmp_path, authority):
-    path = tmp_path / "ssl.txt"
-    for text, error in [
-        (None, f"NOT_FOUND: {path}; No such file or directory"),
-        ("server_kex: 'x'", f"INVALID_ARGUMENT: Invalid protobuf file: '{path}'"),
-        (
-            "client_verify: true",
-            f"INVALID_ARGUMENT: client_verify needs a custom_ca to verify clients with: '{path}'",
-        ),
-        ("server_key: 'x' server_cert: 'y'", CANNOT_LISTEN),
-        ("# nothing", CANNOT_LISTEN),
-    ]:
-        if text is not None:
-            path.write_text(text)
-        with pytest.raises(StartError) as caught, serving(ssl_config_file=str(path)):
-            pass
-        assert str(caught.value) == error
 
 
 # --- The end -------------------------------------------------------------------------------------

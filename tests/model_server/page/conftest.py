@@ -24,6 +24,7 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    "--host-resolver-rules=MAP *.example 127.0.0.1",  # names that are no loopback's to the browser
 ]
 
 

@@ -270,7 +270,7 @@ def test_a_newer_version_takes_over(page: Page, site: Site) -> None:
     site.rest.versions = [(10, "AVAILABLE"), (9, "AVAILABLE"), (3, "UNLOADING")]
     choose(page, as_file("hand.png"))
     expect(page.locator("#facts")).to_contain_text("v10 · ")
-    expect(page.locator("#server")).to_have_text("v10")
+    expect(page.locator("#server")).to_have_text("v10, the newest of 2")
 
 
 class Replaced(FakeRest):
@@ -366,6 +366,46 @@ def test_the_server_is_gone(page: Page) -> None:
     expect_server(page, "v3")
     page.get_by_role("button", name="Try again").click()
     expect_answer(page, "0")
+
+
+def test_an_example_of_a_server_that_is_gone(page: Page) -> None:
+    page.route("**/page/examples/1", lambda route: route.abort("connectionrefused"))
+    page.get_by_role("button", name="Example of 1").click()
+    expect(page.locator("#reason")).to_have_text("The server does not answer. Is it still running?")
+    page.unroute("**/page/examples/1")
+    page.get_by_role("button", name="Try again").click()
+    expect_answer(page, "1", "Example of 1: 1")
+    expect(page.locator("#history li")).to_have_count(1)
+
+
+def test_the_picture_is_kept_while_the_server_is_gone(page: Page, site: Site) -> None:
+    page.route("**/v1/**", lambda route: route.abort("connectionrefused"))
+    choose(page, as_file("hand.png", png(0, 250, 0)))
+    expect(page.locator("#reason")).to_be_visible()
+    assert page.locator("#picture").evaluate("image => image.decode().then(() => image.width)")
+    # Others may be asked meanwhile; it is still there.
+    page.unroute("**/v1/**")
+    page.get_by_role("button", name="Example of 2").click()
+    expect_answer(page, "2")
+    page.get_by_role("button", name="failed hand.png").click()
+    page.get_by_role("button", name="Try again").click()
+    expect_answer(page, "1", "hand.png: 1")
+
+
+@pytest.mark.parametrize(
+    ("code", "shown", "reason"),
+    [
+        (401, "the server asks for a token", "The server asks for a token: load the page again"),
+        (421, "the server refuses (421)", "The server refused the picture: not so"),
+    ],
+)
+def test_who_may_not_ask(page: Page, code: int, shown: str, reason: str) -> None:
+    answer = {"status": code, "body": '{"error": "not so"}'}
+    page.route("**/v1/**", lambda route: route.fulfill(**answer))
+    expect_server(page, shown)
+    choose(page, as_file("hand.png"))
+    expect(page.locator("#reason")).to_contain_text(reason)
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 def test_an_answer_that_is_none(page: Page) -> None:

@@ -49,6 +49,25 @@ def test_each_option_arrives(tmp_path: Path) -> None:
     assert connection.tls == Tls(**files)
 
 
+def test_a_token_comes_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    option = f"--token-file={file}"
+    connection, _, _ = called(Connection, option)
+    with pytest.raises(UserError, match="token: No such file or directory"):
+        _ = connection.headers
+    file.write_text("# ours\n0123456789abcdef\nfedcba9876543210\n")
+    headers = {"authorization": "Bearer 0123456789abcdef"}
+    assert connection.headers == headers
+    assert Connection().headers == {}
+    connection, _, _ = called(Connection, option, "--address=box:8500")
+    with pytest.raises(UserError, match="A token for box:8500 would go there without encryption"):
+        _ = connection.headers
+    connection, _, _ = called(Connection, option, "--address=box:8500", "--plain-token")
+    assert connection.headers == headers
+    connection, _, _ = called(Connection, option, "--address=https://box")
+    assert connection.headers == headers
+
+
 @pytest.mark.parametrize("version", ["3", "v3"])
 def test_a_question_is_to_one_version(version: str) -> None:
     question, _, _ = called(Question, "--version", version, "--timeout", "2.5", "--ca", "ca.pem")

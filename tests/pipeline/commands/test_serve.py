@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from model_server.process import free_port
-from pipeline.commands.serve import announce, ready, server_flags
+from pipeline.commands.serve import announce, certificate_flags, ready, server_flags, token_flags
 from pipeline.environment import Workspace
 from signs.client import Client
 from signs.errors import UserError
@@ -69,13 +69,30 @@ def test_flags_with_the_page(workspace: Workspace) -> None:
 
 WARNING = (
     "Warning: --host 0.0.0.0 lets every machine that reaches this one use the model, and change "
-    "what is served: nobody is asked for a password."
+    "what is served: nobody is asked for a token (--auth-token-file)."
 )
+IN_PLAIN = (
+    "Warning: --host 0.0.0.0 without encryption: everybody on the way can read tokens and pictures "
+    "(--self-signed, --ssl_config_file)."
+)
+TOKENS, TLS = "--auth_token_file=t", "--ssl_config_file=s"
 
 
-@pytest.mark.parametrize(("host", "told"), [("127.0.0.1", []), ("0.0.0.0", [WARNING])])
-def test_what_is_told_before_the_server_starts(host: str, told: list[str]) -> None:
-    assert list(announce("cats", host)) == ["Loading cats: a few seconds.", *told]
+@pytest.mark.parametrize(
+    ("host", "flags", "told"),
+    [
+        ("127.0.0.1", [], []),
+        ("0.0.0.0", [], [WARNING]),
+        ("0.0.0.0", [TLS], [WARNING]),
+        ("0.0.0.0", [TOKENS], [IN_PLAIN]),
+        ("0.0.0.0", [TOKENS, TLS, "--ssl_config_file="], [IN_PLAIN]),
+        ("0.0.0.0", [TOKENS, TLS], []),
+    ],
+)
+def test_what_is_told_before_the_server_starts(
+    host: str, flags: list[str], told: list[str]
+) -> None:
+    assert list(announce("cats", host, flags)) == ["Loading cats: a few seconds.", *told]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +111,37 @@ def test_what_is_told_before_the_server_starts(host: str, told: list[str]) -> No
 def test_what_is_told_when_it_answers(host: str, rest_port: int, page: bool, where: str) -> None:
     assert ready("cats", 3, host, 8500, rest_port, page) == f"Ready: cats v3, {where}"
     assert ready("cats", None, host, 8500, rest_port, page) == f"Ready: cats, {where}"
+
+
+def test_what_is_told_of_a_page_for_other_machines() -> None:
+    line = ready("m", 1, "0.0.0.0", 8500, 8501, True, encrypted=True, elsewhere="192.168.1.7")
+    assert line == (
+        "Ready: m v1, gRPC 127.0.0.1:8500 with TLS, REST https://127.0.0.1:8501, "
+        "page https://127.0.0.1:8501/, from other machines https://192.168.1.7:8501/"
+    )
+
+
+def test_the_workspaces_own_certificate(workspace: Workspace) -> None:
+    [flag], told = certificate_flags(workspace, ["--port=1"])
+    assert flag == f"--ssl_config_file={workspace.root / 'tls' / 'ssl.config'}"
+    assert told[0].startswith("Made a certificate, valid until 20")
+    assert re.fullmatch("([0-9A-F]{2}:){31}[0-9A-F]{2}", told[1])
+    assert told[2] == f"Other clients trust it by --ca {workspace.root}/tls/certificate.pem"
+    again, told_again = certificate_flags(workspace, ["--ssl_config_file="])
+    assert (again, told_again[1]) == ([flag], told[1])
+    assert told_again[0].startswith("Using a certificate, ")
+    with pytest.raises(UserError, match="leave out --ssl_config_file"):
+        certificate_flags(workspace, ["--ssl_config_file=mine"])
+
+
+def test_the_flags_for_tokens(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    assert token_flags(None) == []
+    file.write_text("0123456789abcdef\n")
+    assert token_flags(file) == [f"--auth_token_file={file}"]
+    file.write_text("short\n")
+    with pytest.raises(UserError, match="tokens, line 1: a token has 16 or more"):
+        token_flags(file)
 
 
 def test_the_server_says_when_it_is_ready_and_answers_then(tmp_path: Path, push: Push) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from signs.client import AsyncClient, Client, ClientError
 from signs.transports.probe import Place, place_of, what_it_speaks
-from tests.model_server.grpc_api.test_grpc_server import Authority
+from tests.model_server.authority import Authority
 from tests.served import RED
 
 

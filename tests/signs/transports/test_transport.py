@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from signs.transports.transport import Awaited, ClientError, Target, Tls, checked_headers
+from signs.transports.transport import (
+    Awaited,
+    ClientError,
+    Target,
+    Tls,
+    WithHeaders,
+    checked_headers,
+)
 from signs.waiting import BLOCKING, ON_LOOP, at_once
 
 
@@ -43,6 +50,18 @@ def test_a_blocking_transport_is_awaited(waiting):
     assert run(awaited.metadata(5)) == ("metadata", 5, {})
     run(awaited.close())
     assert blocking.closed
+
+
+def test_headers_that_go_with_every_request():
+    sending = Recording()
+    always = WithHeaders(sending, {"a": "b", "c": "d"})
+    assert always.status(5) == ("status", 5, {"a": "b", "c": "d"})
+    assert always.metadata(5, {"a": "x"}) == ("metadata", 5, {"a": "x", "c": "d"})
+    assert always.predict("look", {}, ("y",), 5, {"e": "f"}, ("z",)) == (
+        *("predict", "look", {}, ("y",), 5, {"a": "b", "c": "d", "e": "f"}, ("z",)),
+    )
+    always.close()
+    assert sending.closed
 
 
 def test_headers_are_checked():
