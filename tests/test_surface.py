@@ -120,6 +120,8 @@ COMMANDS = {
     "promote": {
         "--version": None,
         "--to": "stable",
+        "--share": None,
+        "--withdraw": None,
         "--shadow": None,
         "--max-changed": 0.02,
         "--newest": 1000,
@@ -382,7 +384,7 @@ PREDICTION = {
     "known",
 }  # fmt: skip
 UNANSWERED = {"source", "error"}
-VERSION = {"version", "labels", "on_disk", "state"}
+VERSION = {"version", "labels", "share", "on_disk", "state"}
 COMPARISON = {
     "requests", "images", "passed_over", "max_probability_change", "differences", "changed",
 }  # fmt: skip
@@ -631,9 +633,10 @@ def test_the_json_of_a_rollout(signs: Callable[..., Any], address: str) -> None:
         assert_frozen("The JSON of `signs versions`", set(version), VERSION)
     for version in ("3", "4"):
         moved = signs("promote", "--version", version, "--offline")
-        assert_frozen("The JSON of `signs promote`", set(moved), {"labels", "shadow"})
+        assert_frozen("The JSON of `signs promote`", set(moved), {"labels", "share", "shadow"})
     assert Path("workspace/serving/photos.config").is_file()
-    assert_frozen("The JSON of `signs rollback`", set(signs("rollback", "--offline")), {"labels"})
+    back = signs("rollback", "--offline")
+    assert_frozen("The JSON of `signs rollback`", set(back), {"labels", "share"})
 
 
 def test_the_json_of_a_replay(signs: Callable[..., Any], address: str) -> None:

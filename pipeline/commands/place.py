@@ -91,8 +91,9 @@ def promote(
     label: str,
     check: Replay | None,
     console: Console,
+    share: int | None = None,
 ) -> tuple[State, Comparison | None]:
-    """Moves a label, after the replay if there is one.
+    """Moves a label, after the replay if there is one; `share` as for `Rollout.promote`.
 
     Raises:
         RolloutError: why the label stays where it is.
@@ -117,9 +118,18 @@ def promote(
             )
 
     state = Rollout(place.base_path).promote(
-        version, label, place.server(), compare if check is not None else None
+        version, label, place.server(), compare if check is not None else None, share
     )
     return state, found[0] if found else None
+
+
+def withdraw(place: Place) -> State:
+    """Takes the label `canary` away.
+
+    Raises:
+        RolloutError: no version has it, or the server does not follow.
+    """
+    return Rollout(place.base_path).withdraw(place.server())
 
 
 def rollback(place: Place) -> State:
@@ -214,6 +224,7 @@ class ServedVersion:
 
     version: int
     labels: list[str]
+    share: int  # hundredths of the traffic
     on_disk: bool
     state: str | None  # the server's; None where it does not have it, or does not answer
 
@@ -232,6 +243,7 @@ def versions(place: Place) -> list[ServedVersion]:
         ServedVersion(
             version,
             labels=sorted(name for name, number in state.labels.items() if number == version),
+            share=list(state.traffic.values()).count(version),
             on_disk=version in pushed,
             state=None if states is None else states.get(version),
         )

@@ -21,6 +21,7 @@ from pipeline.commands.options import (
     spread,
 )
 from pipeline.showing.wording import say
+from signs.errors import UserError
 from signs.versions import version_name
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ app = typer.Typer()
 @app.command(
     epilog=examples(
         "signs promote",
-        "signs promote --to canary",
+        "signs promote --to canary --share 10",
         "signs promote --shadow workspace/requests --max-changed 0.01",
+        "signs promote --withdraw canary",
     )
 )
 @spread
@@ -60,6 +62,19 @@ def promote(
         ),
     ] = None,
     to: Annotated[Literal["stable", "canary"], typer.Option(help="The label.")] = "stable",
+    share: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="With --to canary: its share of the requests that ask for the label traffic.",
+        ),
+    ] = None,
+    withdraw: Annotated[
+        Literal["canary"] | None,
+        typer.Option(help="Take the label away instead, and the share with it."),
+    ] = None,
     shadow_log: Annotated[
         Path | None,
         typer.Option(
@@ -78,12 +93,18 @@ def promote(
     """Make a version stable or canary, once the server has loaded it."""
     from pipeline.commands import place
 
-    check = place.Replay(shadow_log, newest, max_changed) if shadow_log else None
     at = place.Place.of(connection, workspace, offline=offline)
-    state, comparison = place.promote(at, version, to, check, Console(stderr=True))
+    comparison = None
+    if withdraw is None:
+        check = place.Replay(shadow_log, newest, max_changed) if shadow_log else None
+        state, comparison = place.promote(at, version, to, check, Console(stderr=True), share)
+    elif version is None and to == "stable" and share is None and shadow_log is None:
+        state = place.withdraw(at)
+    else:
+        raise UserError("--withdraw takes no --version, --to, --share or --shadow")
     if as_json:
         replayed = comparison and comparison_as_dict(comparison)
-        print_json({"labels": dict(state.labels), "shadow": replayed})
+        print_json({"labels": dict(state.labels), "share": state.share, "shadow": replayed})
     else:
         render_state(console(), at.model_name, state)
     return 0
@@ -103,7 +124,7 @@ def rollback(
     at = place.Place.of(connection, workspace, offline=offline)
     state = place.rollback(at)
     if as_json:
-        print_json({"labels": dict(state.labels)})
+        print_json({"labels": dict(state.labels), "share": state.share})
     else:
         render_state(console(), at.model_name, state)
     return 0
@@ -169,12 +190,14 @@ def render_versions(console: Console, found: list["ServedVersion"]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("version")
     table.add_column("labels")
+    table.add_column("traffic", justify="right")
     table.add_column("server")
     table.add_column("")
     for each in found:
         table.add_row(
             version_name(each.version),
             ", ".join(each.labels),
+            f"{each.share} %" if each.share else "",
             each.state or "-",
             "" if each.on_disk else "no longer on disk",
         )
@@ -183,5 +206,7 @@ def render_versions(console: Console, found: list["ServedVersion"]) -> None:
 
 def render_state(console: Console, model_name: str, state: "State") -> None:
     """Prints what the labels name now."""
-    labels = ", ".join(f"{name} is {version_name(number)}" for name, number in state.labels.items())
-    say(console, f"{model_name}: {labels}")
+    labels = [f"{name} is {version_name(number)}" for name, number in state.labels.items()]
+    if state.share:
+        labels.append(f"{state.share} % of the traffic goes to the canary")
+    say(console, f"{model_name}: {', '.join(labels)}")

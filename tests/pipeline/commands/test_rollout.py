@@ -17,12 +17,12 @@ def difference(row: int) -> Difference:
 
 def test_versions_and_what_the_server_has_of_them() -> None:
     found = [
-        ServedVersion(3, ["canary"], on_disk=True, state=None),
-        ServedVersion(2, ["earlier", "stable"], on_disk=False, state="AVAILABLE"),
+        ServedVersion(3, ["canary"], 10, on_disk=True, state=None),
+        ServedVersion(2, ["earlier", "stable"], 0, on_disk=False, state="AVAILABLE"),
     ]
     assert [line.split() for line in shown(render_versions, found)] == [
-        ["version", "labels", "server"],
-        ["v3", "canary", "-"],
+        ["version", "labels", "traffic", "server"],
+        ["v3", "canary", "10", "%", "-"],
         ["v2", "earlier,", "stable", "AVAILABLE", "no", "longer", "on", "disk"],
     ]
 
@@ -30,6 +30,10 @@ def test_versions_and_what_the_server_has_of_them() -> None:
 def test_the_labels() -> None:
     state = State(labels={"stable": 3, "canary": 4})
     assert shown(render_state, "signs", state) == ["signs: stable is v3, canary is v4"]
+    shared = State(labels={"stable": 3, "canary": 4}, share=10)
+    assert shown(render_state, "signs", shared) == [
+        "signs: stable is v3, canary is v4, 10 % of the traffic goes to the canary"
+    ]
 
 
 def test_a_replay_without_a_difference() -> None:
