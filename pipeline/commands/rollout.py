@@ -27,7 +27,7 @@ from signs.versions import version_name
 if TYPE_CHECKING:
     from pipeline.commands.place import ServedVersion
     from serving.rollout import State
-    from serving.shadow import Comparison
+    from serving.shadow import Comparison, Limits
 
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="No server runs: the next one will read it.")
@@ -36,6 +36,19 @@ NewestOption = Annotated[
     int,
     typer.Option(
         min=1, max=MOST_REQUESTS, metavar="REQUESTS", help="Replay so many, the newest of the log."
+    ),
+]
+MaxChangedOption = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Share of the replayed images whose answer may change."),
+]
+MaxSlowerOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=1000,
+        metavar="TIMES",
+        help="How many times as long p50 and p99 of the replay may be; by default any.",
     ),
 ]
 
@@ -81,10 +94,8 @@ def promote(
             "--shadow", metavar="LOG", help="First replay this request log, and compare answers."
         ),
     ] = None,
-    max_changed: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="With --shadow: share of images whose class may change."),
-    ] = 0.02,
+    max_changed: MaxChangedOption = 0.02,
+    max_slower: MaxSlowerOption = None,
     newest: NewestOption = 1000,
     offline: OfflineOption = False,
     workspace: WorkspaceOption = WORKSPACE,
@@ -92,18 +103,20 @@ def promote(
 ) -> int:
     """Make a version stable or canary, once the server has loaded it."""
     from pipeline.commands import place
+    from serving.shadow import Limits
 
     at = place.Place.of(connection, workspace, offline=offline)
     comparison = None
     if withdraw is None:
-        check = place.Replay(shadow_log, newest, max_changed) if shadow_log else None
+        limits = Limits(max_changed, max_slower)
+        check = place.Replay(shadow_log, newest, limits) if shadow_log else None
         state, comparison = place.promote(at, version, to, check, Console(stderr=True), share)
     elif version is None and to == "stable" and share is None and shadow_log is None:
         state = place.withdraw(at)
     else:
         raise UserError("--withdraw takes no --version, --to, --share or --shadow")
     if as_json:
-        replayed = comparison and comparison_as_dict(comparison)
+        replayed = comparison and comparison_as_dict(comparison, limits)
         print_json({"labels": dict(state.labels), "share": state.share, "shadow": replayed})
     else:
         render_state(console(), at.model_name, state)
@@ -161,25 +174,33 @@ def shadow(
     connection: Connection,
     before: Annotated[str, typer.Option(help="A version, such as v3, or a label.")] = "stable",
     after: Annotated[str, typer.Option(help="The other one's.")] = "canary",
+    max_changed: MaxChangedOption = 0.02,
+    max_slower: MaxSlowerOption = None,
     newest: NewestOption = 1000,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
-    """Ask two versions of a running server what was asked before, and compare."""
+    """Ask two versions what was asked before, and compare: exit code 1 where they differ."""
     from pipeline.commands import place
+    from serving.shadow import Limits
 
+    limits = Limits(max_changed, max_slower)
     at = place.Place.of(connection, workspace)
     comparison = place.shadow(at, log, before, after, newest, Console(stderr=True))
+    reasons = comparison.reasons(limits)
     if as_json:
-        print_json(comparison_as_dict(comparison))
+        print_json(comparison_as_dict(comparison, limits))
     else:
         place.render_comparison(console(), comparison, before, after)
-    return 0
+        for reason in reasons:
+            say(console(), f"{after} beside {before}: {reason}")
+    return 1 if reasons else 0
 
 
-def comparison_as_dict(comparison: "Comparison") -> dict[str, object]:
-    """What a replay found, with every difference."""
-    found = dataclasses.asdict(comparison) | {"changed": comparison.changed}
+def comparison_as_dict(comparison: "Comparison", limits: "Limits") -> dict[str, object]:
+    """What a replay found, with every difference, and why it is too much; [] where it is not."""
+    found = dataclasses.asdict(comparison)
+    found |= {"changed": comparison.changed, "reasons": comparison.reasons(limits)}
     for difference in found["differences"]:
         difference["asked_at"] = difference["asked_at"].isoformat()
     return found

@@ -183,11 +183,13 @@ def test_a_replay_of_the_log_keeps_a_version_that_answers_otherwise(workspace, a
     )
     assert (code, out) == (2, "")
     lines = err.splitlines()
-    assert lines[0].startswith("4 images in 1 requests: 25.0 % change their class (1); the largest")
-    assert lines[1].split() == ["asked", "at", "request", "image", "v3", "v4", "change"]
-    assert lines[2].split()[-4:] == ["1", "green", "lilac", "0.0000"]
+    assert lines[0].startswith("4 images in 1 requests: 25.0 % change their answer (1); the larg")
+    assert lines[1].split() == ["not", "sure", "confidence", "p50", "p99"]
+    assert [line.split()[0] for line in lines[2:4]] == ["v3", "v4"]
+    assert lines[4].split() == ["asked", "at", "request", "image", "v3", "v4", "change"]
+    assert lines[5].split()[-4:] == ["1", "green", "lilac", "0.0000"]
     assert lines[-1] == (
-        "signs: error: v4 answers 25.0 % of the images otherwise than v3, more than "
+        "signs: error: v4 beside v3: 25.0 % of the images are answered otherwise, more than "
         "20.0 %: stable stays where it was."
     )
     assert version_of(address, "stable") == 3
@@ -199,8 +201,22 @@ def test_a_replay_of_the_log_keeps_a_version_that_answers_otherwise(workspace, a
         "signs: canary is v4, stable is v4\n",
     )
     code, out, _ = signs("shadow", log, "--newest", "1")
-    assert out.startswith("4 images in 1 requests: 0.0 % change their class (0)")
+    assert (code, out[:56]) == (0, "4 images in 1 requests: 0.0 % change their answer (0); t")
     assert signs("rollback")[0] == 0
+    # Asked by number, both are loaded beside each other for a moment: as long as v4 is the canary.
+    assert signs("promote", "--to", "canary", "--version", "v4")[0] == 0
+    code, out, _ = signs("shadow", log, "--newest", "1")
+    assert (code, out.splitlines()[-1]) == (
+        1,
+        "canary beside stable: 25.0 % of the images are answered otherwise, more than 2.0 %",
+    )
+    code, out, _ = signs("shadow", log, "--max-changed", "1", "--max-slower", "0.01", "--json")
+    told = json.loads(out)
+    assert (code, len(told["reasons"])) == (1, 2)
+    assert told["reasons"][0].startswith("the p50 is ")
+    assert min(told[side]["p50_ms"] for side in ("before", "after")) > 0
+    assert told["after"]["not_sure"] == told["before"]["not_sure"]
+    assert signs("promote", "--withdraw", "canary")[0] == 0
 
 
 def test_a_share_of_the_requests_goes_to_the_canary_until_it_is_withdrawn(
