@@ -18,6 +18,7 @@ import numpy as np
 from signs import features, protos, tensors
 from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
 from signs.images import Images, InputError, Unanswered, read_each, read_images
+from signs.tracing import client_span
 from signs.traffic import TRAFFIC, label_for
 from signs.transports.probe import Place, what_it_speaks
 from signs.transports.transport import (
@@ -332,12 +333,14 @@ class Conversation:
         optional: Collection[str] = (),
     ) -> dict[str, np.ndarray]:
         """The outputs of a signature, with a row for each image."""
-        outputs = await self._call(
-            lambda timeout_s, headers: self._transport.predict(
-                signature, inputs, names, timeout_s, headers, tuple(optional), terms.label
-            ),
-            terms,
-        )
+        told: dict[str, str | int] = {"model.name": self._target.model_name, "images": len(batch)}
+        with client_span(f"signs {signature}", told) as carried:
+            outputs = await self._call(
+                lambda timeout_s, headers: self._transport.predict(
+                    signature, inputs, names, timeout_s, headers, tuple(optional), terms.label
+                ),
+                replace(terms, headers={**carried, **terms.headers}),
+            )
         for name, array in outputs.items():
             if array.shape[:1] != (len(batch),):
                 raise self._unexpected(

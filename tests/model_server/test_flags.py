@@ -86,6 +86,7 @@ def test_the_flags_that_tf_serving_has_not():
         "request_log_path": "",
         "request_log_sampling_rate": 1.0,
         "log_format": "text",
+        "tracing": "",
     }
 
 
@@ -224,7 +225,7 @@ def test_help_comes_first_or_is_an_unknown_argument(capsys):
     )
     extensions = lines[lines.index("Flags that TF Serving has not:") + 1 :]
     assert extensions[0].startswith('\t--host="127.0.0.1"')
-    assert len(extensions) == 8
+    assert len(extensions) == sum(flag.extension for flag in FLAGS)
 
 
 def test_the_version_needs_nothing_else(capsys):
