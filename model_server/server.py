@@ -116,7 +116,7 @@ class ModelServer:
             self._start_config_poll(self._models)
         prediction = PredictionService(self._models, inference, self._request_log)
         model = ModelService(self._models, self._metrics)
-        grpc_server.start(rpcs(prediction, model))
+        grpc_server.start(rpcs(prediction, model), self._models.is_available)
         self._listening.append(grpc_server)
         if options.rest_api_port:
             self._start_rest(prediction, model, config)

@@ -29,7 +29,10 @@ def request(name: str = "m") -> protos.PredictRequest:
 
 @contextmanager
 def serving(
-    method: Method = echo, tracing: Tracing | None = None, **options
+    method: Method = echo,
+    tracing: Tracing | None = None,
+    is_available: Callable[[str], bool | None] = lambda name: None,
+    **options,
 ) -> Iterator[SimpleNamespace]:
     """A server whose one RPC, Predict, is `method`."""
     metrics = Metrics()
@@ -37,7 +40,7 @@ def serving(
     rpcs = Rpcs(options.get("grpc_max_threads", 4), metrics, tracing)
     server = GrpcServer(ServerOptions(**options), rpcs)
     server.check_port()
-    server.start({SERVICE: {"Predict": (method, protos.PredictRequest)}})
+    server.start({SERVICE: {"Predict": (method, protos.PredictRequest)}}, is_available)
     try:
         yield SimpleNamespace(server=server, address=server.address, metrics=metrics, rpcs=rpcs)
     finally:
