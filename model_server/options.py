@@ -5,6 +5,7 @@ does the documentation: each flag is supported, taken without effect (`ignored` 
 refused unless it keeps its default (`refused` says why).
 """
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import TypeAlias, TypeVar, cast
 
@@ -16,6 +17,9 @@ _CPUS = cores()
 # thread that waits is cheap.
 _MIN_GRPC_THREADS = 64
 
+
+LOG = "log"  # a value of --tracing
+_COLLECTOR = re.compile("https?://[^/]")
 
 FlagValue: TypeAlias = bool | int | float | str
 
@@ -259,6 +263,13 @@ class ServerOptions:
     enable_reflection: bool = _flag(
         "bool", False, "Answer grpc.reflection; on loopback it always is.", extension=True
     )
+    tracing: str = _flag(
+        "string",
+        "",
+        "Where OpenTelemetry's spans of requests go: log, or the http address of a collector; "
+        "empty makes none.",
+        extension=True,
+    )
 
     def check(self) -> None:
         """Refuses what no server can start with; files that flags name are not looked at.
@@ -313,6 +324,11 @@ class ServerOptions:
             )
         if self.log_format not in ("text", "json"):
             raise _invalid(f"--log_format must be text or json. Received: {self.log_format}")
+        if self.tracing not in ("", LOG) and not _COLLECTOR.match(self.tracing):
+            raise _invalid(
+                f"--tracing must be {LOG} or an address such as http://127.0.0.1:4318. Received: "
+                f"{self.tracing}"
+            )
 
 
 def _invalid(text: str) -> StartError:

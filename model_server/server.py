@@ -24,6 +24,7 @@ from model_server.request_log import RequestLog
 from model_server.services.model_service import ModelService
 from model_server.services.prediction_service import PredictionService
 from model_server.services.rpcs import rpcs
+from model_server.tracing import Tracing
 from model_server.versions.model_store import LoadPolicy
 from model_server.versions.models import Models
 from model_server.versions.version_folders import GRACE_S
@@ -55,7 +56,8 @@ class ModelServer:
         self._options = options
         self._stopping = stopping
         self._metrics = Metrics()
-        self._rpcs = Rpcs(options.grpc_max_threads, self._metrics)
+        self._tracing = Tracing(options.tracing)
+        self._rpcs = Rpcs(options.grpc_max_threads, self._metrics, self._tracing)
         self._listening: list[GrpcServer | RestServer] = []  # the servers, to be stopped
         self._models: Models | None = None
         self._loader: Loader | None = None
@@ -84,6 +86,7 @@ class ModelServer:
         grpc_server = GrpcServer(options, self._rpcs, access)
         grpc_server.check_port()
         self._request_log = self._start_request_log()
+        self._tracing.start()
         # Here and not above: a wrong flag or a taken port need not wait for TensorFlow.
         # What is imported then stays: not looking at it again keeps a collection under 10 ms.
         with without_tensorflow_notes(), without_keras(), heavy_imports():
@@ -115,7 +118,7 @@ class ModelServer:
             self._start_config_poll(self._models)
         prediction = PredictionService(self._models, inference, self._request_log)
         model = ModelService(self._models, self._metrics)
-        grpc_server.start(rpcs(prediction, model))
+        grpc_server.start(rpcs(prediction, model), self._models.is_available)
         self._listening.append(grpc_server)
         if options.rest_api_port:
             self._start_rest(prediction, model, config, access)
@@ -136,6 +139,7 @@ class ModelServer:
             finished.append(self._loader.close())
         if self._request_log is not None:
             self._request_log.close()
+        self._tracing.close()
         return all(finished)
 
     def _start_request_log(self) -> RequestLog | None:
@@ -209,6 +213,7 @@ class ModelServer:
                 ),
                 self._metrics,
                 page,
+                self._tracing,
             )
             rest = RestServer(
                 guarded(app, access.hosts, access.tokens),

@@ -1,6 +1,6 @@
 """Which versions of a model are served, and which of them is called `stable` and `canary`.
 
-    promote, rollback -> {serving root}/{model}.config -> polled by a model server -> labels
+    promote, withdraw, rollback -> {serving root}/{model}.config -> polled by a server -> labels
 
 The file is TF Serving's ModelServerConfig in text format, and any TF Serving may poll it. Once a
 version is stable, only the stable one and the canary are loaded: a version that is pushed later
@@ -14,9 +14,13 @@ version loaded at every moment:
     1. load the target too   2. move the label   3. leave out what has no label
 
 Whoever is killed in between leaves a file that works; the next promotion goes on from it.
+
+A share of the requests goes to the canary by a hundred labels more (`signs.traffic`), which name
+the one version or the other. They move with the others, all at once.
 Sources: tensorflow_serving/config/model_server_config.proto, model_servers/server_core.cc.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +32,7 @@ from google.protobuf import text_format
 
 from signs import durable, protos
 from signs.errors import UserError
+from signs.traffic import HUNDREDTHS, is_traffic_label, traffic_label
 from signs.versions import complete_versions, version_name
 
 STABLE, CANARY = "stable", "canary"
@@ -37,6 +42,8 @@ _HEADER = """\
 # Earlier stable versions, oldest first:"""
 _HISTORY = re.compile(r"^# Earlier stable versions, oldest first:([ 0-9]*)$", re.MULTILINE)
 _KEPT_HISTORY = 50
+# As TensorFlow writes an entry of a map, and in a line: there are a hundred of them.
+_ENTRY = re.compile(r'version_labels \{\s+key: ("[^"]*")\s+value: ([0-9]+)\s+\}')
 
 
 class RolloutError(UserError):
@@ -53,16 +60,46 @@ class State:
 
     Args:
         versions: those to load; none means the newest, and each newer one as it is pushed.
-        labels: the version that each label names.
+        labels: the version that each label names, but for the labels of the traffic.
         earlier: what `stable` named before, oldest first.
+        share: hundredths of the traffic that the canary has, 0 to 100; the stable version has the
+            others.
     """
 
     versions: tuple[int, ...] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
     earlier: tuple[int, ...] = ()
+    share: int = 0
 
-    def moved(self, label: str, version: int) -> "State":
-        """After a promotion: `version` has the label, and only labelled versions stay."""
+    @property
+    def tried(self) -> int | None:
+        """The canary, where it is another version than the stable one."""
+        canary = self.labels.get(CANARY)
+        return None if canary == self.labels.get(STABLE) else canary
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """The version that each label of the traffic names; {} before one is stable.
+
+        The canary has the first ones, so that whoever is with it stays with it as its share grows.
+        """
+        if STABLE not in self.labels:
+            return {}
+        stable = self.labels[STABLE]
+        canary = self.labels.get(CANARY, stable)
+        return {
+            traffic_label(hundredth): canary if hundredth < self.share else stable
+            for hundredth in range(HUNDREDTHS)
+        }
+
+    def moved(self, label: str, version: int, share: int | None = None) -> "State":
+        """After a promotion: `version` has the label, and only labelled versions stay.
+
+        Args:
+            label: `stable` or `canary`.
+            version: what it names now.
+            share: of the canary; None leaves the canary's as it is, and gives another version none.
+        """
         labels = {**self.labels, label: version}
         earlier = self.earlier
         if label == STABLE:
@@ -72,7 +109,12 @@ class State:
             before = self.labels.get(STABLE)
             if before is not None and before != version:
                 earlier = (*earlier, before)[-_KEPT_HISTORY:]
-        return State(tuple(sorted(set(labels.values()))), labels, earlier)
+        return self._with(labels, earlier, share)
+
+    def withdrawn(self) -> "State":
+        """After the canary is taken back: its label is gone, and `stable` has all the traffic."""
+        labels = {name: version for name, version in self.labels.items() if name != CANARY}
+        return self._with(labels, self.earlier)
 
     def rolled_back(self, version: int) -> "State":
         """After a rollback to `version`, one of the earlier ones."""
@@ -81,7 +123,17 @@ class State:
         if labels.get(CANARY) == self.labels[STABLE]:
             labels[CANARY] = version
         last = len(self.earlier) - 1 - self.earlier[::-1].index(version)
-        return State(tuple(sorted(set(labels.values()))), labels, self.earlier[:last])
+        return self._with(labels, self.earlier[:last])
+
+    def _with(
+        self, labels: Mapping[str, int], earlier: tuple[int, ...], share: int | None = None
+    ) -> "State":
+        canary = labels.get(CANARY)
+        if share is None:
+            share = self.share if canary == self.labels.get(CANARY) else 0
+        if canary == labels.get(STABLE):
+            share = 0  # there is one version for all
+        return State(tuple(sorted(set(labels.values()))), labels, earlier, share)
 
 
 class Server(Protocol):
@@ -124,11 +176,15 @@ class Rollout:
         if entry is None:
             return State()
         history = _HISTORY.search(text)
-        return State(
+        named = dict(sorted(entry.version_labels.items()))
+        labels = {name: version for name, version in named.items() if not is_traffic_label(name)}
+        traffic = [version for name, version in named.items() if is_traffic_label(name)]
+        state = State(
             tuple(sorted(entry.model_version_policy.specific.versions)),
-            dict(sorted(entry.version_labels.items())),
+            labels,
             tuple(map(int, history[1].split())) if history else (),
         )
+        return replace(state, share=sum(version == state.tried for version in traffic))
 
     def server_flags(self) -> list[str]:
         """What makes a model server poll the file; where none can be written, the folder.
@@ -155,27 +211,39 @@ class Rollout:
         label: str = STABLE,
         server: Server | None = None,
         check: Callable[[int, int], None] | None = None,
+        share: int | None = None,
     ) -> State:
         """Gives a version the label.
 
         Args:
-            version: by default the canary if it is to be stable; otherwise, and where the canary
-                is the stable version itself, the newest.
+            version: by default the canary if it is to be stable, or to have a share; otherwise, and
+                where the canary is the stable version itself, the newest.
             label: `stable` or `canary`.
             server: the one that polls the file; None if none runs.
             check: called with the version that answers now and the new one, both loaded, before
                 the label moves; raises RolloutError to keep it where it is.
+            share: hundredths of the traffic that the canary is to have, 0 to 100. None leaves the
+                present canary's as it is, and gives another version none.
 
         Returns:
             What the file says now.
 
         Raises:
             RolloutError: no such version, no stable version for a canary to be tried beside, no
-                newer one to be tried, another move under way, or what server and check say.
+                newer one to be tried, a share of something else than a canary, another move under
+                way, or what server and check say.
         """
+        if share is not None and (label != CANARY or not 0 <= share <= HUNDREDTHS):
+            raise RolloutError(
+                f"A share is of the canary, from 0 to 100. Received: {share} of {label}"
+            )
         with self._alone():
             state, pushed = self.state(), self.pushed()
+            if version is None and share is not None:
+                version = state.tried
             target = self._target(version, label, state, pushed)
+            if share and target == state.labels.get(STABLE):
+                raise RolloutError(f"{version_name(target)} is stable: it has the others' share.")
             now = state.labels.get(STABLE) or max(state.versions or pushed)
             if check is not None and now == target:
                 raise RolloutError(
@@ -186,10 +254,26 @@ class Rollout:
             self._move(
                 state,
                 loaded,
-                state.moved(label, target),
+                state.moved(label, target, share),
                 server,
                 None if check is None else lambda: check(now, target),
             )
+            return self.state()
+
+    def withdraw(self, server: Server | None = None) -> State:
+        """Takes the label `canary` away: no version has it, and `stable` has all the traffic.
+
+        Returns:
+            What the file says now.
+
+        Raises:
+            RolloutError: no version has it, another move under way, or what the server says.
+        """
+        with self._alone():
+            state = self.state()
+            if CANARY not in state.labels:
+                raise RolloutError(f"{self.model_name} has no canary: there is none to withdraw.")
+            self._move(state, state, state.withdrawn(), server)
             return self.state()
 
     def rollback(self, server: Server | None = None) -> State:
@@ -218,13 +302,13 @@ class Rollout:
             raise RolloutError(f"`label` must be stable or canary. Received: {label!r}")
         if not pushed:
             raise RolloutError(f"{self.base_path} holds no version: make one with `signs run`")
-        stable, canary = state.labels.get(STABLE), state.labels.get(CANARY)
+        stable = state.labels.get(STABLE)
         if label == CANARY and stable is None:
             raise RolloutError(
                 "A canary is tried beside a stable version: first promote one to stable."
             )
         if version is None:
-            tried = None if canary == stable else canary
+            tried = state.tried
             version = pushed[-1] if label == CANARY or tried is None else tried
             if label == CANARY and stable is not None and version <= stable:
                 raise RolloutError(
@@ -259,7 +343,7 @@ class Rollout:
             if check is not None:
                 check()
             self._write(replace(after, versions=loaded.versions))
-            for label, version in after.labels.items():
+            for label, version in [*after.labels.items(), *_first_that_moves(before, after)]:
                 server.wait_until_labelled(label, version)
         except BaseException:
             self._write(before)
@@ -287,9 +371,12 @@ class Rollout:
         if state.versions:
             entry.model_version_policy.specific.versions.extend(state.versions)
         entry.version_labels.clear()
-        entry.version_labels.update(state.labels)
+        entry.version_labels.update({**state.labels, **state.traffic})
         earlier = "".join(f" {version}" for version in state.earlier)
-        text = f"{_HEADER}{earlier}\n{text_format.MessageToString(config)}"
+        models_text = _ENTRY.sub(
+            r"version_labels { key: \1 value: \2 }", text_format.MessageToString(config)
+        )
+        text = f"{_HEADER}{earlier}\n{models_text}"
         if text != old:
             durable.write_text(self.path, text)
 
@@ -305,3 +392,9 @@ class Rollout:
             raise BusyError(
                 f"Another promotion or rollback of {self.model_name} is under way."
             ) from error
+
+
+def _first_that_moves(before: State, after: State) -> list[tuple[str, int]]:
+    """A label of the traffic that moves, if one does: a server moves all of them at once."""
+    moves = (each for each in after.traffic.items() if each not in before.traffic.items())
+    return list(itertools.islice(moves, 1))

@@ -7,10 +7,13 @@
 They need no TensorFlow and are there in a fraction of a second.
 """
 
+from dataclasses import replace
+
 from signs import features
 from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
 from signs.conversation import Conversation, Terms
 from signs.images import Images, Unanswered
+from signs.traffic import HUNDREDTHS, TRAFFIC, label_for, traffic_label
 from signs.transports.grpc_transport import AsyncGrpcTransport, GrpcTransport
 from signs.transports.probe import place_of
 from signs.transports.token import authorization
@@ -121,6 +124,9 @@ class _Connection:
         }
         self._terms = Terms(timeout_s, max_attempts, headers)
         target = Target(model_name, _number(version), label)
+        self._by_traffic = label == TRAFFIC
+        if self._by_traffic:  # what is no prediction asks the version that has the last hundredth
+            target = replace(target, label=traffic_label(HUNDREDTHS - 1))
         transport: AsyncTransport
         if self._waiting is ON_LOOP and not _is_rest(address):
             transport = AsyncGrpcTransport(address, target, tls, max_message_bytes)
@@ -129,15 +135,25 @@ class _Connection:
             transport = Awaited(blocking, self._waiting)
         place = place_of(address, is_encrypted=tls is not None)
         self._conversation = Conversation(
-            transport, self._waiting, address, place, target, batch_size, max_message_bytes
+            transport,
+            self._waiting,
+            address,
+            place,
+            target,
+            batch_size,
+            max_message_bytes,
+            self._by_traffic,
         )
 
-    def _terms_of(self, timeout_s: float | None, metadata: Headers | None) -> Terms:
+    def _terms_of(
+        self, timeout_s: float | None, metadata: Headers | None, key: str | None = None
+    ) -> Terms:
         """The client's own terms, with what one call has for itself."""
         return Terms(
             self._terms.timeout_s if timeout_s is None else timeout_s,
             self._terms.attempts,
             {**self._terms.headers, **checked_headers(metadata)},
+            _label_of(key) if self._by_traffic and key is not None else None,
         )
 
 
@@ -150,7 +166,9 @@ class Client(_Connection):
         address: "host:port" or "unix:path" (gRPC), "http://host:port" or "https://..." (REST).
         model_name: the name the server knows the model by.
         version: the version to ask, 3 or "v3"; None asks the newest.
-        label: the label of the version to ask, such as "stable".
+        label: the label of the version to ask, such as "stable". With "traffic" each request asks
+            the version that has its share of the requests (`signs promote --share`): the same
+            pictures always the same one, as long as no label moves.
         tls: encrypts a connection over gRPC; names the certificates for https.
         token: goes with every request (`authorization: Bearer ...`), to this machine or encrypted.
         plain_token: whether it may also go to another machine without encryption.
@@ -184,6 +202,7 @@ class Client(_Connection):
         *,
         timeout_s: float | None = None,
         metadata: Headers | None = None,
+        key: str | None = None,
     ) -> list[Prediction]:
         """Asks for the class of every image.
 
@@ -195,6 +214,8 @@ class Client(_Connection):
                 bytes, uint8 arrays [height, width, 3] or [number, height, width, 3].
             timeout_s: instead of the client's own.
             metadata: what goes with these requests, on top of the client's own.
+            key: with the label "traffic", chooses the version instead of the pictures: a user's
+                name, say, so that the user meets one version.
 
         Returns:
             One prediction for each image, in the order of the inputs.
@@ -203,7 +224,8 @@ class Client(_Connection):
             ClientError: an input that is no image, no server, no such model, no answer in time, or
                 what else the server refused.
         """
-        return at_once(self._conversation.predict(images, self._terms_of(timeout_s, metadata)))
+        terms = self._terms_of(timeout_s, metadata, key)
+        return at_once(self._conversation.predict(images, terms))
 
     def predict_each(
         self,
@@ -211,6 +233,7 @@ class Client(_Connection):
         *,
         timeout_s: float | None = None,
         metadata: Headers | None = None,
+        key: str | None = None,
     ) -> list[Prediction | Unanswered]:
         """Asks for the class of every image, and goes on where one cannot be answered.
 
@@ -218,6 +241,7 @@ class Client(_Connection):
             images: as for `predict`.
             timeout_s: instead of the client's own.
             metadata: what goes with these requests, on top of the client's own.
+            key: as for `predict`.
 
         Returns:
             In the order of the inputs a Prediction for each image, or why there is none: a file
@@ -227,7 +251,7 @@ class Client(_Connection):
             ClientError: as for `predict`, but for that; there is not a single image; or the server
                 refuses all of them.
         """
-        terms = self._terms_of(timeout_s, metadata)
+        terms = self._terms_of(timeout_s, metadata, key)
         return at_once(self._conversation.predict_each(images, terms))
 
     def status(
@@ -296,6 +320,7 @@ class AsyncClient(_Connection):
         *,
         timeout_s: float | None = None,
         metadata: Headers | None = None,
+        key: str | None = None,
         max_in_flight: int = 4,
     ) -> list[Prediction]:
         """See `Client.predict`; requests beyond the first batch are sent before it is answered.
@@ -304,9 +329,10 @@ class AsyncClient(_Connection):
             images: as there.
             timeout_s: as there.
             metadata: as there.
+            key: as there.
             max_in_flight: the most requests at the same time.
         """
-        terms = self._terms_of(timeout_s, metadata)
+        terms = self._terms_of(timeout_s, metadata, key)
         return await self._conversation.predict(images, terms, _positive(max_in_flight))
 
     async def predict_each(
@@ -315,10 +341,11 @@ class AsyncClient(_Connection):
         *,
         timeout_s: float | None = None,
         metadata: Headers | None = None,
+        key: str | None = None,
         max_in_flight: int = 4,
     ) -> list[Prediction | Unanswered]:
         """See `Client.predict_each` and, for `max_in_flight`, `predict`."""
-        terms = self._terms_of(timeout_s, metadata)
+        terms = self._terms_of(timeout_s, metadata, key)
         return await self._conversation.predict_each(images, terms, _positive(max_in_flight))
 
     async def status(
@@ -339,6 +366,12 @@ class AsyncClient(_Connection):
         """See `Client.wait_until_available`."""
         terms = self._terms_of(timeout_s, metadata)
         return await self._conversation.wait_until_available(terms)
+
+
+def _label_of(key: str) -> str:
+    if not isinstance(key, str):
+        raise ClientError(f"`key` must be a string. Received: {type(key).__name__}")
+    return label_for([key.encode(errors="surrogatepass")])
 
 
 def _positive(max_in_flight: int) -> int:

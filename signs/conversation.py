@@ -18,6 +18,8 @@ import numpy as np
 from signs import features, protos, tensors
 from signs.answers import Metadata, Prediction, Signature, TensorInfo, VersionStatus
 from signs.images import Images, InputError, Unanswered, read_each, read_images
+from signs.tracing import client_span
+from signs.traffic import TRAFFIC, label_for
 from signs.transports.probe import Place, what_it_speaks
 from signs.transports.transport import (
     AsyncTransport,
@@ -66,11 +68,13 @@ class Terms:
         timeout_s: seconds for it, with all its retries.
         attempts: how often it is sent while the server is unavailable.
         headers: what goes with it.
+        label: whom it asks instead of the client's target.
     """
 
     timeout_s: float
     attempts: int
     headers: Headers
+    label: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.timeout_s <= _LONGEST_S:
@@ -91,6 +95,7 @@ class Conversation:
         target: whom to ask.
         batch_size: the most images in one request.
         max_message_bytes: the largest request.
+        by_traffic: whether each request asks the label that its pictures, or its terms, name.
     """
 
     def __init__(
@@ -102,6 +107,7 @@ class Conversation:
         target: Target,
         batch_size: int,
         max_message_bytes: int,
+        by_traffic: bool = False,
     ) -> None:
         self._transport = transport
         self._waiting = waiting
@@ -110,6 +116,7 @@ class Conversation:
         self._target = target
         self._batch_size = batch_size
         self._max_message_bytes = max_message_bytes
+        self._by_traffic = by_traffic
         self._takes_images = True  # until the model says that it has no such signature
         self._names: tuple[str, ...] | None = None  # of all classes, where answers lack them
         self._is_understood = False  # until the first answer
@@ -249,6 +256,8 @@ class Conversation:
         yield batch
 
     async def _predict_batch(self, batch: _Batch, terms: Terms) -> list[Prediction]:
+        if self._by_traffic and terms.label is None:
+            terms = replace(terms, label=label_for(image for _, image in batch))
         if self._takes_images:
             try:
                 return await self._serve_images(batch, terms)
@@ -324,12 +333,14 @@ class Conversation:
         optional: Collection[str] = (),
     ) -> dict[str, np.ndarray]:
         """The outputs of a signature, with a row for each image."""
-        outputs = await self._call(
-            lambda timeout_s, headers: self._transport.predict(
-                signature, inputs, names, timeout_s, headers, tuple(optional)
-            ),
-            terms,
-        )
+        told: dict[str, str | int] = {"model.name": self._target.model_name, "images": len(batch)}
+        with client_span(f"signs {signature}", told) as carried:
+            outputs = await self._call(
+                lambda timeout_s, headers: self._transport.predict(
+                    signature, inputs, names, timeout_s, headers, tuple(optional), terms.label
+                ),
+                replace(terms, headers={**carried, **terms.headers}),
+            )
         for name, array in outputs.items():
             if array.shape[:1] != (len(batch),):
                 raise self._unexpected(
@@ -397,6 +408,11 @@ class Conversation:
             text = (
                 f"{address} did not answer within {terms.timeout_s:g} s: the server is busy, or "
                 "`timeout_s` too short."
+            )
+        elif re.search(f"label: {TRAFFIC}-", details):
+            text = (
+                f"{address} has no shares of {self._target.model_name}: `signs promote` writes "
+                "them where no version is stable yet, and `signs serve` where one is."
             )
         else:
             text = f"{address} refused: {code.name}: {details}"

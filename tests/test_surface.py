@@ -124,8 +124,11 @@ COMMANDS = {
     "promote": {
         "--version": None,
         "--to": "stable",
+        "--share": None,
+        "--withdraw": None,
         "--shadow": None,
         "--max-changed": 0.02,
+        "--max-slower": None,
         "--newest": 1000,
         "--address": "127.0.0.1:8500",
         "--offline": False,
@@ -187,6 +190,8 @@ COMMANDS = {
         "log": None,
         "--before": "stable",
         "--after": "canary",
+        "--max-changed": 0.02,
+        "--max-slower": None,
         "--newest": 1000,
         "--address": "127.0.0.1:8500",
         "--model": None,
@@ -396,11 +401,16 @@ PREDICTION = {
     "known",
 }  # fmt: skip
 UNANSWERED = {"source", "error"}
-VERSION = {"version", "labels", "on_disk", "state"}
+VERSION = {"version", "labels", "share", "on_disk", "state"}
 COMPARISON = {
     "requests", "images", "passed_over", "max_probability_change", "differences", "changed",
+    "before", "after", "reasons",
 }  # fmt: skip
-DIFFERENCE = {"asked_at", "request", "row", "before", "after", "probability_change"}
+ANSWERED = {"not_sure", "confidence", "p50_ms", "p99_ms"}
+DIFFERENCE = {
+    "asked_at", "request", "row", "before", "after", "probability_change", "known_before",
+    "known_after", "confidence_before", "confidence_after",
+}  # fmt: skip
 LOAD = {
     "loop", "clients", "rate", "batch_size", "duration_s", "requests", "throughput",
     "latency_ms", "errors", "unsent",
@@ -645,9 +655,10 @@ def test_the_json_of_a_rollout(signs: Callable[..., Any], address: str) -> None:
         assert_frozen("The JSON of `signs versions`", set(version), VERSION)
     for version in ("3", "4"):
         moved = signs("promote", "--version", version, "--offline")
-        assert_frozen("The JSON of `signs promote`", set(moved), {"labels", "shadow"})
+        assert_frozen("The JSON of `signs promote`", set(moved), {"labels", "share", "shadow"})
     assert Path("workspace/serving/photos.config").is_file()
-    assert_frozen("The JSON of `signs rollback`", set(signs("rollback", "--offline")), {"labels"})
+    back = signs("rollback", "--offline")
+    assert_frozen("The JSON of `signs rollback`", set(back), {"labels", "share"})
 
 
 def test_the_json_of_a_replay(signs: Callable[..., Any], address: str) -> None:
@@ -657,8 +668,9 @@ def test_the_json_of_a_replay(signs: Callable[..., Any], address: str) -> None:
     tensors.encode(np.array([b"an image"], object), inputs[features.IMAGES_INPUT])
     Path("requests-1.tfrecord").write_bytes(records.encode(entry.SerializeToString()))
     Path("workspace/serving/photos").mkdir(parents=True)
-    comparison = signs("shadow", ".", "--address", address)
+    comparison = signs("shadow", ".", "--address", address, code=1)
     assert_frozen("The JSON of `signs shadow`", set(comparison), COMPARISON)
+    assert_frozen("What a version's answers were like", set(comparison["after"]), ANSWERED)
     [difference] = comparison["differences"]
     assert_frozen("A difference in it", set(difference), DIFFERENCE)
 

@@ -115,7 +115,9 @@ class BatchedModel:
     def _run_batch(self, fetches: tuple[str, ...], tasks: list[Task]) -> None:
         """Runs the model once for all tasks, and hands each its rows, or the error."""
         now = time.monotonic()
+        rows = sum(task.rows for task in tasks)
         for task in tasks:
+            task.taken_at, task.batch_rows = now, rows
             self._metrics.batch_task_taken(now - task.queued_at)
         try:
             deadlines = [math.inf if task.deadline is None else task.deadline for task in tasks]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from model_server import tracing
 from model_server.errors import InternalError, RequestError
 
 Arrays = Mapping[str, np.ndarray]
@@ -22,6 +23,8 @@ class Task:
         self.rows = rows
         self.deadline = deadline
         self.queued_at = time.monotonic()
+        self.taken_at = self.queued_at
+        self.batch_rows = rows  # of the batch that it ran in
         self.done = threading.Event()
         self.outputs: Arrays = {}
         self.error: RequestError | None = None
@@ -45,10 +48,18 @@ class Request:
             start += size
         return self._tasks
 
+    def _trace(self) -> None:
+        """Tells the request's span how long its tasks waited and ran; all of them are done."""
+        now = time.monotonic()
+        for task in self._tasks:
+            tracing.add_part("queue", task.queued_at, task.taken_at)
+            tracing.add_part("run", task.taken_at, now, {"batch.rows": task.batch_rows})
+
     def wait(self) -> Arrays:
         """The outputs of all its tasks, in their order; the first error if there was one."""
         for task in self._tasks:
             task.done.wait()
+        self._trace()
         for task in self._tasks:
             if task.error is not None:
                 raise task.error

@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 import time
+from collections.abc import Callable
 from concurrent import futures
 
 import grpc
@@ -86,11 +87,14 @@ class GrpcServer:
         except (OSError, OverflowError) as error:
             raise _cannot_listen(self.address, getattr(error, "strerror", "") or error) from error
 
-    def start(self, services: Services) -> None:
+    def start(
+        self, services: Services, is_available: Callable[[str], bool | None] = lambda name: None
+    ) -> None:
         """Listens.
 
         Args:
             services: what is answered.
+            is_available: as for `Health`.
 
         Raises:
             StartError: the address cannot be listened on, or the certificate cannot be used.
@@ -110,7 +114,7 @@ class GrpcServer:
             standard_services.add_profiler(server)
             names.append(standard_services.PROFILER)
         if self._options.enable_grpc_healthcheck_service:
-            self._health = health.Health()
+            self._health = health.Health(is_available)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             names.append(health.NAME)
         if self._access.reflection:

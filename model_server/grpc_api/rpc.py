@@ -14,7 +14,7 @@ start a request whose caller has stopped waiting.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 import grpc
@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError, Message
 
 from model_server.errors import RequestError
 from model_server.metrics import Metrics
+from model_server.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ Services: TypeAlias = Mapping[str, Methods]
 
 # Of these TF Serving counts the requests that come over gRPC (prediction_service_impl.cc).
 _COUNTED = ("Predict", "Classify", "Regress")
+_TRACED = (*_COUNTED, "MultiInference")
 
 
 class Rpcs:
@@ -45,11 +47,13 @@ class Rpcs:
             refuses it when its `--grpc_max_threads` are busy: a caller that is told can go
             elsewhere, one that waits in a queue cannot.
         metrics: where requests are counted.
+        tracing: makes spans of those that run a model.
     """
 
-    def __init__(self, limit: int, metrics: Metrics) -> None:
+    def __init__(self, limit: int, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self._limit = limit
         self._metrics = metrics
+        self._tracing = tracing or Tracing()
         self._in_flight = 0
         self._lock = threading.Lock()
 
@@ -66,18 +70,24 @@ class Rpcs:
             methods: for each RPC its method and the class of its requests.
         """
         return grpc.method_handlers_generic_handler(
-            name, {rpc: self._handler(rpc, *bound) for rpc, bound in methods.items()}
+            name, {rpc: self._handler(name, rpc, *bound) for rpc, bound in methods.items()}
         )
 
     def _handler(
-        self, rpc: str, method: Method, request_type: type[Message]
+        self, service: str, rpc: str, method: Method, request_type: type[Message]
     ) -> grpc.RpcMethodHandler:
+        tracing = self._tracing if rpc in _TRACED else Tracing()
+
         def answer(serialized: bytes, context: grpc.ServicerContext) -> bytes:
             if not self._enter():
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
             try:
                 deadline = _deadline(context.time_remaining())
-                code, answered, text = self._answer(rpc, method, request_type, serialized, deadline)
+                with tracing.request(f"{service}/{rpc}", _metadata(context)) as traced:
+                    code, answered, text = self._answer(
+                        rpc, method, request_type, serialized, deadline
+                    )
+                    traced.answered(code.name)
             finally:
                 self._leave()
             if code is not grpc.StatusCode.OK:
@@ -126,6 +136,12 @@ class Rpcs:
     def _leave(self) -> None:
         with self._lock:
             self._in_flight -= 1
+
+
+def _metadata(context: grpc.ServicerContext) -> Iterator[tuple[str, str]]:
+    for key, value in context.invocation_metadata():
+        if isinstance(value, str):
+            yield key, value
 
 
 def _deadline(remaining_s: float | None) -> float | None:

@@ -21,6 +21,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session
 
+from model_server import tracing
 from model_server.errors import (
     InvalidArgumentError,
     ModelError,
@@ -149,7 +150,8 @@ class SavedModel:
         computed = sorted(self._widened(frozenset(feeds), frozenset(fetches)))
         started = time.perf_counter()
         try:
-            values = self._run_session(feeds, computed, deadline)
+            with tracing.part("run"):
+                values = self._run_session(feeds, computed, deadline)
         except tf.errors.OpError as error:
             raise ModelError(status_code(error.error_code), error.message) from error
         except UnicodeDecodeError as error:

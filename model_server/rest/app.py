@@ -16,6 +16,8 @@ Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libe
 import asyncio
 import re
 import time
+from collections.abc import Iterator
+from contextvars import copy_context
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -28,6 +30,7 @@ from model_server.rest.api import Reply, RestApi, RunDeadline
 from model_server.rest.bodies import json_writer
 from model_server.services.model_service import ModelService
 from model_server.services.prediction_service import PredictionService
+from model_server.tracing import Tracing
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -86,6 +89,7 @@ def make_app(
     options: RestOptions,
     metrics: Metrics,
     page: App | None = None,
+    tracing: Tracing | None = None,
 ) -> App:
     """The ASGI app of a server's REST port.
 
@@ -95,18 +99,26 @@ def make_app(
         options: the flags.
         metrics: counts requests, and is shown at `options.metrics_path`.
         page: an ASGI app for all paths but these, or None.
+        tracing: makes spans of the requests that run a model.
     """
-    return _RestApp(RestApi(predictions, statuses), options, metrics, page).answer
+    api = RestApi(predictions, statuses)
+    return _RestApp(api, options, metrics, page, tracing or Tracing()).answer
 
 
 class _RestApp:
     def __init__(
-        self, api: RestApi, options: RestOptions, metrics: Metrics, page: App | None
+        self,
+        api: RestApi,
+        options: RestOptions,
+        metrics: Metrics,
+        page: App | None,
+        tracing: Tracing,
     ) -> None:
         self._api = api
         self._options = options
         self._metrics = metrics
         self._page = page
+        self._tracing = tracing
 
     async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
@@ -170,7 +182,9 @@ class _RestApp:
         elif method == "POST":
             api = route.action
             gzipped = b"gzip" in headers.get(b"content-encoding", b"")
-            reply = await self._run(route, body, gzipped)
+            with self._tracing.request(f"{method} {api}", _as_text(headers)) as traced:
+                reply = await self._run(route, body, gzipped)
+                traced.answered(reply.code.name)
         else:
             # Takes no time, and so answers also when all threads are busy running models.
             reply = self._api.get(route)
@@ -182,7 +196,14 @@ class _RestApp:
         timeout_s = self._options.timeout_s
         deadline = RunDeadline(timeout_s)
         run = asyncio.get_running_loop().run_in_executor(
-            None, self._api.post, route, body, gzipped, deadline
+            # The thread answers in this task's context: there the request's span is.
+            None,
+            copy_context().run,
+            self._api.post,
+            route,
+            body,
+            gzipped,
+            deadline,
         )
         wait_s = timeout_s
         while not (await asyncio.wait([run], timeout=wait_s))[0]:
@@ -201,6 +222,10 @@ class _RestApp:
         self._metrics.request_ended(model, code.name)
         if code is grpc.StatusCode.OK:
             self._metrics.request_latency(model, api, "REST", time.monotonic() - started)
+
+
+def _as_text(headers: dict[bytes, bytes]) -> Iterator[tuple[str, str]]:
+    return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.items())
 
 
 def _http_status(code: grpc.StatusCode) -> int:

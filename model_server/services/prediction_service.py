@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from model_server import tracing
 from model_server.errors import InvalidArgumentError
 from model_server.inference import metadata, predict
 from model_server.inference.on_examples import classify, multi_inference, regress
@@ -90,6 +91,7 @@ class PredictionService:
         deadline: float | None,
     ) -> Response:
         with self._models.lease(spec) as lease:
+            tracing.note({"model.name": spec.name, "model.version": lease.version})
             response = answer(request, lease, self._options, deadline)
         if self._request_log is not None:
             self._request_log.record(request, response)

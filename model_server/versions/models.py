@@ -106,6 +106,13 @@ class Models:
         }
         return {name: max(versions) for name, versions in available.items() if versions}
 
+    def is_available(self, name: str) -> bool | None:
+        """Whether a version of the model is AVAILABLE; None where there never was such a model."""
+        store = self._stores.get(name)
+        if store is None:
+            return None
+        return any(status.state is State.AVAILABLE for status in store.statuses())
+
     def lease(self, spec: protos.ModelSpec) -> AbstractContextManager[Lease]:
         """Holds the version that a ModelSpec asks for.
 

@@ -148,7 +148,10 @@ class Question(Connection):
             parser=read_version, metavar="VERSION", help="Such as v3; by default the newest."
         ),
     ] = None
-    label: Annotated[str | None, typer.Option(help="Or the version's label: stable.")] = None
+    label: Annotated[
+        str | None,
+        typer.Option(help="Or the version's label: stable, canary, or traffic, by its share."),
+    ] = None
     timeout: Annotated[
         float, typer.Option(min=0.001, max=MOST_SECONDS, help="Seconds for an answer.")
     ] = 10.0

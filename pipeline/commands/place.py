@@ -3,6 +3,7 @@
 workspace/serving/<model>/ -> serving.rollout -> <model>.config -> the server that polls it
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipeline.showing.wording import percent, say
 from serving.request_log import read_log
 from serving.rollout import Rollout, RolloutError, State
 from serving.running_server import RunningServer
-from serving.shadow import Comparison, replay
+from serving.shadow import Answered, Comparison, Limits, replay
 from signs import features
 from signs.client import Client, connect
 from signs.transports.transport import Headers, Target, Tls
@@ -32,19 +33,17 @@ class Replay:
     Args:
         log: the request log, a folder or one of its files.
         newest: so many requests of it, the newest.
-        max_changed: share of images whose class may change, in [0, 1].
+        limits: how far the new version may be from the one that answers now.
 
     Raises:
-        RolloutError: a share or a number that makes no sense.
+        RolloutError: a number that makes no sense.
     """
 
     log: Path
     newest: int = 1000
-    max_changed: float = 0.02
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_changed <= 1:
-            raise RolloutError(f"`max_changed` must be in [0, 1]. Received: {self.max_changed}")
         if self.newest < 1:
             raise RolloutError(f"`newest` must be at least 1. Received: {self.newest}")
 
@@ -94,8 +93,9 @@ def promote(
     label: str,
     check: Replay | None,
     console: Console,
+    share: int | None = None,
 ) -> tuple[State, Comparison | None]:
-    """Moves a label, after the replay if there is one.
+    """Moves a label, after the replay if there is one; `share` as for `Rollout.promote`.
 
     Raises:
         RolloutError: why the label stays where it is.
@@ -111,18 +111,25 @@ def promote(
         found.append(comparison)
         if not comparison.images:
             raise RolloutError(f"{check.log} holds no request to {place.model_name}.")
-        if comparison.changed > check.max_changed:
-            render_comparison(console, comparison, *names)
+        render_comparison(console, comparison, *names)
+        if reasons := comparison.reasons(check.limits):
             raise RolloutError(
-                f"{names[1]} answers {percent(comparison.changed)} of the images "
-                f"otherwise than {names[0]}, more than {percent(check.max_changed)}: "
-                f"{label} stays where it was."
+                f"{names[1]} beside {names[0]}: {'; '.join(reasons)}: {label} stays where it was."
             )
 
     state = Rollout(place.base_path).promote(
-        version, label, place.server(), compare if check is not None else None
+        version, label, place.server(), compare if check is not None else None, share
     )
     return state, found[0] if found else None
+
+
+def withdraw(place: Place) -> State:
+    """Takes the label `canary` away.
+
+    Raises:
+        RolloutError: no version has it, or the server does not follow.
+    """
+    return Rollout(place.base_path).withdraw(place.server())
 
 
 def rollback(place: Place) -> State:
@@ -180,16 +187,18 @@ def shadow(
 
 
 def render_comparison(console: Console, comparison: Comparison, before: str, after: str) -> None:
-    """Prints the figures of a replay, and the images whose class changed."""
+    """Prints the figures of a replay, and the images whose answer changed."""
     say(
         console,
         f"{comparison.images:,} images in {comparison.requests:,} requests: "
-        f"{percent(comparison.changed)} change their class "
+        f"{percent(comparison.changed)} change their answer "
         f"({len(comparison.differences):,}); the largest change of a probability is "
         f"{comparison.max_probability_change:.4f}",
     )
     if comparison.passed_over:
         say(console, f"{comparison.passed_over:,} records are no Predict request of this model.")
+    if comparison.requests:
+        _render_sides(console, {before: comparison.before, after: comparison.after})
     if not comparison.differences:
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
@@ -202,13 +211,33 @@ def render_comparison(console: Console, comparison: Comparison, before: str, aft
             f"{difference.asked_at:%Y-%m-%d %H:%M:%S}",
             str(difference.request),
             str(difference.row),
-            Text(difference.before),
-            Text(difference.after),
+            Text(_shown(difference.before, difference.known_before)),
+            Text(_shown(difference.after, difference.known_after)),
             f"{difference.probability_change:.4f}",
         )
     console.print(table)
     if len(comparison.differences) > _SHOWN_DIFFERENCES:
         say(console, f"and {len(comparison.differences) - _SHOWN_DIFFERENCES:,} more: --json")
+
+
+def _render_sides(console: Console, sides: Mapping[str, Answered]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in ("not sure", "confidence", "p50", "p99"):
+        table.add_column(name, justify="right")
+    for name, side in sides.items():
+        table.add_row(
+            name,
+            percent(side.not_sure),
+            percent(side.confidence),
+            f"{side.p50_ms:.1f} ms",
+            f"{side.p99_ms:.1f} ms",
+        )
+    console.print(table)
+
+
+def _shown(name: str, known: bool | None) -> str:
+    return f"not sure, perhaps {name}" if known is False else name
 
 
 def _target(model_name: str, name: str) -> Target:
@@ -224,6 +253,7 @@ class ServedVersion:
 
     version: int
     labels: list[str]
+    share: int  # hundredths of the traffic
     on_disk: bool
     state: str | None  # the server's; None where it does not have it, or does not answer
 
@@ -243,6 +273,7 @@ def versions(place: Place) -> list[ServedVersion]:
         ServedVersion(
             version,
             labels=sorted(name for name, number in state.labels.items() if number == version),
+            share=list(state.traffic.values()).count(version),
             on_disk=version in pushed,
             state=None if states is None else states.get(version),
         )

@@ -56,9 +56,10 @@ class GrpcTransport:
         timeout_s: float,
         headers: Headers = NO_HEADERS,
         optional: Sequence[str] = (),
+        label: str | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
-        request = self._requests.predict(signature, inputs, outputs, optional)
+        request = self._requests.predict(signature, inputs, outputs, optional, label)
         with _refusals():
             response = self._predictions.Predict(request, timeout_s, metadata=[*headers.items()])
         return _outputs(response, outputs, optional)
@@ -116,9 +117,10 @@ class AsyncGrpcTransport:
         timeout_s: float,
         headers: Headers = NO_HEADERS,
         optional: Sequence[str] = (),
+        label: str | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
-        request = self._requests.predict(signature, inputs, outputs, optional)
+        request = self._requests.predict(signature, inputs, outputs, optional, label)
         ask = self._predictions.Predict
         with _refusals():
             response = await ask(request, timeout=timeout_s, metadata=[*headers.items()])
@@ -164,11 +166,14 @@ class _Requests:
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         optional: Sequence[str],
+        label: str | None,
     ) -> protos.PredictRequest:
         # A filter must not name what the model lacks; without one, all outputs come.
         wanted = () if optional else outputs
         request = protos.PredictRequest(model_spec=self._spec, output_filter=wanted)
         request.model_spec.signature_name = signature
+        if label is not None:
+            request.model_spec.version_label = label
         if self._client_id:
             request.client_id = self._client_id
         for name, array in inputs.items():

@@ -80,11 +80,12 @@ class RestTransport:
             url, retries=False, maxsize=_CONNECTIONS, **secured
         )
         self._max_answer_bytes = max_message_bytes
-        self._path = f"{(parts.path or '').rstrip('/')}/v1/models/{quote(target.model_name, '')}"
+        self._model = f"{(parts.path or '').rstrip('/')}/v1/models/{quote(target.model_name, '')}"
+        self._path = self._model
         if target.version is not None:
             self._path += f"/versions/{target.version}"
         elif target.label is not None:
-            self._path += f"/labels/{quote(target.label, '')}"
+            self._path = self._labelled(target.label)
 
     def predict(
         self,
@@ -94,13 +95,16 @@ class RestTransport:
         timeout_s: float,
         headers: Headers = NO_HEADERS,
         optional: Sequence[str] = (),
+        label: str | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
         request = {
             "signature_name": signature,
             "inputs": {name: _to_json(array.tolist()) for name, array in inputs.items()},
         }
-        answer = self._ask("POST", ":predict", timeout_s, headers, json.dumps(request).encode())
+        path = self._path if label is None else self._labelled(label)
+        body = json.dumps(request).encode()
+        answer = self._ask("POST", f"{path}:predict", timeout_s, headers, body)
         found = answer.get("outputs")
         if len(outputs) == 1 and not (isinstance(found, dict) and outputs[0] in found):
             found = {outputs[0]: found}  # a signature's only output has no name
@@ -114,14 +118,14 @@ class RestTransport:
     ) -> protos.GetModelStatusResponse:
         """See `Transport`."""
         return _to_message(
-            self._ask("GET", "", timeout_s, headers), protos.GetModelStatusResponse()
+            self._ask("GET", self._path, timeout_s, headers), protos.GetModelStatusResponse()
         )
 
     def metadata(
         self, timeout_s: float, headers: Headers = NO_HEADERS
     ) -> tuple[int, protos.SignatureDefMap]:
         """See `Transport`."""
-        answer = self._ask("GET", "/metadata", timeout_s, headers)
+        answer = self._ask("GET", f"{self._path}/metadata", timeout_s, headers)
         spec = _to_message(answer.get("model_spec"), protos.ModelSpec())
         metadata = answer.get("metadata")
         if not isinstance(metadata, dict):
@@ -133,13 +137,16 @@ class RestTransport:
         """See `Transport`."""
         self._pool.close()
 
+    def _labelled(self, label: str) -> str:
+        return f"{self._model}/labels/{quote(label, '')}"
+
     def _ask(
         self, method: str, path: str, timeout_s: float, headers: Headers, body: bytes | None = None
     ) -> dict[str, Any]:
         try:
             response = self._pool.request(
                 method,
-                self._path + path,
+                path,
                 body,
                 headers={**headers, "content-type": "application/json"} if body else {**headers},
                 timeout=max(timeout_s, 1e-3),  # none of zero seconds can be set

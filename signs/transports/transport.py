@@ -136,8 +136,18 @@ class Transport(Protocol):
         timeout_s: float,
         headers: Headers = NO_HEADERS,
         optional: Sequence[str] = (),
+        label: str | None = None,
     ) -> dict[str, np.ndarray]:
         """Runs a signature; strings are `bytes` in object arrays.
+
+        Args:
+            signature: its name.
+            inputs: an array for each input, by name.
+            outputs: the names of the outputs that must be there.
+            timeout_s: seconds that it may last.
+            headers: what goes with the request.
+            optional: the names of outputs that may be there.
+            label: is asked instead of the target's version or label.
 
         Returns:
             The outputs that were asked for, by name, and those `optional` ones that there are.
@@ -210,6 +220,7 @@ class AsyncTransport(Protocol):
         timeout_s: float,
         headers: Headers = NO_HEADERS,
         optional: Sequence[str] = (),
+        label: str | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
 
@@ -247,10 +258,13 @@ class Awaited:
         timeout_s: float,
         headers: Headers = NO_HEADERS,
         optional: Sequence[str] = (),
+        label: str | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
         ask = self._transport.predict
-        return await self._work(ask, signature, inputs, outputs, timeout_s, headers, optional)
+        return await self._work(
+            ask, signature, inputs, outputs, timeout_s, headers, optional, label
+        )
 
     async def status(
         self, timeout_s: float, headers: Headers = NO_HEADERS

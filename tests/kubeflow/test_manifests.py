@@ -322,12 +322,12 @@ def test_probes_metrics_and_kserve_are_for_the_model_that_pusher_writes(cpu):
     assert (model.name, model.base_path) == ("signs", f"{OPTIONS.mount}/serving/signs")
     (server,) = only(cpu, "Deployment")["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "readinessProbe"):
-        assert server[probe]["httpGet"]["path"] == f"/v1/models/{model.name}"
+        assert server[probe]["httpGet"]["path"] == f"/v1/models/{model.name}/metadata"
     service = only(_built("overlays/kserve"), "InferenceService")
     assert service["metadata"]["name"] == model.name
     served = service["spec"]["predictor"]["model"]
     assert served["storageUri"] == f"pvc://{OPTIONS.claim}/serving/{model.name}"
-    assert served["readinessProbe"]["httpGet"]["path"] == f"/v1/models/{model.name}"
+    assert served["readinessProbe"]["httpGet"]["path"] == f"/v1/models/{model.name}/metadata"
     _, unknown = flags.parse(served["args"])
     assert unknown == []
 
@@ -429,9 +429,11 @@ def test_a_server_as_deployed_is_ready_serves_what_was_promoted_and_is_measured(
         )
     try:
         ready = json.loads(_get(port, server["readinessProbe"]["httpGet"]["path"], process))
-        (version,) = ready["model_version_status"]  # the newest is not promoted, and not loaded
+        assert ready["model_spec"]["version"] == "1"  # the newest is not promoted, and not loaded
+        status = json.loads(_get(port, "/v1/models/signs", process))
+        (version,) = status["model_version_status"]
         assert (version["version"], version["state"]) == ("1", "AVAILABLE")
-        assert json.loads(_get(port, "/v1/models/signs/labels/stable", process)) == ready
+        assert json.loads(_get(port, "/v1/models/signs/labels/stable", process)) == status
         metrics = _get(port, pod["metadata"]["annotations"]["prometheus.io/path"], process)
         assert ":tensorflow:" in metrics
     finally:

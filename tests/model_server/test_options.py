@@ -73,6 +73,11 @@ def test_refusals_in_their_order():
             "--request_log_sampling_rate=1.5",
             "--request_log_sampling_rate must be between 0 and 1. Received: 1.5",
         ),
+        (
+            "--tracing=collector:4317",
+            "--tracing must be log or an address such as http://127.0.0.1:4318. Received: "
+            "collector:4317",
+        ),
         ("--log_format=xml", "--log_format must be text or json. Received: xml"),
     ],
 )

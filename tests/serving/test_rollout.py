@@ -30,6 +30,7 @@ class Follower:
         self._fails = fails
         self.loaded = set(loaded)
         self.labels: dict[str, int] = {}
+        self.traffic: list[int | None] = [None] * 100
         self.writes: list[tuple[list[int], dict[str, int]]] = []
 
     def poll(self) -> None:
@@ -37,10 +38,12 @@ class Follower:
         (entry,) = config.model_config_list.config
         wanted = list(entry.model_version_policy.specific.versions)
         labels = dict(entry.version_labels)
-        self.writes.append((wanted, labels))
+        named = {name: number for name, number in labels.items() if "traffic" not in name}
+        if (wanted, named) not in self.writes[-1:]:
+            self.writes.append((wanted, named))
         if not set(labels.values()) <= self.loaded:
             return
-        self.labels = labels
+        self.labels, self.traffic = named, [labels.get(f"traffic-{i:02d}") for i in range(100)]
         self.loaded = {version for version in wanted if version not in self._fails}
 
     def wait_until_loaded(self, version: int) -> None:
@@ -50,7 +53,8 @@ class Follower:
 
     def wait_until_labelled(self, label: str, version: int) -> None:
         self.poll()
-        if self.labels.get(label) != version:
+        named = self.labels | {f"traffic-{i:02d}": v for i, v in enumerate(self.traffic)}
+        if named.get(label) != version:
             raise RolloutError(f"{label} did not become version {version}")
 
 
@@ -90,14 +94,9 @@ model_config_list {{
         versions: 10
       }}
     }}
-    version_labels {{
-      key: "canary"
-      value: 10
-    }}
-    version_labels {{
-      key: "stable"
-      value: 3
-    }}
+    version_labels {{ key: "canary" value: 10 }}
+    version_labels {{ key: "stable" value: 3 }}
+{"".join(f'    version_labels {{ key: "traffic-{i:02d}" value: 3 }}{chr(10)}' for i in range(100))}\
   }}
 }}
 """
@@ -270,6 +269,7 @@ def test_the_same_version_again_changes_nothing(rollout):
             "canary",
             "A canary is tried beside a stable version: first promote one to stable.",
         ),
+        (3, "traffic-00", "`label` must be stable or canary. Received: 'traffic-00'"),
         (3, "best", "`label` must be stable or canary. Received: 'best'"),
     ],
 )
@@ -304,6 +304,82 @@ def test_one_move_at_a_time(rollout):
     finally:
         os.close(folder)
     rollout.promote(1)
+
+
+# --- Shares of the traffic ------------------------------------------------------------------------
+
+
+def test_the_canary_gets_its_share_and_loses_it(rollout):
+    rollout.promote(2)
+    assert rollout.state().traffic == {f"traffic-{i:02d}": 2 for i in range(100)}
+    state = rollout.promote(3, "canary", share=10)
+    assert state == rollout.state() == State((2, 3), {"stable": 2, "canary": 3}, (), 10)
+    assert list(state.traffic.values()) == [3] * 10 + [2] * 90
+    assert rollout.withdraw() == rollout.state() == State((2,), {"stable": 2}, ())
+    assert rollout.state().traffic == {f"traffic-{i:02d}": 2 for i in range(100)}
+    assert refused(rollout.withdraw) == "signs has no canary: there is none to withdraw."
+
+
+@pytest.mark.parametrize(
+    ("move", "share"),
+    [
+        (lambda rollout: rollout.promote(label="canary", share=25), 25),  # not v10, the newest
+        (lambda rollout: rollout.promote(label="canary", share=0), 0),
+        (lambda rollout: rollout.promote(label="canary", share=100), 100),
+        (lambda rollout: rollout.promote(3, "canary"), 10),
+        (lambda rollout: rollout.promote(10, "canary"), 0),  # another one has none unless told
+        (lambda rollout: rollout.promote(10, "canary", share=5), 5),
+        (lambda rollout: rollout.promote(), 0),  # the canary is stable, and has everything
+        (lambda rollout: rollout.promote(1), 10),  # another stable version, the same canary
+        (lambda rollout: rollout.promote(10), 0),  # a canary that is behind follows
+        (lambda rollout: rollout.promote(2, "canary"), 0),
+        (lambda rollout: rollout.rollback(), 10),
+    ],
+)
+def test_what_becomes_of_a_share(rollout, move, share):
+    rollout.promote(1)
+    rollout.promote(2)
+    rollout.promote(3, "canary", share=10)
+    state = move(rollout)
+    assert state.share == rollout.state().share == share
+    canary, stable = state.labels["canary"], state.labels["stable"]
+    assert list(state.traffic.values()) == [canary] * share + [stable] * (100 - share)
+
+
+def test_shares_that_are_refused(rollout):
+    rollout.promote(2)
+    text = rollout.path.read_text()
+    for share, label in ((10, "stable"), (101, "canary"), (-1, "canary")):
+        assert refused(rollout.promote, 3, label, share=share) == (
+            f"A share is of the canary, from 0 to 100. Received: {share} of {label}"
+        )
+    assert refused(rollout.promote, 2, "canary", share=10) == (
+        "v2 is stable: it has the others' share."
+    )
+    assert rollout.path.read_text() == text
+
+
+def test_a_file_of_an_earlier_release_gets_the_labels_of_the_traffic_at_the_next_start(rollout):
+    rollout.promote(3)
+    lines = rollout.path.read_text().splitlines(keepends=True)
+    rollout.path.write_text("".join(line for line in lines if "traffic" not in line))
+    assert rollout.state() == State((3,), {"stable": 3})
+    rollout.server_flags()
+    assert rollout.path.read_text().splitlines(keepends=True) == lines
+
+
+def test_a_share_moves_when_both_versions_are_loaded(rollout):
+    rollout.promote(2)
+    server = Follower(rollout, loaded=(2,))
+    rollout.promote(3, "canary", server=server, share=10)
+    assert server.traffic == [3] * 10 + [2] * 90
+    rollout.promote(label="canary", server=server, share=50)
+    assert server.traffic == [3] * 50 + [2] * 50
+    rollout.withdraw(server)
+    # The server has the labels before the last write lets it unload what was the canary.
+    assert (server.traffic, server.loaded) == ([2] * 100, {2, 3})
+    server.poll()
+    assert (server.loaded, server.labels) == ({2}, {"stable": 2})
 
 
 # --- With a server that polls ---------------------------------------------------------------------

@@ -4,6 +4,7 @@ Version 4 calls green "lilac": versions can be told apart by their answers, and 
 """
 
 import itertools
+import json
 import shutil
 import threading
 import time
@@ -22,7 +23,11 @@ from serving.request_log import read_log
 from serving.rollout import Rollout, RolloutError
 from serving.running_server import RunningServer
 from signs.client import Client, ClientError
-from tests.served import BLUE, GREEN, RED
+from signs.traffic import label_for
+from tests.model_server.stand_in import eventually
+from tests.served import BLUE, GREEN, RED, solid_png
+
+GREENS = [solid_png(red, 255, blue) for red in range(100) for blue in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +76,18 @@ def signs(workspace, address, capfd) -> Callable[..., tuple[int, str, str]]:
 
 
 @contextmanager
-def asked_all_the_time(*addresses: str) -> Iterator[Counter[str]]:
-    """Clients that ask for `stable`, one for each address; counts answers, and what went wrong."""
+def asked_all_the_time(*addresses: str, label: str = "stable") -> Iterator[Counter[str]]:
+    """Clients that ask for a label, one for each address; counts answers, and what went wrong."""
     counted: Counter[str] = Counter()
     done = threading.Event()
 
     def ask(address: str) -> None:
-        with Client(address, label="stable", max_attempts=1) as client:
-            while not done.is_set():
+        with Client(address, label=label, max_attempts=1) as client:
+            for picture in itertools.cycle(GREENS):
+                if done.is_set():
+                    break
                 try:
-                    (prediction,) = client.predict(GREEN)
+                    (prediction,) = client.predict(picture)
                     counted[prediction.class_name] += 1
                 except ClientError as error:
                     counted[str(error)] += 1
@@ -133,7 +140,7 @@ def test_labels_move_without_one_failed_request(workspace, address, rest_address
         code, out, _ = signs("rollback", "--json")
         assert (code, out) == (
             0,
-            '{\n  "labels": {\n    "canary": 3,\n    "stable": 3\n  }\n}\n',
+            '{\n  "labels": {\n    "canary": 3,\n    "stable": 3\n  },\n  "share": 0\n}\n',
         )
         assert version_of(address, "stable") == 3
     assert set(counted) == {"green", "lilac"}, counted
@@ -158,10 +165,10 @@ def test_versions_are_listed(workspace, address, signs):
     code, out, _ = signs("versions")
     assert code == 0
     assert [line.split() for line in out.splitlines()] == [
-        ["version", "labels", "server"],
+        ["version", "labels", "traffic", "server"],
         ["v5", "END"],
         ["v4", "END"],
-        ["v3", "canary,", "stable", "AVAILABLE"],
+        ["v3", "canary,", "stable", "100", "%", "AVAILABLE"],
         ["v2", "END"],
     ]
 
@@ -176,11 +183,13 @@ def test_a_replay_of_the_log_keeps_a_version_that_answers_otherwise(workspace, a
     )
     assert (code, out) == (2, "")
     lines = err.splitlines()
-    assert lines[0].startswith("4 images in 1 requests: 25.0 % change their class (1); the largest")
-    assert lines[1].split() == ["asked", "at", "request", "image", "v3", "v4", "change"]
-    assert lines[2].split()[-4:] == ["1", "green", "lilac", "0.0000"]
+    assert lines[0].startswith("4 images in 1 requests: 25.0 % change their answer (1); the larg")
+    assert lines[1].split() == ["not", "sure", "confidence", "p50", "p99"]
+    assert [line.split()[0] for line in lines[2:4]] == ["v3", "v4"]
+    assert lines[4].split() == ["asked", "at", "request", "image", "v3", "v4", "change"]
+    assert lines[5].split()[-4:] == ["1", "green", "lilac", "0.0000"]
     assert lines[-1] == (
-        "signs: error: v4 answers 25.0 % of the images otherwise than v3, more than "
+        "signs: error: v4 beside v3: 25.0 % of the images are answered otherwise, more than "
         "20.0 %: stable stays where it was."
     )
     assert version_of(address, "stable") == 3
@@ -192,8 +201,77 @@ def test_a_replay_of_the_log_keeps_a_version_that_answers_otherwise(workspace, a
         "signs: canary is v4, stable is v4\n",
     )
     code, out, _ = signs("shadow", log, "--newest", "1")
-    assert out.startswith("4 images in 1 requests: 0.0 % change their class (0)")
+    assert (code, out[:56]) == (0, "4 images in 1 requests: 0.0 % change their answer (0); t")
     assert signs("rollback")[0] == 0
+    # Asked by number, both are loaded beside each other for a moment: as long as v4 is the canary.
+    assert signs("promote", "--to", "canary", "--version", "v4")[0] == 0
+    code, out, _ = signs("shadow", log, "--newest", "1")
+    assert (code, out.splitlines()[-1]) == (
+        1,
+        "canary beside stable: 25.0 % of the images are answered otherwise, more than 2.0 %",
+    )
+    code, out, _ = signs("shadow", log, "--max-changed", "1", "--max-slower", "0.01", "--json")
+    told = json.loads(out)
+    assert (code, len(told["reasons"])) == (1, 2)
+    assert told["reasons"][0].startswith("the p50 is ")
+    assert min(told[side]["p50_ms"] for side in ("before", "after")) > 0
+    assert told["after"]["not_sure"] == told["before"]["not_sure"]
+    assert signs("promote", "--withdraw", "canary")[0] == 0
+
+
+def test_a_share_of_the_requests_goes_to_the_canary_until_it_is_withdrawn(
+    workspace, address, rest_address, signs
+):
+    assert signs("promote", "--version", "3")[0] == 0
+    assert signs("promote", "--to", "canary", "--version", "4", "--share", "30")[:2] == (
+        0,
+        "signs: canary is v4, stable is v3, 30 % of the traffic goes to the canary\n",
+    )
+    # The 30 labels of the canary are traffic-00 to traffic-29.
+    wanted = ["lilac" if label_for([png]) < "traffic-30" else "green" for png in GREENS]
+    for where, pictures in ((address, GREENS), (address, GREENS), (rest_address, GREENS[:60])):
+        with Client(where, label="traffic") as client:
+            answers = [client.predict(png)[0].class_name for png in pictures]
+        assert answers == wanted[: len(pictures)]
+    # 300 draws of 30 %: a mean of 90 and a standard deviation of 8; four of them.
+    assert 58 < wanted.count("lilac") < 122
+
+    with Client(address, label="traffic") as client:
+        assert client.metadata().version == client.wait_until_available(10) == 3
+        for key in ("user-1", "user-2", "user-3", "user-4", "user-5"):
+            by_key = {answer.class_name for answer in client.predict(GREENS[:40], key=key)}
+            assert by_key == {"lilac" if label_for([key.encode()]) < "traffic-30" else "green"}
+    with (
+        asked_all_the_time(address, address, rest_address, label="traffic") as counted,
+        asked_all_the_time(address) as of_stable,
+    ):
+        eventually(lambda: counted["lilac"] > 5)
+        assert signs("promote", "--to", "canary", "--share", "60")[1].endswith(
+            "60 % of the traffic goes to the canary\n"
+        )
+        code, out, _ = signs("promote", "--withdraw", "canary", "--json")
+        assert (code, json.loads(out)) == (
+            0,
+            {"labels": {"stable": 3}, "share": 0, "shadow": None},
+        )
+        eventually(lambda: signs("versions")[1].split()[6:9] == ["v4", "END", "v3"])
+    assert set(counted) == {"green", "lilac"}, counted
+    assert set(of_stable) == {"green"}, of_stable
+    with Client(address, label="traffic") as client:
+        assert {client.predict(png)[0].class_name for png in GREENS[:40]} == {"green"}
+    with Client(address, label="canary") as client, pytest.raises(ClientError) as caught:
+        client.predict(GREEN)
+    assert "Unrecognized servable version label: canary" in str(caught.value)
+
+
+def test_a_server_without_shares(workspace, address):
+    client = Client(address, model_name="other", label="traffic")
+    with client, pytest.raises(ClientError) as caught:
+        client.predict(GREEN)
+    assert str(caught.value) == (
+        f"{address} has no shares of other: `signs promote` writes them where no version is "
+        "stable yet, and `signs serve` where one is."
+    )
 
 
 def test_mistakes_are_told(workspace, address, signs, tmp_path):
@@ -202,6 +280,14 @@ def test_mistakes_are_told(workspace, address, signs, tmp_path):
         (("shadow", str(tmp_path)), f"{tmp_path}: no request log there."),
         (("promote", "--shadow", "x", "--max-changed", "2"), "Invalid value for '--max-changed'"),
         (("promote", "--shadow", "x", "--offline"), "A replay needs a running server"),
+        (
+            ("promote", "--share", "10"),
+            "A share is of the canary, from 0 to 100.",
+        ),
+        (("promote", "--to", "canary", "--share", "101"), "Invalid value for '--share'"),
+        (("promote", "--withdraw", "stable"), "Invalid value for '--withdraw'"),
+        (("promote", "--withdraw", "canary", "--share", "1"), "--withdraw takes no --version"),
+        (("promote", "--withdraw", "canary"), "signs has no canary: there is none to withdraw."),
         (("promote", "--model", "cats"), "a model 'cats' was never pushed to"),
     ):
         code, out, err = signs(*arguments)

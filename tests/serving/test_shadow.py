@@ -6,8 +6,9 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.shadow import Difference, replay
+from serving.shadow import Difference, Limits, replay
 from signs import features, protos, tensors
+from signs.errors import UserError
 from signs.transports.transport import ClientError, TransportError, UnexpectedAnswerError
 
 AT = 1_700_000_000
@@ -24,13 +25,17 @@ def logged(*images: bytes, model: str = "signs", signature: str = features.SERVE
 
 
 class Version:
-    """Answers each image with the probability of "yes" that `belief` gives it."""
+    """Answers each image with the probability of "yes" that `belief` gives it.
 
-    def __init__(self, belief: dict[bytes, float]):
+    With `sure_from` it tells its confidence, and knows an image from that probability on.
+    """
+
+    def __init__(self, belief: dict[bytes, float], sure_from: float | None = None):
         self._belief = belief
+        self._sure_from = sure_from
         self.asked: list[tuple[str, list[bytes]]] = []
 
-    def predict(self, signature, inputs, outputs, timeout_s):
+    def predict(self, signature, inputs, outputs, timeout_s, optional=()):
         (images,) = map(list, inputs.values())
         self.asked.append((signature, images))
         yes = np.array([self._belief[image] for image in images])
@@ -40,14 +45,17 @@ class Version:
             features.CLASSES: np.array([[b"no", b"yes"]] * len(images), object),
             features.SCORES: np.stack([1 - yes, yes], axis=1),
         }
-        return {name: found[name] for name in outputs}
+        if self._sure_from is not None:
+            best = np.maximum(yes, 1 - yes)
+            found |= {features.CONFIDENCE: best, features.KNOWN: best >= self._sure_from}
+        return {name: found[name] for name in (*outputs, *optional) if name in found}
 
 
 class Failing:
     def __init__(self, error: Exception):
         self._error = error
 
-    def predict(self, *args):
+    def predict(self, *args, **more):
         raise self._error
 
 
@@ -69,6 +77,95 @@ def test_classes_that_change_are_listed():
             (features.SERVE_IMAGES, [b"b", b"c"]),
         ]
     )
+
+
+def test_who_is_not_sure_names_no_class():
+    before = Version({b"a": 0.9, b"b": 0.6, b"c": 0.9, b"d": 0.7}, sure_from=0.8)
+    after = Version({b"a": 0.8, b"b": 0.4, b"c": 0.7, b"d": 0.9}, sure_from=0.8)
+    found = replay([logged(b"a", b"b", b"c", b"d")], "signs", before, after)
+    # b: not sure, and not sure again, whatever the class. c: not sure any more. d: sure now.
+    told = [
+        (d.row, d.known_before, d.known_after, d.confidence_before, d.confidence_after)
+        for d in found.differences
+    ]
+    assert told == [(2, True, False, 0.9, 0.7), (3, False, True, 0.7, 0.9)]
+    assert [(d.before, d.after) for d in found.differences] == [("yes", "yes")] * 2
+    assert found.changed == 0.5
+    assert (found.before.not_sure, found.after.not_sure) == (0.5, 0.5)
+    assert found.before.confidence == pytest.approx(0.9)
+    assert found.after.confidence == pytest.approx(0.85)
+
+
+def test_models_that_do_not_tell_how_sure_they_are():
+    telling, silent = Version({b"a": 0.9}, sure_from=0.95), Version({b"a": 0.9})
+    found = replay([logged(b"a")], "signs", silent, telling)
+    assert (found.before.not_sure, found.before.confidence) == (None, None)
+    assert (found.after.not_sure, found.after.confidence) == (1.0, None)
+    (difference,) = found.differences  # "yes" before, and "not sure" now
+    assert (difference.known_before, difference.known_after) == (None, False)
+
+
+def test_how_long_the_answers_took(monkeypatch):
+    """The first answers, which have the making of the connection in them, do not count."""
+    now = [0.0]
+    monkeypatch.setattr("serving.shadow.time.perf_counter", lambda: now[0])
+
+    class Taking(Version):
+        def __init__(self, seconds: list[float]):
+            super().__init__({b"a": 0.9})
+            self._seconds = iter(seconds)
+
+        def predict(self, *args, **more):
+            now[0] += next(self._seconds)
+            return super().predict(*args, **more)
+
+    quick, slow = Taking([9, *[0.001] * 100]), Taking([9, *[0.002] * 99, 0.006])
+    found = replay([logged(b"a")] * 101, "signs", quick, slow)
+    assert (found.before.p50_ms, found.before.p99_ms) == pytest.approx((1, 1))
+    assert (found.after.p50_ms, found.after.p99_ms) == pytest.approx((2, 2.04))
+    assert found.reasons(Limits()) == found.reasons(Limits(max_slower=2.05)) == []
+    assert found.reasons(Limits(max_slower=2.02)) == [
+        "the p99 is 2.0 ms, more than 2.02 times 1.0 ms"
+    ]
+    assert len(found.reasons(Limits(max_slower=1.5))) == 2
+
+
+def test_why_a_version_is_not_as_good():
+    found = replay(
+        [logged(b"a", b"b")], "signs", Version({b"a": 1, b"b": 1}), Version({b"a": 1, b"b": 0})
+    )
+    assert found.reasons(Limits(0.5)) == []
+    assert found.reasons(Limits(0.49)) == [
+        "50.0 % of the images are answered otherwise, more than 49.0 %"
+    ]
+    assert replay([], "signs", Version({}), Version({})).reasons(Limits(1)) == [
+        "no request was compared"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"max_changed": 1.5}, r"`max_changed` must be in \[0, 1\]\. Received: 1\.5"),
+        ({"max_changed": float("nan")}, r"`max_changed` must be in \[0, 1\]\. Received: nan"),
+        ({"max_slower": 0.0}, r"`max_slower` must be positive\. Received: 0\.0"),
+        ({"max_slower": float("inf")}, r"`max_slower` must be positive\. Received: inf"),
+    ],
+)
+def test_limits_that_make_no_sense(values, told):
+    with pytest.raises(UserError, match=told):
+        Limits(**values)
+
+
+def test_answers_of_another_shape():
+    class Odd(Version):
+        def predict(self, *args, **more):
+            found = super().predict(*args, **more)
+            return {**found, features.KNOWN: np.array([True])}
+
+    odd = Odd({b"a": 0.9, b"b": 0.9})
+    found = replay([logged(b"a", b"b")], "signs", Version({b"a": 0.9, b"b": 0.9}), odd)
+    assert [d.after for d in found.differences] == ["error of another kind"] * 2
 
 
 def test_requests_to_the_signature_that_names_every_class():
@@ -126,8 +223,8 @@ def test_an_error_of_both_is_no_change():
 
 def test_a_version_with_other_classes():
     class Wider(Version):
-        def predict(self, *args):
-            found = super().predict(*args)
+        def predict(self, *args, **more):
+            found = super().predict(*args, **more)
             found[features.PROBABILITIES] = np.zeros((1, 7))
             return found
 
@@ -137,7 +234,7 @@ def test_a_version_with_other_classes():
 
 def test_no_images():
     class Empty(Version):
-        def predict(self, *args):
+        def predict(self, *args, **more):
             return {name: np.empty((0, 2)) for name in args[2]}
 
     assert replay([logged()], "signs", Empty({}), Empty({})).images == 0

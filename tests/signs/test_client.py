@@ -34,6 +34,8 @@ from signs import (
     protos,
     tensors,
 )
+from signs.image_bytes import canonical_bytes
+from signs.traffic import label_for
 from tests.model_server.authority import Authority
 from tests.served import BLUE, CLASSES, GREEN, RED, solid_png
 
@@ -394,6 +396,39 @@ def test_time_limit_of_a_call(kind, overheard):
             client.predict(RED, timeout_s=100)
     (first, _), (second, _) = overheard.calls
     assert 8 < first < 10 < 90 < second < 101
+
+
+def test_requests_by_their_share_of_the_traffic(kind):
+    """Two pictures a request; the refused ones are asked again, each with its own label."""
+    asked = []
+
+    def predict(request, context):
+        (sent,) = request.inputs.values()
+        asked.append((request.model_spec.version_label, len(sent.string_val)))
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
+
+    pictures = [canonical_bytes(picture) for picture in (RED, GREEN)]
+    together, apart = label_for(pictures), [label_for([picture]) for picture in pictures]
+    with Servant(predict) as servant, kind(servant.address, label="traffic") as client:
+        failed(client, [RED, GREEN])
+        assert asked == [(together, 2), *((label, 1) for label in apart)]
+        asked.clear()
+        with pytest.raises(ClientError):
+            client.predict([RED, GREEN], key="user-17")
+        assert asked == [("traffic-66", 2), ("traffic-66", 1), ("traffic-66", 1)]
+        asked.clear()
+        with pytest.raises(ClientError, match=r"`key` must be a string\. Received: int"):
+            client.predict(RED, key=17)
+        asked.clear()
+    # A key means nothing to who asks a version of his own.
+    with (
+        Servant(predict) as servant,
+        kind(servant.address, label="stable") as client,
+        pytest.raises(ClientError),
+    ):
+        client.predict(RED, key="user-17")
+    assert asked == [("stable", 1)]
+    assert refused("127.0.0.1:1", label="traffic", version=3).endswith('Received: 3 and "traffic"')
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from model_server.grpc_api.rpc import Method, Rpcs
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions
 from model_server.process import free_port
+from model_server.tracing import Tracing
 from signs import protos
 
 SERVICE = "testing.Echo"
@@ -28,15 +29,20 @@ def request(name: str = "m") -> protos.PredictRequest:
 
 
 @contextmanager
-def serving(method: Method = echo, **options) -> Iterator[SimpleNamespace]:
+def serving(
+    method: Method = echo,
+    tracing: Tracing | None = None,
+    is_available: Callable[[str], bool | None] = lambda name: None,
+    **options,
+) -> Iterator[SimpleNamespace]:
     """A server whose one RPC, Predict, is `method`."""
     metrics = Metrics()
     options = {"port": free_port(), **options}
-    rpcs = Rpcs(options.get("grpc_max_threads", 4), metrics)
+    rpcs = Rpcs(options.get("grpc_max_threads", 4), metrics, tracing)
     chosen = ServerOptions(**options)
     server = GrpcServer(chosen, rpcs, read_access(chosen))
     server.check_port()
-    server.start({SERVICE: {"Predict": (method, protos.PredictRequest)}})
+    server.start({SERVICE: {"Predict": (method, protos.PredictRequest)}}, is_available)
     try:
         yield SimpleNamespace(server=server, address=server.address, metrics=metrics, rpcs=rpcs)
     finally:

@@ -7,6 +7,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.model_server.grpc_api.echo import WAIT_S, refusal, serving
 
+_SERVING, _NOT_SERVING = (
+    health_pb2.HealthCheckResponse.SERVING,
+    health_pb2.HealthCheckResponse.NOT_SERVING,
+)
+
 
 def test_health():
     with (
@@ -52,6 +57,34 @@ def test_watchers_that_come_and_go_do_not_stop_the_server():
         while running.server._health._watchers:
             assert time.monotonic() < eventually_free
             time.sleep(0.01)
+
+
+def test_a_model_is_healthy_while_a_version_of_it_answers():
+    models = {"signs": False}
+    with (
+        serving(is_available=models.get, enable_grpc_healthcheck_service=True) as running,
+        grpc.insecure_channel(running.address) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        question = health_pb2.HealthCheckRequest(service="signs")
+        watched = health.Watch(question, timeout=WAIT_S)
+        assert next(watched).status == _NOT_SERVING
+        assert health.Check(question, timeout=WAIT_S).status == _NOT_SERVING
+        models["signs"] = True
+        assert next(watched).status == _SERVING
+        assert health.Check(question, timeout=WAIT_S).status == _SERVING
+        models["signs"] = False
+        assert next(watched).status == _NOT_SERVING
+        models["signs"] = True
+        assert next(watched).status == _SERVING
+        # The server is well without it, as TensorFlow Serving is.
+        other = health_pb2.HealthCheckRequest(service="cats")
+        later = health.Watch(other, timeout=WAIT_S)
+        assert next(later).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        models["cats"] = True
+        assert next(later).status == _SERVING
+        assert running.server.stop(30)
+        assert next(watched).status == next(later).status == _NOT_SERVING
 
 
 def test_no_health_unless_asked_for():

@@ -10,8 +10,11 @@ from model_server.errors import ModelError
 from model_server.metrics import Metrics
 from model_server.rest import app as app_module
 from model_server.rest.app import RestOptions, make_app
+from signs import protos
 from tests.model_server.rest.conftest import Client
+from tests.model_server.rest.core import Core
 from tests.model_server.rest.test_predict import error
+from tests.model_server.stand_in import eventually
 
 HTML = "<HTML><HEAD>\n<TITLE>{0} {1}</TITLE>\n</HEAD><BODY>\n<H1>{1}</H1>\n</BODY></HTML>\n"
 CORS = {
@@ -102,6 +105,28 @@ def test_statuses(core, runner, code, status):
     app = make_app(core.predictions, statuses, RestOptions(), core.metrics)
     answer = Client(app, runner).ask("GET", "/v1/models/m")
     assert (answer.status, answer.body) == (status, error("no"))
+
+
+def test_readiness(tmp_path, runner):
+    """As probes ask for it: the metadata is there while a version answers, the status always."""
+    core = Core(tmp_path)
+    try:
+        client = Client(
+            make_app(core.predictions, core.statuses, RestOptions(), core.metrics), runner
+        )
+        ready, status = "/v1/models/m/metadata", "/v1/models/m"
+        assert core.models.is_available("m") is True
+        assert core.models.is_available("no") is None
+        assert (client.ask("GET", ready).status, client.ask("GET", status).status) == (200, 200)
+        config = protos.ModelServerConfig()
+        config.model_config_list.SetInParent()
+        core.models.reconfigure(config)
+        eventually(lambda: core.models.is_available("m") is False)
+        assert client.ask("GET", ready).status == 404
+        told = client.ask("GET", status)
+        assert (told.status, '"END"' in told.body) == (200, True)
+    finally:
+        core.close()
 
 
 # --- CORS -----------------------------------------------------------------------------------------

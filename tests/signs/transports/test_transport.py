@@ -41,10 +41,10 @@ def test_a_blocking_transport_is_awaited(waiting):
     awaited = Awaited(blocking, waiting)
     headers = {"a": "b"}
     assert run(awaited.predict("look", {}, ("y",), 5, headers)) == (
-        *("predict", "look", {}, ("y",), 5, headers, ()),
+        *("predict", "look", {}, ("y",), 5, headers, (), None),
     )
-    assert run(awaited.predict("look", {}, ("y",), 5, headers, ("z",))) == (
-        *("predict", "look", {}, ("y",), 5, headers, ("z",)),
+    assert run(awaited.predict("look", {}, ("y",), 5, headers, ("z",), "best")) == (
+        *("predict", "look", {}, ("y",), 5, headers, ("z",), "best"),
     )
     assert run(awaited.status(5, headers)) == ("status", 5, headers)
     assert run(awaited.metadata(5)) == ("metadata", 5, {})
