@@ -187,10 +187,13 @@ class WithHeaders:
         timeout_s: float,
         headers: Headers = NO_HEADERS,
         optional: Sequence[str] = (),
+        label: str | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Transport`."""
         headers = {**self._headers, **headers}
-        return self._transport.predict(signature, inputs, outputs, timeout_s, headers, optional)
+        return self._transport.predict(
+            signature, inputs, outputs, timeout_s, headers, optional, label
+        )
 
     def status(
         self, timeout_s: float, headers: Headers = NO_HEADERS
