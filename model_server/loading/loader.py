@@ -16,7 +16,7 @@ from model_server.configs.protos import BatchingParameters
 from model_server.configs.read import read
 from model_server.inference.options import InferenceOptions
 from model_server.loading.saved_model import SavedModel, SessionOptions
-from model_server.loading.warm_up import warm_up
+from model_server.loading.warm_up import REQUESTS_FILE, warm_up
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions
 from model_server.servable import Servable
@@ -89,9 +89,11 @@ class Loader:
         started = time.monotonic()
         loaded = False
         try:
-            model = SavedModel(
-                path, self._session, self._metrics, prepare=self._options.enable_model_warmup
-            )
+            # A version that brings requests along says by them what its first callers ask. A graph
+            # that holds its weights as constants has them once more for each signature that is
+            # prepared.
+            prepare = self._options.enable_model_warmup and not (path / REQUESTS_FILE).exists()
+            model = SavedModel(path, self._session, self._metrics, prepare=prepare)
             loaded = True
         finally:
             self._metrics.model_loaded(str(path), loaded, time.monotonic() - started)

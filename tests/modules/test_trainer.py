@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules.copies import TRAINED_MODEL
 from modules.machines.options import DeviceOptions
 from modules.trainer import run_fn
 from modules.training.errors import TrainingError
@@ -81,7 +82,7 @@ def test_run_fn_trains_and_exports(
 
     # What is served is what was trained.
     pixels, _ = pictures(4)
-    trained = keras.models.load_model(tmp_path / "run" / "trained.keras")
+    trained = keras.models.load_model(tmp_path / "model" / "Format-Serving" / TRAINED_MODEL)
     served = tf.saved_model.load(str(tmp_path / "model" / "Format-Serving"))
     answer = served.signatures["serve_images"](
         image_bytes=tf.constant([png(picture) for picture in pixels])
@@ -177,5 +178,5 @@ def test_what_it_was_trained_on_is_told(tmp_path, transform_graph):
         "batch_size": 8,
     }
     # Trained in bfloat16, kept and exported in float32.
-    trained = keras.models.load_model(tmp_path / "run" / "trained.keras")
+    trained = keras.models.load_model(tmp_path / "model" / "Format-Serving" / TRAINED_MODEL)
     assert {layer.compute_dtype for layer in trained.layers} == {"float32"}
