@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules import trainer
 from modules.copies import TRAINED_MODEL
 from modules.machines.options import DeviceOptions
+from modules.network import logits_of
 from modules.trainer import run_fn
 from modules.training.errors import TrainingError
 from modules.training.job import TrainingJob
@@ -103,6 +105,18 @@ def test_run_fn_trains_and_exports(
     np.testing.assert_allclose(answer["confidence"], sure, atol=1e-5)
     properties = json.loads((tmp_path / "run" / "properties.json").read_text())
     assert {name: properties[name] for name in found} == found
+
+
+@pytest.mark.parametrize("wrong", [2e-4, np.nan])
+def test_what_would_answer_otherwise_is_not_exported(tmp_path, transform_graph, monkeypatch, wrong):
+    def off(network, *precision):
+        right = logits_of(network, *precision)
+        return lambda pixels: right(pixels) + tf.constant([wrong, 0])
+
+    monkeypatch.setattr(trainer, "logits_of", off)
+    with pytest.raises(TrainingError, match="the network cannot be exported: with its batch norms"):
+        run_fn(fn_args(tmp_path, transform_graph, Recipe(**SMALL, epochs=1, learning_rate=0.01)))
+    assert not (tmp_path / "model").exists()
 
 
 def test_no_images_are_an_error(tmp_path, transform_graph):
