@@ -22,6 +22,7 @@ from modules.calibration import Calibration
 from modules.network import logits_of
 from modules.signatures import ServedModel, export
 from signs import features, protos, records, tensors
+from signs.errors import UserError
 from signs.image_bytes import encode_png
 
 EXTRA = "assets.extra"  # TensorFlow's name of the folder
@@ -30,6 +31,14 @@ WARM_UP_REQUESTS = f"{EXTRA}/tf_serving_warmup_requests"  # TensorFlow Serving's
 
 # Kernels are set up for each size of a batch; of these a server makes its batches.
 _WARM_UP_BATCHES = (1, 2, 4, 8, 16, 32)
+
+
+# Protocol buffers end at 2 GiB; all but the weights takes a megabyte.
+_MOST_BYTES = 2**31 - 2**24
+
+
+class NetworkSizeError(UserError):
+    """The network cannot be exported."""
 
 
 def export_copies(
@@ -57,6 +66,23 @@ def export_copies(
     network.save(Path(directory, TRAINED_MODEL))
     requests = warm_up_requests(network.input_shape[1])
     Path(directory, WARM_UP_REQUESTS).write_bytes(requests)
+
+
+def check_size(parameters: int) -> None:
+    """Refuses a network that is too large to be exported, before it is trained.
+
+    Args:
+        parameters: how many numbers it has.
+
+    Raises:
+        NetworkSizeError: its weights do not fit into the one file that holds the graph.
+    """
+    if parameters * 4 > _MOST_BYTES:
+        raise NetworkSizeError(
+            f"train.blocks and train.width must make a network of at most {_MOST_BYTES // 4:,} "
+            "parameters, since what is served holds them in one file of 2 GiB at most. "
+            f"Received: {parameters:,}"
+        )
 
 
 def copy_in(directory: str | os.PathLike[str], precision: str = "bfloat16") -> Path:

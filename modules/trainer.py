@@ -17,7 +17,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from modules.calibration import calibrate
-from modules.copies import export_copies
+from modules.copies import check_size, export_copies
 from modules.machines.devices import choose, float32_copy
 from modules.machines.multi_worker import check_agreement
 from modules.machines.workers import Workers
@@ -100,6 +100,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         LOGGER.info("beside the images: %d drawn hands", len(drawn.labels))
     with devices.building():
         network = build_network(recipe, job.image_size, len(job.class_names))
+    check_size(network.count_params())
     warm_start = None
     if fn_args.base_model:
         warm_start = start_from(network, fn_args.base_model, job.class_names)

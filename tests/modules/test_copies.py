@@ -13,7 +13,14 @@ import tensorflow_transform as tft
 
 from model_server import ServerProcess
 from modules.calibration import Calibration
-from modules.copies import TRAINED_MODEL, WARM_UP_REQUESTS, copy_in, export_copies
+from modules.copies import (
+    TRAINED_MODEL,
+    WARM_UP_REQUESTS,
+    NetworkSizeError,
+    check_size,
+    copy_in,
+    export_copies,
+)
 from modules.exported import class_names_of
 from modules.network import build_resnet
 from signs import protos, records, tensors
@@ -77,6 +84,16 @@ def test_what_lies_where(exported: Path) -> None:
     ]
     assert not (copy_in(exported) / "assets.extra").exists()
     assert class_names_of(exported) == class_names_of(copy_in(exported)) == tuple(CLASSES)
+
+
+def test_a_network_that_would_not_fit_is_refused_before_it_is_trained() -> None:
+    check_size(500_000_000)
+    with pytest.raises(NetworkSizeError) as caught:
+        check_size(600_000_000)
+    assert str(caught.value) == (
+        "train.blocks and train.width must make a network of at most 532,676,608 parameters, since "
+        "what is served holds them in one file of 2 GiB at most. Received: 600,000,000"
+    )
 
 
 def test_the_trained_network_is_kept(exported: Path, network: keras.Model) -> None:
