@@ -137,15 +137,20 @@ def told_epochs(caplog) -> list[int]:
     return sorted(epochs)
 
 
-def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_graph, caplog):
+def test_a_training_whose_export_failed_is_not_repeated(
+    tmp_path, transform_graph, caplog, monkeypatch
+):
+    def no_room(network, *rest):
+        network.save(tmp_path / "first.keras")
+        raise OSError("no space left")
+
     recipe = Recipe(**SMALL, epochs=2, learning_rate=0.01)
     kept = {"checkpoints": str(tmp_path / "checkpoints")}
     first = fn_args(tmp_path / "data", transform_graph, recipe, **kept)
     first.model_run_dir = str(tmp_path / "first")
-    (tmp_path / "file").touch()
-    first.serving_model_dir = str(tmp_path / "file" / "model")  # cannot be made
     with caplog.at_level(logging.INFO, "modules"):
-        with pytest.raises((tf.errors.OpError, OSError)):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
+            patch.setattr(trainer, "export_copies", no_room)
             run_fn(first)
         assert told_epochs(caplog) == [1, 2]
         assert len(list((tmp_path / "checkpoints").iterdir())) == 1
@@ -171,8 +176,8 @@ def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_grap
     assert list((tmp_path / "checkpoints").iterdir()) == []
     history = json.loads((tmp_path / "second" / "history.json").read_text())
     assert len(history["by_epoch"]["loss"]) == 2
-    first_weights = keras.models.load_model(tmp_path / "first" / "trained.keras").get_weights()
-    second_weights = keras.models.load_model(tmp_path / "second" / "trained.keras").get_weights()
+    first_weights = keras.models.load_model(tmp_path / "first.keras").get_weights()
+    second_weights = keras.models.load_model(tmp_path / "model" / TRAINED_MODEL).get_weights()
     for one, other in zip(first_weights, second_weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
