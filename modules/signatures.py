@@ -7,8 +7,8 @@ classify            serialized tf.train.Examples -> classes, scores (TF Serving'
 transform_features  serialized tf.train.Examples -> pixels, label (for TFMA)
 """
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -34,21 +34,19 @@ class ServedModel(tf.Module):
 
         Args:
             network: from float32 [batch, size, size, 3] to probabilities float32 [batch, classes];
-                what `build_resnet` returned.
+                what `build_resnet` returned. Its weights of this moment are exported, as constants.
             transform_output: Transform's graph.
             class_names: one per class, in the order of the labels.
             calibration: how sure the network's answers are.
-            logits: what `logits_of(network)` returned, where that has been traced already.
+            logits: what `logits_of` made of the network, where it is not the one in float32, or has
+                been traced already.
         """
         super().__init__()
-        # The network itself is kept out of what is saved, and its tf.Variables are named instead. A
-        # Keras variable that is saved directly becomes a second variable, and a session (TF
-        # Serving has one) restores that one alone: "Could not find variable conv1/kernel".
-        self.weights = [weight.value for weight in network.weights]
         self.transform = transform_output.transform_features_layer()
         self._raw_spec = transform_output.raw_feature_spec()
         names = tf.constant(list(class_names), tf.string)
 
+        # The network itself is kept out of what is saved: its weights are constants of this.
         logits_of_network = logits or logits_of(network)
 
         @tf.function(autograph=False)  # traced once, called by both serving signatures
@@ -112,7 +110,7 @@ class ServedModel(tf.Module):
         return self._answer(prepared[features.PIXELS])
 
 
-def export(model: ServedModel, directory: str | Path) -> None:
+def export(model: ServedModel, directory: str | os.PathLike[str]) -> None:
     """Writes the SavedModel with its four signatures; nobody may look at it meanwhile."""
     tf.saved_model.save(
         model,

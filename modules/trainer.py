@@ -7,19 +7,21 @@ FnArgs -> training input, network (on the chosen devices) -> training.loop -> ca
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from modules.calibration import calibrate
+from modules.copies import check_size, export_copies
 from modules.machines.devices import choose, float32_copy
 from modules.machines.multi_worker import check_agreement
 from modules.machines.workers import Workers
 from modules.network import logits_of
-from modules.signatures import ServedModel, export
 from modules.training.checkpoints import training_name
 from modules.training.drawings import drawings, drawings_in_step
 from modules.training.errors import TrainingError
@@ -37,11 +39,12 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 # In the model_run artifact.
-TRAINED_MODEL = "trained.keras"  # the network as it left training, before any export
 HISTORY = "history.json"
 PROPERTIES = "properties.json"  # what is recorded with the Model artifact: see components.trainer
 
 _CONFUSION_IMAGES = 2000  # at most so many are predicted for the picture
+_CHECKED_IMAGES = 32  # at most so many show that what is served is what was trained
+_TOLERANCE = 1e-5  # between probabilities: of the order of additions, not of answers
 
 
 def run_fn(fn_args: "FnArgs") -> None:
@@ -97,6 +100,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         LOGGER.info("beside the images: %d drawn hands", len(drawn.labels))
     with devices.building():
         network = build_network(recipe, job.image_size, len(job.class_names))
+    check_size(network.count_params())
     warm_start = None
     if fn_args.base_model:
         warm_start = start_from(network, fn_args.base_model, job.class_names)
@@ -126,6 +130,7 @@ def run_fn(fn_args: "FnArgs") -> None:
     fit_s = time.monotonic() - begun
     network = float32_copy(network)
     logits = logits_of(network)
+    _check_answers(network, logits, eval_images)
     calibration, calibrated = calibrate(logits, eval_images, recipe, job.class_names)
     log_evaluation(
         run_dir,
@@ -151,8 +156,31 @@ def run_fn(fn_args: "FnArgs") -> None:
     }
     (run_dir / PROPERTIES).write_text(json.dumps(properties, indent=1))
     (run_dir / HISTORY).write_text(json.dumps(history, indent=1))
-    network.save(run_dir / TRAINED_MODEL)
-    served = ServedModel(network, transform_output, job.class_names, calibration, logits)
-    export(served, fn_args.serving_model_dir)
+    export_copies(
+        network,
+        transform_output,
+        job.class_names,
+        calibration,
+        fn_args.serving_model_dir,
+        logits,
+    )
     if checkpoints:
         tf.io.gfile.rmtree(checkpoints)
+
+
+def _check_answers(
+    network: keras.Model, logits: Callable[[tf.Tensor], tf.Tensor], images: tf.data.Dataset
+) -> None:
+    """Folding must not change what the network answers.
+
+    Raises:
+        TrainingError: it did.
+    """
+    pixels = next(iter(images.unbatch().take(_CHECKED_IMAGES).batch(_CHECKED_IMAGES)))[0]
+    expected = network(pixels, training=False)
+    difference = float(tf.reduce_max(tf.abs(tf.nn.softmax(logits(pixels)) - expected)))
+    if not difference <= _TOLERANCE:  # nor may it be NaN
+        raise TrainingError(
+            "the network cannot be exported: with its batch norms folded into the convolutions "
+            f"probabilities differ by {difference:.3g}, more than {_TOLERANCE:g}"
+        )

@@ -78,6 +78,15 @@ class Tune:
 
 
 @dataclass(frozen=True)
+class Serve:
+    """What is pushed."""
+
+    # "auto": bfloat16 where the serving check's processor has instructions for it, and where no
+    # test image gets another class by it; else float32.
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+@dataclass(frozen=True)
 class PipelineConfig:
     """Everything that a run's results depend on."""
 
@@ -91,6 +100,7 @@ class PipelineConfig:
     warm_start: bool = False
     tune: Tune = field(default_factory=Tune)
     evaluate: Thresholds = field(default_factory=Thresholds)
+    serve: Serve = field(default_factory=Serve)
     serving_check_images: int = 32  # test images that the candidate answers before it is pushed
     also_test: tuple[FurtherSet, ...] = ()
 

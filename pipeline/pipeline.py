@@ -138,6 +138,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         transform_graph=transform.outputs["transform_graph"],
         examples=examples,
         max_images=config.serving_check_images,
+        precision=config.serve.precision,
     )
     pusher = Pusher(
         model=model,

@@ -1,5 +1,6 @@
 """A serving folder in; its newest version, but for the candidate itself, out as a Model."""
 
+import filecmp
 import json
 import logging
 import shutil
@@ -58,7 +59,7 @@ def newest(
 
     Args:
         base: the base path that Pusher writes.
-        candidate: a SavedModel's folder; a version that is the same to the byte is left out.
+        candidate: a SavedModel's folder; a version that was pushed from it is left out.
         class_names: that the model must have, in this order; None takes any.
 
     Returns:
@@ -67,10 +68,20 @@ def newest(
     """
     passed_over: list[str] = []
     for version in reversed(complete_versions(base).values()):
-        if candidate is not None and is_same(candidate, version):
+        if candidate is not None and _is_pushed_from(candidate, version):
             continue
         why_not = unusable(version, class_names)
         if why_not is None:
             return version, passed_over
         passed_over.append(f"{version_name(int(version.name))} {why_not}")
     return None, passed_over
+
+
+def _is_pushed_from(candidate: Path, version: Path) -> bool:
+    """Whether both hold the same trained network; what is served of it may differ."""
+    from modules.copies import TRAINED_MODEL
+
+    one, other = candidate / TRAINED_MODEL, version / TRAINED_MODEL
+    if not (one.is_file() and other.is_file()):
+        return is_same(candidate, version)
+    return filecmp.cmp(one, other, shallow=False)

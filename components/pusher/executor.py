@@ -16,13 +16,14 @@ from tfx import types
 from tfx.components.pusher import executor as stock
 from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import io_utils, proto_utils
+from tfx.utils import io_utils, path_utils, proto_utils
 
 from signs import durable
 from signs.versions import version_folders
 
 # Model servers look at folders with numeric names alone.
 _LOCK, _STAGING_PREFIX = ".lock", ".pushing-"
+_HAS_MODEL = "has_model"  # of an InfraBlessing
 
 
 class Executor(stock.Executor):
@@ -55,6 +56,15 @@ class Executor(stock.Executor):
         version = publish(Path(model), Path(destination.filesystem.base_directory))
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
+
+    def GetModelPath(  # noqa: N802 - TFX's name
+        self, input_dict: dict[str, list[types.Artifact]]
+    ) -> str:
+        """The model that the infrastructure check has stamped, where it has; else the candidate."""
+        stamped = input_dict.get(standard_component_specs.INFRA_BLESSING_KEY)
+        if stamped and stamped[0].get_int_custom_property(_HAS_MODEL):
+            return str(path_utils.stamped_model_path(stamped[0].uri))
+        return str(super().GetModelPath(input_dict))
 
 
 def publish(model: Path, base: Path) -> Path:

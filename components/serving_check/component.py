@@ -19,7 +19,10 @@ from components.serving_check.executor import Executor
 class ServingCheckSpec(ComponentSpec):
     """Names and types of the channels, as TFX wants them."""
 
-    PARAMETERS = {"max_images": ExecutionParameter(type=int)}  # noqa: RUF012 - TFX's form
+    PARAMETERS = {  # noqa: RUF012 - TFX's form
+        "max_images": ExecutionParameter(type=int),
+        "precision": ExecutionParameter(type=str),
+    }
     INPUTS = {  # noqa: RUF012
         "model": ChannelParameter(type=Model),
         "model_run": ChannelParameter(type=ModelRun),
@@ -34,7 +37,7 @@ class ServingCheck(BaseComponent):
     """Serves the candidate in a process of its own and compares its answers with the training's.
 
     It takes the place of TFX's InfraValidator, which needs Docker or Kubernetes: Pusher takes its
-    `blessing` as `infra_blessing`.
+    `blessing` as `infra_blessing`, and from it the model to push.
     """
 
     SPEC_CLASS = ServingCheckSpec
@@ -48,17 +51,20 @@ class ServingCheck(BaseComponent):
         transform_graph: BaseChannel,
         examples: BaseChannel,
         max_images: int,
+        precision: str,
     ) -> None:
         """Constructs the component.
 
         Args:
             model: the candidate, type Model.
-            model_run: what the Trainer kept beside it, type ModelRun: the network before export.
+            model_run: what the Trainer kept beside it, type ModelRun: how sure the network is.
             model_blessing: the Evaluator's, type ModelBlessing; a candidate that it has refused is
                 not served.
             transform_graph: Transform's, type TransformGraph.
             examples: type Examples, with a `test` split.
             max_images: test images to send, at most.
+            precision: of what is served: "float32", "bfloat16", or "auto" for the latter where it
+                is faster and answers alike.
         """
         super().__init__(
             ServingCheckSpec(
@@ -68,6 +74,7 @@ class ServingCheck(BaseComponent):
                 transform_graph=transform_graph,
                 examples=examples,
                 max_images=max_images,
+                precision=precision,
                 blessing=Channel(type=InfraBlessing),
             )
         )

@@ -2,15 +2,19 @@
 
 test Examples -+-> network before export (in this process) -> expected -+
                +-> model server on loopback (its own process) -> served -+-> blessed if they agree
+                                                                             -> stamped_model
+
+As TFX has it, the blessing carries the model that is to be pushed: the copy that was checked.
 """
 
 import itertools
 import json
+import shutil
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tfx import types
@@ -19,29 +23,20 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.serving_check.comparison import Answers, Precision, Result, compare
 from components.serving_check.server import borrowed
 from data.sample import read_samples
 from model_server import ServerProcess
+from modules.machines.cpu import has_bfloat16
 from signs import features
 from signs.client import Client
 from signs.errors import UserError
 
-# Two compilations of one network differ in the order of their additions, not in their answers.
-TOLERANCE = 1e-5
+Choice = Literal["auto", "float32", "bfloat16"]
 
-BLESSED_PROPERTY = "blessed"  # Pusher reads it
+BLESSED_PROPERTY, MODEL_PROPERTY = "blessed", "has_model"  # Pusher reads them
 RESULT_FILE = "serving_check.json"
 _MODEL_NAME = "the_candidate"  # no data set, and so no pushed model, may have that name
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the check found; kept beside the blessing."""
-
-    blessed: bool
-    reason: str  # in words
-    images: int = 0
-    largest_difference: float | None = None  # between probabilities
 
 
 class ServingCheckError(RuntimeError):
@@ -49,7 +44,7 @@ class ServingCheckError(RuntimeError):
 
 
 class Executor(BaseExecutor):
-    """Compares served answers with those of the trained network."""
+    """Compares served answers with the trained network's, and stamps what is to be pushed."""
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -61,10 +56,11 @@ class Executor(BaseExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         inputs = {key: artifact_utils.get_single_instance(input_dict[key]) for key in input_dict}
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        model = Path(path_utils.serving_model_path(inputs["model"].uri))
         if model_utils.is_model_blessed(inputs["model_blessing"]):
             test_files = artifact_utils.get_split_uri([inputs["examples"]], features.TEST)
             result = check(
-                model=Path(path_utils.serving_model_path(inputs["model"].uri)),
+                model=model,
                 model_run=Path(inputs["model_run"].uri),
                 transform_graph=Path(inputs["transform_graph"].uri),
                 images=[
@@ -73,81 +69,83 @@ class Executor(BaseExecutor):
                         read_samples(Path(test_files)), exec_properties["max_images"]
                     )
                 ],
+                precision=exec_properties["precision"],
             )
         else:
             result = Result(False, "not checked, since the Evaluator did not bless the model")
         directory = Path(blessing.uri)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / RESULT_FILE).write_text(json.dumps(asdict(result), indent=1))
+        if result.blessed and result.precision:
+            stamp(model, result.precision, Path(path_utils.stamped_model_path(blessing.uri)))
+            blessing.set_int_custom_property(MODEL_PROPERTY, 1)
+            blessing.set_string_custom_property("precision", result.precision)
         (directory / ("INFRA_BLESSED" if result.blessed else "INFRA_NOT_BLESSED")).touch()
         blessing.set_int_custom_property(BLESSED_PROPERTY, int(result.blessed))
         blessing.set_string_custom_property("reason", result.reason)
 
 
-def check(model: Path, model_run: Path, transform_graph: Path, images: list[bytes]) -> Result:
+def stamp(model: Path, precision: Precision, target: Path) -> None:
+    """Copies what is to be pushed: the model's copy in that precision, and what goes along."""
+    from modules.copies import EXTRA, copy_in
+
+    shutil.copytree(copy_in(model, precision), target)
+    if (model / EXTRA).is_dir():
+        shutil.copytree(model / EXTRA, target / EXTRA, dirs_exist_ok=True)
+
+
+def check(
+    model: Path,
+    model_run: Path,
+    transform_graph: Path,
+    images: list[bytes],
+    precision: Choice = "float32",
+) -> Result:
     """Serves a SavedModel and compares.
 
     Args:
-        model: folder of the candidate's SavedModel.
-        model_run: folder in which the Trainer kept the network before export.
+        model: folder of the candidate's SavedModel; its copies lie beside it.
+        model_run: folder in which the Trainer kept the properties of the training.
         transform_graph: folder of Transform's output.
         images: encoded images.
+        precision: which copy to serve. "auto" serves the one in bfloat16 where this processor has
+            instructions for it, and the one in float32 if that does not answer as it should.
 
     Returns:
-        Blessed, if every image got an answer within TOLERANCE of what was expected.
+        What became of the copy that was served last; see `compare`.
 
     Raises:
         ServingCheckError: the model server did not start, or did not answer.
     """
-    with (
-        borrowed() as server,
-        tempfile.TemporaryDirectory() as directory,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        base = Path(directory) / _MODEL_NAME
-        base.mkdir()
-        (base / "1").symlink_to(model.resolve(), target_is_directory=True)
+    precisions: tuple[Precision, ...] = ("float32",) if precision == "auto" else (precision,)
+    if precision == "auto" and has_bfloat16():
+        precisions = ("bfloat16", "float32")
+    refused = "this processor has no instructions for it" if precision == "auto" else None
+    with borrowed() as server, ThreadPoolExecutor(1) as pool:
         # The server loads the model while this process computes what to expect.
-        served = pool.submit(_served_probabilities, server, base, images)
-        expected = expected_probabilities(model_run, transform_graph, images)
-        try:
-            answers = served.result()
-        except (UserError, RuntimeError, OSError) as err:
-            # No verdict: a refusal would be kept, and reused by every run after this one.
-            raise ServingCheckError(f"the model server gave no answers: {err}") from err
-    return compare(expected, answers)
+        served = pool.submit(_served, server, model, precisions[0], images)
+        expected = expected_answers(model, model_run, transform_graph, images)
+        result = compare(expected, _result_of(served), precisions[0])
+        for other in precisions[1:]:
+            if result.blessed:
+                return result
+            refused = result.reason
+            answers = _result_of(pool.submit(_served, server, model, other, images))
+            result = compare(expected, answers, other)
+    return replace(result, without_bfloat16=refused)
 
 
-def compare(expected: np.ndarray, served: np.ndarray) -> Result:
-    """Judges served probabilities, float32 [images, classes], against the expected ones."""
-    if served.shape != expected.shape:
-        return Result(
-            False, f"served {served.shape} probabilities, expected {expected.shape}", len(served)
-        )
-    # A served NaN must not pass: every comparison with it is false.
-    difference = float(np.max(np.abs(served - expected)))
-    if difference <= TOLERANCE:
-        reason = f"served as trained: probabilities differ by {difference:.1e} at most"
-        return Result(True, reason, len(served), difference)
-    worst = int(np.argmax(np.max(np.abs(served - expected), axis=1)))
-    return Result(
-        False,
-        f"served probabilities differ from the trained model's by {difference:.3g}, "
-        f"more than {TOLERANCE:g} (image {worst})",
-        len(served),
-        difference,
-    )
-
-
-def expected_probabilities(
-    model_run: Path, transform_graph: Path, images: list[bytes]
-) -> np.ndarray:
-    """What the network answered before it was exported, float32 [images, classes]."""
+def expected_answers(
+    model: Path, model_run: Path, transform_graph: Path, images: list[bytes]
+) -> Answers:
+    """What the network answered before it was exported."""
     import keras
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from modules.trainer import TRAINED_MODEL
+    from modules.calibration import Calibration
+    from modules.copies import TRAINED_MODEL
+    from modules.trainer import PROPERTIES
 
     transform = tft.TFTransformOutput(str(transform_graph)).transform_features_layer()
     prepared = transform(
@@ -156,12 +154,43 @@ def expected_probabilities(
             features.LABEL: tf.zeros([len(images), 1], tf.int64),
         }
     )
-    network = keras.models.load_model(model_run / TRAINED_MODEL, compile=False)
-    return np.asarray(network(prepared[features.PIXELS], training=False))
+    network = keras.models.load_model(model / TRAINED_MODEL, compile=False)
+    head = network.layers[-1]
+    both = keras.Model(network.inputs, [head.input, network.output])
+    last, probabilities = both(prepared[features.PIXELS], training=False)
+    logits = tf.matmul(last, head.kernel) + head.bias
+    found = json.loads((model_run / PROPERTIES).read_text())
+    calibration = Calibration(found["temperature"], found["threshold"])
+    return Answers(
+        np.asarray(probabilities),
+        calibration.confidence(logits).numpy(),
+        calibration.known(logits).numpy(),
+    )
 
 
-def _served_probabilities(server: ServerProcess, base: Path, images: list[bytes]) -> np.ndarray:
-    server.serve(base, _MODEL_NAME)
-    with Client(server.address, model_name=_MODEL_NAME, timeout_s=120.0) as client:
-        answers = client.predict(images)
-    return np.array([answer.probabilities for answer in answers], np.float32)
+def _served(
+    server: ServerProcess, model: Path, precision: Precision, images: list[bytes]
+) -> Answers:
+    from modules.copies import copy_in
+
+    with tempfile.TemporaryDirectory() as directory:
+        base = Path(directory) / _MODEL_NAME
+        base.mkdir()
+        folder = copy_in(model, precision).resolve()
+        (base / "1").symlink_to(folder, target_is_directory=True)
+        server.serve(base, _MODEL_NAME)
+        with Client(server.address, model_name=_MODEL_NAME, timeout_s=120.0) as client:
+            answers = client.predict(images)
+    return Answers(
+        np.array([answer.probabilities for answer in answers], np.float32),
+        np.array([answer.confidence for answer in answers], np.float32),
+        np.array([answer.known for answer in answers], bool),
+    )
+
+
+def _result_of(served: Future[Answers]) -> Answers:
+    try:
+        return served.result()
+    except (UserError, RuntimeError, OSError) as err:
+        # No verdict: a refusal would be kept, and reused by every run after this one.
+        raise ServingCheckError(f"the model server gave no answers: {err}") from err

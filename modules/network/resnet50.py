@@ -14,11 +14,10 @@ they did there.
 and an epsilon of 1.001e-5 in its batch norms: tests/modules/network/test_keras_applications.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from string import ascii_lowercase
 
 import keras
-import tensorflow as tf
 from keras import layers
 
 from modules.network.batch_norm import FusedBatchNormalization
@@ -160,28 +159,6 @@ def for_training(model: keras.Model) -> keras.Model:
     trunk = keras.models.clone_model(trunk, input_tensors=[inputs], clone_function=shared)
     x = layers.GlobalAveragePooling2D(name="global_avg_pool")(trunk.output)
     return keras.Model(inputs, model.layers[-1](x), name=f"{model.name}_for_training")
-
-
-def logits_of(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The same network, over the same weights, without its softmax: one graph, traced once.
-
-    Args:
-        model: what `build_resnet` returned.
-
-    Returns:
-        A function from float32 [batch, *input_shape] to logits float32 [batch, classes].
-    """
-    head = model.layers[-1]
-    trunk = keras.Model(model.inputs, head.input)
-
-    @tf.function(
-        autograph=False, input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)]
-    )
-    def logits(pixels: tf.Tensor) -> tf.Tensor:
-        features = tf.cast(trunk(pixels, training=False), tf.float32)
-        return tf.matmul(features, head.kernel) + head.bias
-
-    return logits
 
 
 def _check(input_shape: Sequence[int], blocks: Sequence[int]) -> None:

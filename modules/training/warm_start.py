@@ -1,19 +1,24 @@
 """Warm start: a network takes over the weights of an exported model.
 
-SavedModel's variables (see modules.signatures) -> the network's weights, in their order
+its trained.keras (see modules.copies) -> the network's weights, in their order
 in the last layer: the columns of a class -> those of the class of that name
 """
 
+import tempfile
+import zipfile
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from modules.copies import TRAINED_MODEL
 from modules.exported import ExportedModelError, class_names_of
 from signs.errors import UserError
 
-_KEY = "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"  # of ServedModel.weights[{}] in the checkpoint
+# In the variables of a model that was exported by an earlier release.
+_KEY = "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"
+_DAMAGED = (ValueError, LookupError, RuntimeError, OSError, zipfile.BadZipFile)
 
 
 class WarmStartError(UserError):
@@ -28,7 +33,8 @@ def start_from(network: keras.Model, model_dir: str, class_names: Sequence[str])
 
     Args:
         network: what `build_resnet` returned, of the same blocks and width; changed in place.
-        model_dir: folder or address of the SavedModel that `modules.signatures.export` wrote.
+        model_dir: folder or address of the SavedModel that `modules.copies.export_copies` wrote,
+            or of one of an earlier release.
         class_names: the network's, in the order of its outputs.
 
     Returns:
@@ -88,14 +94,21 @@ def _fresh(class_names: Sequence[str], known: Sequence[str]) -> str:
 
 
 def _read_weights(model_dir: str) -> list[np.ndarray]:
-    # The variables alone: to load the whole model would take its graphs, and seconds.
+    """The weights that a model was trained to, in the order of a network's."""
+    trained = f"{model_dir}/{TRAINED_MODEL}"
     try:
+        if tf.io.gfile.exists(trained):
+            with tempfile.TemporaryDirectory() as directory:
+                copy = f"{directory}/{TRAINED_MODEL.rpartition('/')[2]}"
+                tf.io.gfile.copy(trained, copy)  # Keras reads files, and this may be an address
+                return keras.models.load_model(copy, compile=False).get_weights()
+        # The variables alone: to load the whole model would take its graphs, and seconds.
         reader = tf.train.load_checkpoint(f"{model_dir}/variables/variables")
         known = reader.get_variable_to_shape_map()
         count = sum(key.startswith("weights/") for key in known)
         weights = [reader.get_tensor(_KEY.format(index)) for index in range(count)]
     # What TensorFlow raises for a damaged file depends on where the damage is.
-    except (ValueError, LookupError, RuntimeError, tf.errors.OpError) as err:
+    except (*_DAMAGED, tf.errors.OpError) as err:
         raise WarmStartError(
             f"the weights in {model_dir} cannot be read: {_first_line(err)}"
         ) from err

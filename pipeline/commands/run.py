@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pipeline.running.summary import (
         AlsoTested,
         RunSummary,
+        Served,
         SimpleAnswers,
         Tuned,
         Unmet,
@@ -162,6 +163,8 @@ def render_summary(console: Console, run: "RunSummary") -> None:
         ]
     if run.infra_blessed is False:
         lines.append(("served", "no: the model server's answers are not the trained model's"))
+    elif run.infra_blessed and run.served is not None:
+        lines.append(("served", _served(run.served)))
     if run.pushed_version is not None:
         lines.append(
             (
@@ -234,6 +237,16 @@ def _not_sure(found: Mapping[str, float]) -> str:
     return (
         f"below {found['threshold']:.2f}: {percent(refused)} of known pictures, "
         f"{percent(1 - answered)} of unknown ones"
+    )
+
+
+def _served(found: "Served") -> str:
+    known = ""
+    if found.changed_known:
+        known = f", {found.changed_known} of {found.images:,} change between sure and not sure"
+    return (
+        f"in {found.precision}: probabilities within {found.largest_difference:.1e} of the trained "
+        f"network's{known}"
     )
 
 

@@ -6,8 +6,9 @@ Evaluator's metrics and validation, the serving check's and Pusher's properties 
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_model_analysis as tfma
@@ -25,6 +26,7 @@ from pipeline.running.simple_answers import simple_answers
 from pipeline.running.summary import (
     AlsoTested,
     RunResult,
+    Served,
     SimpleAnswers,
     Tuned,
     Unmet,
@@ -75,6 +77,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         blessed=blessed,
         not_blessed_reasons=tuple(_all_unmet(evaluation_dir, config)),
         infra_blessed=bool(check[BLESSED_PROPERTY]) if blessed else None,
+        served=_served(check),
         pushed_version=int(destination.name) if destination else None,
         pushed_to=str(destination.parent) if destination else None,
         reused_model=nodes["Trainer"].reused,
@@ -85,6 +88,12 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         calibration=history.get("calibration", {}),
         fit_s=history["fit_s"],
     )
+
+
+def _served(check: Mapping[str, Any]) -> Served | None:
+    if not check.get("precision"):
+        return None
+    return Served(**{field.name: check[field.name] for field in fields(Served)})
 
 
 def _also_tested(evaluation_dir: str, config: PipelineConfig) -> Iterator[AlsoTested]:

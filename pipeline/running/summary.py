@@ -54,6 +54,20 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Served:
+    """The answers of a model server beside those of the trained network, on test images."""
+
+    precision: Literal["float32", "bfloat16"]  # of what was served last, and is pushed if blessed
+    images: int
+    largest_difference: float | None  # between probabilities
+    largest_confidence_difference: float | None
+    changed_classes: int | None  # images that got another class
+    changed_known: int | None  # images that are known to one and not to the other
+    reason: Text  # the verdict in words
+    without_bfloat16: Text | None = None  # why it is not bfloat16, where that was asked for first
+
+
+@dataclass(frozen=True)
 class Tuned:
     """The best hyperparameters that the Tuner found: the model was trained with them."""
 
@@ -114,6 +128,7 @@ class RunResult:
     blessed: bool | None = None  # by the Evaluator; None where it did not get to say
     not_blessed_reasons: tuple[Unmet, ...] = ()
     infra_blessed: bool | None = None  # by the serving check
+    served: Served | None = None  # what that check found; None where it did not get to ask
     pushed_version: int | None = None
     pushed_to: Text | None = None  # the base path that a model server polls
     reused_model: bool = False  # nothing was trained: an earlier run's model stands

@@ -93,6 +93,18 @@ def test_candidate_that_was_pushed_before_is_passed_over(base: Path, tmp_path: P
     assert model.get_int_custom_property("version") == 7
 
 
+def test_what_was_pushed_of_a_candidate_in_another_precision_is_passed_over(
+    base: Path, tmp_path: Path
+) -> None:
+    candidate = Path(shutil.copytree(base / "9", tmp_path / "candidate"))
+    (base / "9" / "saved_model.pb").touch()
+    (candidate / "assets" / "9").write_text("in float32")
+    for folder in (candidate, base / "9", base / "7"):
+        (folder / "assets.extra").mkdir()
+        (folder / "assets.extra" / "trained.keras").write_text(f"weights {folder == base / '7'}")
+    assert newest(base, candidate, CLASSES)[0] == base / "7"
+
+
 def test_only_others_were_pushed(base: Path, tmp_path: Path) -> None:
     model = find(base, tmp_path / "out", class_names=("x", "y"))
     assert list((tmp_path / "out").iterdir()) == []

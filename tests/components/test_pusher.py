@@ -9,8 +9,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from tfx.types.standard_artifacts import InfraBlessing, Model
 
-from components.pusher.executor import publish
+from components.pusher.executor import Executor, publish
 
 
 @pytest.fixture
@@ -162,3 +163,12 @@ def test_a_full_disk_leaves_nothing(model: Path, tmp_path: Path) -> None:
         assert versions(disk / "serving") == [first.name]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_what_the_infrastructure_check_has_stamped_is_pushed(tmp_path: Path, stamped: bool) -> None:
+    candidate, blessing = Model(), InfraBlessing()
+    candidate.uri, blessing.uri = str(tmp_path / "model"), str(tmp_path / "blessing")
+    blessing.set_int_custom_property("has_model", int(stamped))
+    path = Executor().GetModelPath({"model": [candidate], "infra_blessing": [blessing]})
+    assert path == str(tmp_path / ("blessing/stamped_model" if stamped else "model/Format-Serving"))

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules import trainer
+from modules.copies import TRAINED_MODEL
 from modules.machines.options import DeviceOptions
+from modules.network import logits_of
 from modules.trainer import run_fn
 from modules.training.errors import TrainingError
 from modules.training.job import TrainingJob
@@ -81,7 +84,7 @@ def test_run_fn_trains_and_exports(
 
     # What is served is what was trained.
     pixels, _ = pictures(4)
-    trained = keras.models.load_model(tmp_path / "run" / "trained.keras")
+    trained = keras.models.load_model(tmp_path / "model" / "Format-Serving" / TRAINED_MODEL)
     served = tf.saved_model.load(str(tmp_path / "model" / "Format-Serving"))
     answer = served.signatures["serve_images"](
         image_bytes=tf.constant([png(picture) for picture in pixels])
@@ -104,6 +107,18 @@ def test_run_fn_trains_and_exports(
     assert {name: properties[name] for name in found} == found
 
 
+@pytest.mark.parametrize("wrong", [2e-4, np.nan])
+def test_what_would_answer_otherwise_is_not_exported(tmp_path, transform_graph, monkeypatch, wrong):
+    def off(network, *precision):
+        right = logits_of(network, *precision)
+        return lambda pixels: right(pixels) + tf.constant([wrong, 0])
+
+    monkeypatch.setattr(trainer, "logits_of", off)
+    with pytest.raises(TrainingError, match="the network cannot be exported: with its batch norms"):
+        run_fn(fn_args(tmp_path, transform_graph, Recipe(**SMALL, epochs=1, learning_rate=0.01)))
+    assert not (tmp_path / "model").exists()
+
+
 def test_no_images_are_an_error(tmp_path, transform_graph):
     arguments = fn_args(tmp_path, transform_graph, Recipe(**SMALL, splits=("train",)), 0)
     with pytest.raises(TrainingError) as caught:
@@ -122,15 +137,20 @@ def told_epochs(caplog) -> list[int]:
     return sorted(epochs)
 
 
-def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_graph, caplog):
+def test_a_training_whose_export_failed_is_not_repeated(
+    tmp_path, transform_graph, caplog, monkeypatch
+):
+    def no_room(network, *rest):
+        network.save(tmp_path / "first.keras")
+        raise OSError("no space left")
+
     recipe = Recipe(**SMALL, epochs=2, learning_rate=0.01)
     kept = {"checkpoints": str(tmp_path / "checkpoints")}
     first = fn_args(tmp_path / "data", transform_graph, recipe, **kept)
     first.model_run_dir = str(tmp_path / "first")
-    (tmp_path / "file").touch()
-    first.serving_model_dir = str(tmp_path / "file" / "model")  # cannot be made
     with caplog.at_level(logging.INFO, "modules"):
-        with pytest.raises((tf.errors.OpError, OSError)):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
+            patch.setattr(trainer, "export_copies", no_room)
             run_fn(first)
         assert told_epochs(caplog) == [1, 2]
         assert len(list((tmp_path / "checkpoints").iterdir())) == 1
@@ -156,8 +176,8 @@ def test_a_training_whose_export_failed_is_not_repeated(tmp_path, transform_grap
     assert list((tmp_path / "checkpoints").iterdir()) == []
     history = json.loads((tmp_path / "second" / "history.json").read_text())
     assert len(history["by_epoch"]["loss"]) == 2
-    first_weights = keras.models.load_model(tmp_path / "first" / "trained.keras").get_weights()
-    second_weights = keras.models.load_model(tmp_path / "second" / "trained.keras").get_weights()
+    first_weights = keras.models.load_model(tmp_path / "first.keras").get_weights()
+    second_weights = keras.models.load_model(tmp_path / "model" / TRAINED_MODEL).get_weights()
     for one, other in zip(first_weights, second_weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -177,5 +197,5 @@ def test_what_it_was_trained_on_is_told(tmp_path, transform_graph):
         "batch_size": 8,
     }
     # Trained in bfloat16, kept and exported in float32.
-    trained = keras.models.load_model(tmp_path / "run" / "trained.keras")
+    trained = keras.models.load_model(tmp_path / "model" / "Format-Serving" / TRAINED_MODEL)
     assert {layer.compute_dtype for layer in trained.layers} == {"float32"}

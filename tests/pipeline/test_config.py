@@ -86,6 +86,7 @@ def test_the_later_of_two_settings_counts() -> None:
         ("warm_start=maybe", "warm_start: Input should be a valid boolean"),
         ("devices.precision=int8", "devices.precision: Input should be 'auto', 'float32'"),
         ("devices.gpus=-1", "devices.gpus must be a count from 0"),
+        ("serve.precision=float16", "serve.precision: Input should be 'auto', 'float32' or"),
         ("serving_check_images=0", "serving_check_images must be at least 1. Received: 0"),
     ],
 )

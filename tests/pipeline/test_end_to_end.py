@@ -28,7 +28,7 @@ from PIL import Image
 from components.serving_check.executor import ServingCheckError, check
 from data.sample import Sample, read_samples
 from model_server import ServerProcess
-from modules.trainer import TRAINED_MODEL
+from modules.copies import TRAINED_MODEL
 from pipeline.config import Data, default_config
 from pipeline.environment import Workspace
 from pipeline.pipeline import create_pipeline
@@ -135,6 +135,15 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     states = {name: component["state"] for name, component in first["components"].items()}
     assert set(states.values()) == {"done"}
     assert {"ImportExampleGen", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= set(states)
+    # In bfloat16, where the processor has it and no answer changes; else the run says why not.
+    served = first["served"]
+    assert (served["precision"] == "float32") is bool(served["without_bfloat16"])
+    assert served["largest_difference"] <= (1e-5 if served["precision"] == "float32" else 0.02)
+    assert (served["images"], served["changed_classes"]) == (first["counts"]["test"], 0)
+    pushed = workspace / "serving" / "colours" / "1"
+    assert {path.name for path in (pushed / "assets.extra").iterdir()} == {
+        *("tf_serving_warmup_requests", "trained.keras"),
+    }
     log = Path(first["log"]).read_text()
     assert "Trainer" in log
     assert "cuInit" not in log and "absl::" not in log  # nothing that frightens
@@ -352,13 +361,14 @@ def test_an_export_that_is_not_what_was_trained_is_refused(
 ) -> None:
     import keras
 
-    network = keras.models.load_model(candidate["model_run"] / TRAINED_MODEL, compile=False)
+    model = shutil.copytree(candidate["model"], tmp_path / "model")
+    network = keras.models.load_model(model / TRAINED_MODEL, compile=False)
     last = network.layers[-1]
     last.bias.assign(np.asarray(last.bias) + np.array([0.5, 0.0, 0.0], np.float32))
-    network.save(tmp_path / TRAINED_MODEL)
+    network.save(model / TRAINED_MODEL)
     result = check(
-        candidate["model"],
-        tmp_path,
+        model,
+        candidate["model_run"],
         candidate["transform_graph"],
         images_of(candidate),
     )

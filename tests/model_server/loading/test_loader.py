@@ -56,6 +56,18 @@ def test_parameters_of_each_version(version):
         assert str(caught.value) == error
 
 
+def test_a_version_says_by_its_requests_what_to_make_ready(version, monkeypatch):
+    made = []
+    monkeypatch.setattr(SavedModel, "_prepare", lambda self, *plan: made.append(plan))
+    load(version)
+    assert len(made) > 1
+    made.clear()
+    (version / REQUESTS_FILE).parent.mkdir()
+    (version / REQUESTS_FILE).touch()
+    load(version)
+    assert made == []
+
+
 def test_a_warm_up_that_fails_fails_the_load(version):
     (version / REQUESTS_FILE).parent.mkdir()
     (version / REQUESTS_FILE).write_bytes(b"this is no TFRecord file")

@@ -16,13 +16,13 @@ import tensorflow_transform as tft
 from tensorflow.core.protobuf import saved_model_pb2
 
 from modules.calibration import Calibration
+from modules.copies import export_copies
 from modules.machines import devices as devices_module
 from modules.machines.devices import Devices, choose, float32_copy
 from modules.machines.gpu_diagnosis import HiddenGpu
 from modules.machines.options import DeviceError, DeviceOptions
 from modules.machines.workers import Workers
 from modules.network import build_resnet, for_training
-from modules.signatures import ServedModel, export
 from modules.training.input import training_batches
 from modules.training.recipe import Recipe
 from tests import ROOT
@@ -525,18 +525,15 @@ def test_a_float32_copy_is_exported_without_16_bit_tensors(transform_graph, tmp_
         np.testing.assert_array_equal(copied, weight)
 
     transform_output = tft.TFTransformOutput(str(transform_graph))
-    for name, model in (("mixed", network), ("float32", copy)):
-        export(
-            ServedModel(model, transform_output, CLASS_NAMES, Calibration(1, 0)), tmp_path / name
-        )
+    export_copies(copy, transform_output, CLASS_NAMES, Calibration(1, 0), tmp_path / "float32")
     sixteen_bits = {tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum}
-    assert _types(tmp_path / "mixed") & sixteen_bits  # so that the next line means something
+    assert _types(tmp_path / "float32-bfloat16") & sixteen_bits
     assert not _types(tmp_path / "float32") & sixteen_bits
 
     images = tf.constant([png(pixels) for pixels in noise(3, IMAGE_SIZE)])
     answers = [
         tf.saved_model.load(tmp_path / name).signatures["serve_images"](images)["probabilities"]
-        for name in ("mixed", "float32")
+        for name in ("float32-bfloat16", "float32")
     ]
     np.testing.assert_allclose(*answers, atol=0.02)  # bfloat16 has 8 bits of fraction
 

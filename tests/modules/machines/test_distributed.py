@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from modules.copies import TRAINED_MODEL
 from modules.machines.options import DeviceOptions
 from modules.trainer import run_fn
 from tests import ROOT
@@ -87,7 +88,8 @@ def test_two_workers_reach_the_weights_of_one_process_with_the_doubled_batch(tog
     assert outcomes(together, "stopped") == ["StoppedError: "] * 2
     assert outcomes(together, "resumed") == ["trained"] * 2
     ours, theirs = (
-        keras.models.load_model(root / "run" / "trained.keras") for root in (together.root, alone)
+        keras.models.load_model(root / "model" / "Format-Serving" / TRAINED_MODEL)
+        for root in (together.root, alone)
     )
     # Sums come in another order, and Adam makes a step of each difference, however small. The bias
     # of a convolution has no gradient but that: the batch norm after it takes it away again.

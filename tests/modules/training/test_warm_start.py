@@ -1,6 +1,8 @@
 """Weights go from an exported model to a network, and answers with them."""
 
 import re
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from modules.calibration import Calibration
+from modules.copies import TRAINED_MODEL, export_copies
 from modules.network import build_resnet
 from modules.signatures import ServedModel, export
 from modules.training.warm_start import WarmStartError, start_from
@@ -30,11 +33,21 @@ def base() -> keras.Model:
     return model
 
 
-@pytest.fixture(scope="module")
-def exported(base, transform_graph, tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("exported")
+def export_as_before(network: keras.Model, transform: tft.TFTransformOutput, folder: Path) -> None:
+    """As earlier releases did: the network's variables in the SavedModel, and nothing beside it."""
+    model = ServedModel(network, transform, CLASSES, Calibration(1, 0))
+    model.weights = [weight.value for weight in network.weights]
+    export(model, folder)
+
+
+@pytest.fixture(scope="module", params=["today", "before"])
+def exported(request, base, transform_graph, tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("exported") / "Format-Serving"
     transform = tft.TFTransformOutput(str(transform_graph))
-    export(ServedModel(base, transform, CLASSES, Calibration(1, 0)), folder)
+    if request.param == "before":
+        export_as_before(base, transform, folder)
+    else:
+        export_copies(base, transform, CLASSES, Calibration(1, 0), folder)
     return str(folder)
 
 
@@ -112,7 +125,7 @@ def test_another_architecture_is_refused(exported, other, words):
 def test_a_deeper_model_is_refused(tmp_path, transform_graph):
     deep = network(blocks=(2,))
     transform = tft.TFTransformOutput(str(transform_graph))
-    export(ServedModel(deep, transform, CLASSES, Calibration(1, 0)), tmp_path)
+    export_as_before(deep, transform, tmp_path)
     with pytest.raises(WarmStartError, match=r"has 32 weights and .* has 50, so the last layers"):
         start_from(network(), str(tmp_path), CLASSES)
 
@@ -129,11 +142,9 @@ def test_what_is_no_model_is_named(tmp_path, junk):
 
 
 def test_damaged_weights_leave_the_network_as_it_was(tmp_path, exported):
-    import shutil
-    from pathlib import Path
-
     copy = Path(shutil.copytree(exported, tmp_path / "model"))
-    [data] = copy.glob("variables/variables.data*")
+    trained = copy / TRAINED_MODEL
+    [data] = [trained] if trained.exists() else copy.glob("variables/variables.data*")
     data.write_bytes(data.read_bytes()[:1000])
     started = network()
     before = started.get_weights()

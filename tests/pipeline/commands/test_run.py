@@ -26,6 +26,8 @@ def test_the_summary_of_a_blessed_run() -> None:
         "  beside it 16.7 % always the same class, 42.5 % the nearest training image",
         "  not sure  below 2.35: 4.0 % of known pictures, 90.0 % of unknown ones",
         "  blessed   yes",
+        "  served    in bfloat16: probabilities within 8.1e-03 of the trained network's, "
+        "1 of 32 change between sure and not sure",
         "  pushed    v3 to workspace/serving/signs-synthetic/3",
         "  queried   120 test images over gRPC, accuracy 93.3 %",
         "  log       workspace/logs/20261122-221400-ab12.log",
