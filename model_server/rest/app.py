@@ -8,7 +8,7 @@ What TF Serving's HTTP library (libevent) does, and an ASGI app on uvicorn canno
 - what has an unknown method, a bad chunk, or a path of more than 64 KB, is answered with 400 as
   what is no HTTP, not with 501 or 413; a fragment ("#...") in a path is dropped, and so is a "?"
   with nothing behind it;
-- a body of 2 GiB or more is refused, and connections that were idle for an hour are closed.
+- bodies, heads and connections have limits: `RestOptions`, `connection`.
 
 Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libevent's `http.c`).
 """
@@ -16,6 +16,7 @@ Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libe
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -58,8 +59,9 @@ _CORS: Headers = [
     (b"access-control-allow-headers", b"Content-Type"),
 ]
 _MAX_VERSION = 2**63 - 1
-# TF Serving has no limit here, and gRPC has this one.
-_MAX_BODY_BYTES = 2**31 - 1
+# A body that is too large is read and thrown away, so that its sender hears why; up to this many
+# times what is allowed.
+_PATIENCE = 4
 # A model ends by itself when its time is up, and a batching queue refuses what waited too long when
 # it comes to it. What does neither in this time is left behind.
 _GRACE_S = 5.0
@@ -73,11 +75,13 @@ class RestOptions:
         timeout_s: seconds a model may take to answer; None for no limit.
         cors: whether other sites' pages may use the answers.
         metrics_path: where the metrics page is; "" for none.
+        max_body_bytes: the largest body.
     """
 
     timeout_s: float | None = 30.0
     cors: bool = False
     metrics_path: str = ""
+    max_body_bytes: int = 96 * 2**20
 
 
 def make_app(
@@ -120,12 +124,15 @@ class _RestApp:
         if valid and self._page and not is_metrics and not is_api:
             await self._page(scope, receive, send)
             return
-        body = await _read_body(receive)
+        most = self._options.max_body_bytes
+        try:
+            body = await _read_body(receive, headers, most)
+        except _TooLargeError:
+            await _send_error(send, 413, "Request Entity Too Large")
+            return
         if body is None:
             return
-        if len(body) > _MAX_BODY_BYTES:
-            await _send_error(send, 413, "Request Entity Too Large")
-        elif method not in _METHODS:
+        if method not in _METHODS:
             await _send_error(send, 501)
         elif not valid:
             await _send_error(send, 400)
@@ -207,19 +214,35 @@ def _http_status(code: grpc.StatusCode) -> int:
     return _HTTP_STATUSES.get(code, 500)
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    """The whole body; one byte more than is allowed of a larger one; None if the caller left."""
+class _TooLargeError(Exception):
+    """A body."""
+
+
+async def _read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes | None:
+    """The whole body; None if the caller left.
+
+    Raises:
+        _TooLargeError: it has more than `most` bytes.
+    """
     parts: list[bytes] = []
+    length = headers.get(b"content-length", b"0")
+    announced = int(length) if length.isdigit() else 0
     size = 0
-    while True:
+    while announced <= _PATIENCE * most:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         part = message.get("body", b"")
         size += len(part)
-        parts.append(part)
-        if not message.get("more_body", False) or size > _MAX_BODY_BYTES:
-            return b"".join(parts)
+        if max(size, announced) > most:
+            parts.clear()
+        else:
+            parts.append(part)
+        if not message.get("more_body", False) or size > _PATIENCE * most:
+            break
+    if max(size, announced) > most:
+        raise _TooLargeError
+    return b"".join(parts)
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

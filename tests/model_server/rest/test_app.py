@@ -54,10 +54,12 @@ def test_expectations_that_cannot_be_met(client):
     assert (answer.status, answer.body) == (417, HTML.format(417, "Expectation Failed"))
 
 
-def test_too_large_bodies(client, monkeypatch):
-    monkeypatch.setattr(app_module, "_MAX_BODY_BYTES", 100)
+@pytest.mark.parametrize("padding", [84, 384, 1_000_000])
+def test_too_large_bodies(core, runner, padding):
+    app = make_app(core.predictions, core.statuses, RestOptions(max_body_bytes=100), core.metrics)
+    client = Client(app, runner)
     assert client.post("m:predict", '{"instances":[1]}' + " " * 83).status == 200
-    answer = client.post("m:predict", '{"instances":[1]}' + " " * 84)
+    answer = client.post("m:predict", '{"instances":[1]}' + " " * padding)
     assert (answer.status, answer.body) == (413, HTML.format(413, "Request Entity Too Large"))
 
 
