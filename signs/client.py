@@ -13,6 +13,7 @@ from signs.conversation import Conversation, Terms
 from signs.images import Images, Unanswered
 from signs.transports.grpc_transport import AsyncGrpcTransport, GrpcTransport
 from signs.transports.probe import place_of
+from signs.transports.several import Several
 from signs.transports.transport import (
     AsyncTransport,
     Awaited,
@@ -101,16 +102,24 @@ class _Connection:
         self.model_name = model_name
         self._terms = Terms(timeout_s, max_attempts, checked_headers(metadata))
         target = Target(model_name, _number(version), label)
-        transport: AsyncTransport
-        if self._waiting is ON_LOOP and not _is_rest(address):
-            transport = AsyncGrpcTransport(address, target, tls, max_message_bytes)
-        else:
-            blocking = connect(address, target, tls=tls, max_message_bytes=max_message_bytes)
-            transport = Awaited(blocking, self._waiting)
-        place = place_of(address, is_encrypted=tls is not None)
+        addresses = [address] if address.startswith("unix:") else address.split(",")
+        transports = [
+            self._transport(one.strip(), target, tls, max_message_bytes) for one in addresses
+        ]
+        is_one = len(transports) == 1
+        transport = transports[0] if is_one else Several(transports)
+        place = place_of(address, is_encrypted=tls is not None) if is_one else None
         self._conversation = Conversation(
             transport, self._waiting, address, place, target, batch_size, max_message_bytes
         )
+
+    def _transport(
+        self, address: str, target: Target, tls: Tls | None, max_message_bytes: int
+    ) -> AsyncTransport:
+        if self._waiting is ON_LOOP and not _is_rest(address):
+            return AsyncGrpcTransport(address, target, tls, max_message_bytes)
+        blocking = connect(address, target, tls=tls, max_message_bytes=max_message_bytes)
+        return Awaited(blocking, self._waiting)
 
     def _terms_of(self, timeout_s: float | None, metadata: Headers | None) -> Terms:
         """The client's own terms, with what one call has for itself."""
@@ -128,6 +137,8 @@ class Client(_Connection):
 
     Args:
         address: "host:port" or "unix:path" (gRPC), "http://host:port" or "https://..." (REST).
+            Of several servers, as in "one:8500,other:8500", the first is asked, and where it is
+            away the next.
         model_name: the name the server knows the model by.
         version: the version to ask, 3 or "v3"; None asks the newest.
         label: the label of the version to ask, such as "stable".
@@ -135,7 +146,8 @@ class Client(_Connection):
         timeout_s: seconds for one request (one batch of images), with all its retries.
         metadata: what goes with every request, as gRPC metadata or HTTP headers, by lower-case
             names: {"authorization": "Bearer ..."}.
-        max_attempts: how often a request is sent while the server is unavailable.
+        max_attempts: how often a request is sent while the server is away: UNAVAILABLE, or
+            CANCELLED as it ends.
         batch_size: the most images in one request.
         max_message_bytes: the largest request or answer.
 
