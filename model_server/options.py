@@ -238,11 +238,11 @@ class ServerOptions:
         "Largest message of the gRPC API; a body of the REST API has half as much again.",
         extension=True,
     )
-    rest_api_idle_seconds: float = _flag(
+    connection_idle_seconds: float = _flag(
         "float",
         # Load balancers keep a connection for ten minutes at most: it is they who close it.
         620.0,
-        "Seconds that a connection of the REST API may be without a request.",
+        "Seconds that a connection may be without a request.",
         extension=True,
     )
     rest_api_read_seconds: float = _flag(
@@ -326,7 +326,7 @@ class ServerOptions:
         for name in ("drain_seconds", "lame_duck_seconds", "max_connections"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise _invalid(f"--{name} must be 0 or more. Received: {getattr(self, name)}")
-        for name in ("max_request_bytes", "rest_api_idle_seconds", "rest_api_read_seconds"):
+        for name in ("max_request_bytes", "connection_idle_seconds", "rest_api_read_seconds"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise _invalid(f"--{name} must be positive. Received: {getattr(self, name)}")
         if not 0 <= self.request_log_sampling_rate <= 1:

@@ -221,7 +221,7 @@ class ModelServer:
                 page,
             )
             limits = Limits(
-                connections, options.rest_api_idle_seconds, options.rest_api_read_seconds
+                connections, options.connection_idle_seconds, options.rest_api_read_seconds
             )
             rest = RestServer(
                 app, options.host, options.rest_api_port, options.rest_api_num_threads, limits

@@ -25,8 +25,6 @@ from model_server.options import ServerOptions, StartError
 log = logging.getLogger(__name__)
 
 _UNLIMITED = -1
-# A client connects again within milliseconds, and does not notice.
-_IDLE_MS = 60_000
 _HANDSHAKE_MS = 10_000
 # Who has gone without a word is noticed.
 _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60_000, 20_000
@@ -64,7 +62,7 @@ class GrpcServer:
             "grpc.max_receive_message_length": options.max_request_bytes,
             "grpc.max_send_message_length": _UNLIMITED,
             "grpc.max_concurrent_streams": options.grpc_max_threads + _SPARE_THREADS,
-            "grpc.max_connection_idle_ms": _IDLE_MS,
+            "grpc.max_connection_idle_ms": _milliseconds(options.connection_idle_seconds),
             "grpc.server_handshake_timeout_ms": _HANDSHAKE_MS,
             "grpc.keepalive_time_ms": _KEEPALIVE_MS,
             "grpc.keepalive_timeout_ms": _KEEPALIVE_TIMEOUT_MS,
@@ -212,6 +210,10 @@ def _credentials(path: str) -> grpc.ServerCredentials | None:
         root_certificates=config.custom_ca.encode() or None,
         require_client_auth=config.client_verify,
     )
+
+
+def _milliseconds(seconds: float) -> int:
+    return min(round(1000 * seconds), 2**31 - 1)  # which is for ever
 
 
 def _channel_arguments(text: str) -> dict[str, int | str]:

@@ -41,8 +41,8 @@ class Server:
                 "--model_name=signs",
                 f"--model_base_path={base_path}",
                 "--rest_api_read_seconds=2",
-                "--grpc_channel_arguments=grpc.server_handshake_timeout_ms=2000,"
-                "grpc.max_connection_idle_ms=2000",
+                "--connection_idle_seconds=2",
+                "--grpc_channel_arguments=grpc.server_handshake_timeout_ms=2000",
                 "--exit_with_parent",
             ],
             stdin=subprocess.PIPE,
@@ -51,11 +51,10 @@ class Server:
         )
 
     def answers(self) -> bool:
-        """Whether it does over both APIs, asked as clients of all kinds ask."""
-        with Client(f"127.0.0.1:{self.port}") as over_grpc:
-            assert over_grpc.predict(RED, timeout_s=WAIT_S)[0].class_name == "red"
-        with Client(f"http://127.0.0.1:{self.rest_port}", max_attempts=20) as over_rest:
-            assert over_rest.predict(RED, timeout_s=WAIT_S)[0].class_name == "red"
+        """Whether it does over both APIs. Those who come to a full house are refused, and wait."""
+        for address in (f"127.0.0.1:{self.port}", f"http://127.0.0.1:{self.rest_port}"):
+            with Client(address, timeout_s=WAIT_S, max_attempts=100) as client:
+                assert client.predict(RED)[0].class_name == "red"
         return self.process.poll() is None
 
     def told(self) -> str:

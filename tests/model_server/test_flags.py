@@ -83,7 +83,7 @@ def test_the_flags_that_tf_serving_has_not():
         "lame_duck_seconds": 0.0,
         "max_connections": 0,
         "max_request_bytes": 64 * 2**20,
-        "rest_api_idle_seconds": 620.0,
+        "connection_idle_seconds": 620.0,
         "rest_api_read_seconds": 30.0,
         "exit_with_parent": False,
         "enable_page": False,
