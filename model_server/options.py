@@ -234,7 +234,8 @@ class ServerOptions:
     )
     max_request_bytes: int = _flag(
         "int32",
-        64 * 2**20,
+        # The threads of the gRPC API may each hold one.
+        16 * 2**20,
         "Largest message of the gRPC API; a body of the REST API has half as much again.",
         extension=True,
     )

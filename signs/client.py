@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 DEFAULT_ADDRESS = f"127.0.0.1:{features.GRPC_PORT}"
-_MAX_MESSAGE_BYTES = 64 * 2**20
+_MAX_MESSAGE_BYTES = 16 * 2**20
 
 
 def connect(

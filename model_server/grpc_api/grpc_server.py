@@ -30,7 +30,7 @@ _HANDSHAKE_MS = 10_000
 _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60_000, 20_000
 # Threads on top of those that answer: for calls to be refused, health, reflection, and callers that
 # have begun a call and not sent their request yet.
-_SPARE_THREADS = 64
+_SPARE_THREADS = 32
 _POLL_S = 0.02
 # When no request is in flight, so long may answers take to leave; then watchers are hung up on.
 _LINGER_S = 0.5

@@ -16,7 +16,6 @@ Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libe
 import asyncio
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -27,6 +26,7 @@ from model_server.metrics import Metrics
 from model_server.rest import paths
 from model_server.rest.api import Reply, RestApi, RunDeadline
 from model_server.rest.bodies import json_writer
+from model_server.rest.reading import NoRoomError, Room, TooLargeError
 from model_server.services.model_service import ModelService
 from model_server.services.prediction_service import PredictionService
 
@@ -59,9 +59,6 @@ _CORS: Headers = [
     (b"access-control-allow-headers", b"Content-Type"),
 ]
 _MAX_VERSION = 2**63 - 1
-# A body that is too large is read and thrown away, so that its sender hears why; up to this many
-# times what is allowed.
-_PATIENCE = 4
 # A model ends by itself when its time is up, and a batching queue refuses what waited too long when
 # it comes to it. What does neither in this time is left behind.
 _GRACE_S = 5.0
@@ -76,12 +73,14 @@ class RestOptions:
         cors: whether other sites' pages may use the answers.
         metrics_path: where the metrics page is; "" for none.
         max_body_bytes: the largest body.
+        max_bodies_bytes: the most of all bodies that are being read or answered.
     """
 
     timeout_s: float | None = 30.0
     cors: bool = False
     metrics_path: str = ""
-    max_body_bytes: int = 96 * 2**20
+    max_body_bytes: int = 24 * 2**20
+    max_bodies_bytes: int = 256 * 2**20
 
 
 def make_app(
@@ -111,6 +110,7 @@ class _RestApp:
         self._options = options
         self._metrics = metrics
         self._page = page
+        self._room = Room(options.max_body_bytes, options.max_bodies_bytes)
 
     async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
@@ -124,17 +124,31 @@ class _RestApp:
         if valid and self._page and not is_metrics and not is_api:
             await self._page(scope, receive, send)
             return
-        most = self._options.max_body_bytes
-        try:
-            body = await _read_body(receive, headers, most)
-        except _TooLargeError:
-            await _send_error(send, 413, "Request Entity Too Large")
-            return
-        if body is None:
-            return
+        with self._room.for_a_body() as room:
+            try:
+                body = await room.read(receive, headers)
+            except TooLargeError:
+                await _send_error(send, 413, "Request Entity Too Large")
+                return
+            except NoRoomError:
+                await _send_error(send, 429)
+                return
+            if body is None:
+                return
+            try:
+                await self._answer(method, target, headers, body, send)
+            except asyncio.CancelledError:  # the server's time to drain is over
+                await _send_error(send, 503)
+
+    async def _answer(
+        self, method: str, target: str, headers: dict[bytes, bytes], body: bytes, send: Send
+    ) -> None:
+        path = target.partition("?")[0]
+        is_metrics = path == self._options.metrics_path
+        is_api = _API.fullmatch(target)
         if method not in _METHODS:
             await _send_error(send, 501)
-        elif not valid:
+        elif not _URI.fullmatch(target):
             await _send_error(send, 400)
         elif body and headers.get(b"expect", b"100-continue").lower() != b"100-continue":
             await _send_error(send, 417)
@@ -212,37 +226,6 @@ class _RestApp:
 
 def _http_status(code: grpc.StatusCode) -> int:
     return _HTTP_STATUSES.get(code, 500)
-
-
-class _TooLargeError(Exception):
-    """A body."""
-
-
-async def _read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes | None:
-    """The whole body; None if the caller left.
-
-    Raises:
-        _TooLargeError: it has more than `most` bytes.
-    """
-    parts: list[bytes] = []
-    length = headers.get(b"content-length", b"0")
-    announced = int(length) if length.isdigit() else 0
-    size = 0
-    while announced <= _PATIENCE * most:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part = message.get("body", b"")
-        size += len(part)
-        if max(size, announced) > most:
-            parts.clear()
-        else:
-            parts.append(part)
-        if not message.get("more_body", False) or size > _PATIENCE * most:
-            break
-    if max(size, announced) > most:
-        raise _TooLargeError
-    return b"".join(parts)
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -82,7 +82,7 @@ def test_the_flags_that_tf_serving_has_not():
         "drain_seconds": 30.0,
         "lame_duck_seconds": 0.0,
         "max_connections": 0,
-        "max_request_bytes": 64 * 2**20,
+        "max_request_bytes": 16 * 2**20,
         "connection_idle_seconds": 620.0,
         "rest_api_read_seconds": 30.0,
         "exit_with_parent": False,

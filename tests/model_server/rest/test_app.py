@@ -63,6 +63,23 @@ def test_too_large_bodies(core, runner, padding):
     assert (answer.status, answer.body) == (413, HTML.format(413, "Request Entity Too Large"))
 
 
+def test_bodies_that_have_no_room_together(core, runner):
+    options = RestOptions(max_bodies_bytes=50)
+    client = Client(make_app(core.predictions, core.statuses, options, core.metrics), runner)
+    core.servable.may_end.clear()
+    waiting = '{"signature_name":"wait","instances":[1]}'
+
+    async def ask() -> tuple[int, int]:
+        first = asyncio.ensure_future(client.asked("POST", "/v1/models/m:predict", waiting))
+        await asyncio.sleep(0.1)
+        second = await client.asked("POST", "/v1/models/m:predict", '{"instances":[1]}')
+        core.servable.may_end.set()
+        return (await first).status, second.status
+
+    assert runner.run(ask()) == (200, 429)
+    assert client.post("m:predict", '{"instances":[1]}').status == 200
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json; charset=utf-8"])
 def test_the_content_type_does_not_matter(client, content_type):
     assert client.post("m:predict", '{"instances":[1]}', content_type=content_type).status == 200
