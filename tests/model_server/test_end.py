@@ -11,8 +11,10 @@ import pytest
 import urllib3
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from model_server.errors import ModelError
 from model_server.grpc_api.grpc_server import GrpcServer
 from model_server.grpc_api.rpc import Rpcs
+from model_server.metrics import Metrics
 from model_server.options import ServerOptions
 from model_server.process import free_port
 from model_server.rest.app import RestOptions, make_app
@@ -117,8 +119,8 @@ def test_no_request_is_lost(servers, is_rest):
                 load.go_on(60)
                 server = servers[number % 2]
                 server.stop()
+                load.go_on(60)
                 server.start()
-            load.go_on(60)
     assert set(load.answers) == {"cat"}
 
 
@@ -152,7 +154,7 @@ def test_callers_are_told_unavailable(servers):
     request = protos.PredictRequest(model_spec={"name": "m"})
     request.inputs["x"].CopyFrom(protos.TensorProto(dtype=1, float_val=[1.0]))
     request.inputs["x"].tensor_shape.dim.add(size=1)
-    codes: Counter[str] = Counter()
+    told: Counter[tuple[str, str]] = Counter()
 
     def ask() -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]
@@ -161,19 +163,42 @@ def test_callers_are_told_unavailable(servers):
             try:
                 while True:
                     predict(request, timeout=WAIT_S)
-                    codes["OK"] += 1
+                    told["OK", ""] += 1
             except grpc.RpcError as error:
-                codes[error.code().name] += 1
+                told[error.code().name, error.details()] += 1
 
     threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
-    eventually(lambda: codes["OK"] > 60)
+    eventually(lambda: told["OK", ""] > 60)
     servers[0].stop()
     for thread in threads:
         thread.join(WAIT_S)
-    assert codes["UNAVAILABLE"] == CLIENTS, codes
+    del told["OK", ""]
+    assert {code for code, _ in told} == {"UNAVAILABLE"}
+    assert told["UNAVAILABLE", "The server is stopping"] > CLIENTS // 2
     servers[0].start()
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE])
+def test_the_client_asks_again(code):
+    asked = []
+
+    def get_status(request, deadline=None):
+        asked.append(request)
+        if len(asked) == 1:
+            raise ModelError(code, "gone")
+        return protos.GetModelStatusResponse(model_version_status=[{"version": 3}])
+
+    server = GrpcServer(ServerOptions(port=free_port()), Rpcs(4, Metrics()))
+    methods = {"GetModelStatus": (get_status, protos.GetModelStatusRequest)}
+    server.start({"tensorflow.serving.ModelService": methods})
+    try:
+        with Client(server.address) as client:
+            assert [told.version for told in client.status()] == [3]
+        assert len(asked) == 2
+    finally:
+        server.stop(1)
 
 
 def test_a_lame_duck_answers_and_sends_away(servers):
