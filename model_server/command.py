@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from types import FrameType
 
+from model_server.descriptors import raise_limit
 from model_server.flags import UsageError, parse, usage
 from model_server.logs import start_logging
 from model_server.options import FLAGS, ServerOptions, StartError
@@ -47,12 +48,13 @@ def main(
         print(usage(_PROGRAM), end="")
         return _FAILED
     if options.version:
-        print(f"TensorFlow ModelServer: {version('signs-pipeline')} ({_PROGRAM})")
+        print(f"TensorFlow ModelServer: {version('signs-pipeline')}")
         print(f"TensorFlow Library: {version('tensorflow')}")
         return 0
     if unknown:
         print(f"unknown argument: {unknown[0]}\n{usage(_PROGRAM)}", end="", flush=True)
     start_logging(options.log_format)
+    raise_limit()
     try:
         options.check()
     except StartError as error:

@@ -224,6 +224,38 @@ class ServerOptions:
     drain_seconds: float = _flag(
         "float", 30.0, "After SIGTERM, seconds for requests in flight to finish.", extension=True
     )
+    lame_duck_seconds: float = _flag(
+        "float",
+        0.0,
+        "After SIGTERM, seconds in which health is NOT_SERVING and requests are answered still.",
+        extension=True,
+    )
+    max_connections: int = _flag(
+        "int32",
+        0,
+        "Connections of each API at the same time; 0 takes what the limit of open files allows.",
+        extension=True,
+    )
+    max_request_bytes: int = _flag(
+        "int32",
+        # The threads of the gRPC API may each hold one.
+        16 * 2**20,
+        "Largest message of the gRPC API; a body of the REST API has half as much again.",
+        extension=True,
+    )
+    connection_idle_seconds: float = _flag(
+        "float",
+        # Load balancers keep a connection for ten minutes at most: it is they who close it.
+        620.0,
+        "Seconds that a connection may be without a request.",
+        extension=True,
+    )
+    rest_api_read_seconds: float = _flag(
+        "float",
+        30.0,
+        "Seconds for the head of a REST request, and for its body (and one for each 64 KiB).",
+        extension=True,
+    )
     exit_with_parent: bool = _flag(
         "bool", False, "Stop when standard input closes.", extension=True
     )
@@ -315,8 +347,12 @@ class ServerOptions:
         for name in ("grpc_max_threads", "rest_api_num_threads"):
             if getattr(self, name) < 1:
                 raise _invalid(f"--{name} must be positive. Received: {getattr(self, name)}")
-        if not 0 <= self.drain_seconds < float("inf"):
-            raise _invalid(f"--drain_seconds must be 0 or more. Received: {self.drain_seconds}")
+        for name in ("drain_seconds", "lame_duck_seconds", "max_connections"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise _invalid(f"--{name} must be 0 or more. Received: {getattr(self, name)}")
+        for name in ("max_request_bytes", "connection_idle_seconds", "rest_api_read_seconds"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise _invalid(f"--{name} must be positive. Received: {getattr(self, name)}")
         if not 0 <= self.request_log_sampling_rate <= 1:
             raise _invalid(
                 "--request_log_sampling_rate must be between 0 and 1. Received: "

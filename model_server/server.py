@@ -1,7 +1,8 @@
 """The server as a whole: models, the services on top of them, and what listens.
 
 start: files and port are checked -> TensorFlow is imported -> models load -> gRPC, REST listen
-stop:  no new requests -> those in flight finish -> models unload -> the request log is closed
+stop:  health says so -> no new requests -> those in flight finish -> models unload -> the request
+       log is closed
 """
 
 import logging
@@ -10,6 +11,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_server import descriptors
 from model_server.access.access import Access, read_access
 from model_server.configs import config_file
 from model_server.configs.protos import MonitoringConfig
@@ -41,6 +43,8 @@ log = logging.getLogger(__name__)
 
 # Requests had their time: what still holds a model now, or is still loading one, will not end soon.
 _UNLOAD_TIMEOUT_S = 2.0
+# Of the REST API, in memory at the same time.
+_BODIES_BYTES = 256 * 2**20
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -118,10 +122,11 @@ class ModelServer:
             self._start_config_poll(self._models)
         prediction = PredictionService(self._models, inference, self._request_log)
         model = ModelService(self._models, self._metrics)
-        grpc_server.start(rpcs(prediction, model), self._models.is_available)
+        connections = self._connections_of_each_api()
+        grpc_server.start(rpcs(prediction, model), self._models.is_available, connections)
         self._listening.append(grpc_server)
         if options.rest_api_port:
-            self._start_rest(prediction, model, config, access)
+            self._start_rest(prediction, model, config, access, connections)
 
     def newest_versions(self) -> dict[str, int]:
         """The newest version that answers, of each model that has one."""
@@ -130,9 +135,10 @@ class ModelServer:
     def stop(self) -> bool:
         """Drains and unloads; False if something would not finish."""
         self._stopping.set()
-        drain_s = self._options.drain_seconds
+        drain_s, lame_duck_s = self._options.drain_seconds, self._options.lame_duck_seconds
         with futures.ThreadPoolExecutor(2) as pool:
-            finished = list(pool.map(lambda server: server.stop(drain_s), self._listening))
+            stops = [pool.submit(server.stop, drain_s, lame_duck_s) for server in self._listening]
+        finished = [stop.result() for stop in stops]
         if self._models is not None:
             finished.append(self._models.stop(_UNLOAD_TIMEOUT_S))
         if self._loader is not None:
@@ -154,6 +160,13 @@ class ModelServer:
             raise StartError(f"FAILED_PRECONDITION: --request_log_path: {error}") from error
         return request_log
 
+    def _connections_of_each_api(self) -> int:
+        threading.Thread(
+            target=descriptors.watch, args=[self._stopping], name="files", daemon=True
+        ).start()
+        apis = 2 if self._options.rest_api_port else 1
+        return self._options.max_connections or descriptors.connections_of_each_api(apis)
+
     def _start_config_poll(self, models: Models) -> None:
         threading.Thread(
             target=config_file.poll,
@@ -173,11 +186,13 @@ class ModelServer:
         model: ModelService,
         config: protos.ModelServerConfig,
         access: Access,
+        connections: int,
     ) -> None:
         """Listens for REST; what hinders it is only told, as TF Serving does: gRPC serves on."""
         from model_server.access.http_guard import guarded
         from model_server.page.app import make_page
         from model_server.rest.app import RestOptions, make_app
+        from model_server.rest.connection import Limits
         from model_server.rest.server import RestServer
 
         options = self._options
@@ -210,17 +225,23 @@ class ModelServer:
                     else None,
                     cors=options.rest_api_enable_cors_support,
                     metrics_path=(prometheus.path or _METRICS_PATH) if prometheus.enable else "",
+                    max_body_bytes=options.max_request_bytes * 3 // 2,  # in base64
+                    max_bodies_bytes=max(_BODIES_BYTES, options.max_request_bytes * 3),
                 ),
                 self._metrics,
                 page,
                 self._tracing,
+            )
+            limits = Limits(
+                connections, options.connection_idle_seconds, options.rest_api_read_seconds
             )
             rest = RestServer(
                 guarded(app, access.hosts, access.tokens),
                 options.host,
                 options.rest_api_port,
                 options.rest_api_num_threads,
-                certificates=access.certificates,
+                limits,
+                access.certificates,
             )
             rest.start()
         except (ConfigError, OSError, OverflowError) as error:

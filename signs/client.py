@@ -16,6 +16,7 @@ from signs.images import Images, Unanswered
 from signs.traffic import HUNDREDTHS, TRAFFIC, label_for, traffic_label
 from signs.transports.grpc_transport import AsyncGrpcTransport, GrpcTransport
 from signs.transports.probe import place_of
+from signs.transports.several import Several
 from signs.transports.token import authorization
 from signs.transports.transport import (
     NO_HEADERS,
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 DEFAULT_ADDRESS = f"127.0.0.1:{features.GRPC_PORT}"
-_MAX_MESSAGE_BYTES = 64 * 2**20
+_MAX_MESSAGE_BYTES = 16 * 2**20
 
 
 def connect(
@@ -118,22 +119,21 @@ class _Connection:
                 raise ClientError(f"`{name}` must be positive. Received: {value}")
         self.address = address
         self.model_name = model_name
-        headers = {
-            **authorization(token, address, encrypted=tls is not None, plain=plain_token),
-            **checked_headers(metadata),
-        }
+        addresses = [address] if address.startswith("unix:") else address.split(",")
+        addresses = [one.strip() for one in addresses]
+        headers: dict[str, str] = {}
+        for one in addresses:
+            headers |= authorization(token, one, encrypted=tls is not None, plain=plain_token)
+        headers |= checked_headers(metadata)
         self._terms = Terms(timeout_s, max_attempts, headers)
         target = Target(model_name, _number(version), label)
         self._by_traffic = label == TRAFFIC
         if self._by_traffic:  # what is no prediction asks the version that has the last hundredth
             target = replace(target, label=traffic_label(HUNDREDTHS - 1))
-        transport: AsyncTransport
-        if self._waiting is ON_LOOP and not _is_rest(address):
-            transport = AsyncGrpcTransport(address, target, tls, max_message_bytes)
-        else:
-            blocking = connect(address, target, tls=tls, max_message_bytes=max_message_bytes)
-            transport = Awaited(blocking, self._waiting)
-        place = place_of(address, is_encrypted=tls is not None)
+        transports = [self._transport(one, target, tls, max_message_bytes) for one in addresses]
+        is_one = len(transports) == 1
+        transport = transports[0] if is_one else Several(transports)
+        place = place_of(address, is_encrypted=tls is not None) if is_one else None
         self._conversation = Conversation(
             transport,
             self._waiting,
@@ -144,6 +144,14 @@ class _Connection:
             max_message_bytes,
             self._by_traffic,
         )
+
+    def _transport(
+        self, address: str, target: Target, tls: Tls | None, max_message_bytes: int
+    ) -> AsyncTransport:
+        if self._waiting is ON_LOOP and not _is_rest(address):
+            return AsyncGrpcTransport(address, target, tls, max_message_bytes)
+        blocking = connect(address, target, tls=tls, max_message_bytes=max_message_bytes)
+        return Awaited(blocking, self._waiting)
 
     def _terms_of(
         self, timeout_s: float | None, metadata: Headers | None, key: str | None = None
@@ -164,6 +172,8 @@ class Client(_Connection):
 
     Args:
         address: "host:port" or "unix:path" (gRPC), "http://host:port" or "https://..." (REST).
+            Of several servers, as in "one:8500,other:8500", the first is asked, and where it is
+            away the next.
         model_name: the name the server knows the model by.
         version: the version to ask, 3 or "v3"; None asks the newest.
         label: the label of the version to ask, such as "stable". With "traffic" each request asks
@@ -175,7 +185,8 @@ class Client(_Connection):
         timeout_s: seconds for one request (one batch of images), with all its retries.
         metadata: what goes with every request, as gRPC metadata or HTTP headers, by lower-case
             names.
-        max_attempts: how often a request is sent while the server is unavailable.
+        max_attempts: how often a request is sent while the server is away: UNAVAILABLE, or
+            CANCELLED as it ends.
         batch_size: the most images in one request.
         max_message_bytes: the largest request or answer.
 

@@ -22,6 +22,7 @@ from signs.tracing import client_span
 from signs.traffic import TRAFFIC, label_for
 from signs.transports.probe import Place, what_it_speaks
 from signs.transports.transport import (
+    AWAY,
     AsyncTransport,
     ClientError,
     Headers,
@@ -66,7 +67,7 @@ class Terms:
 
     Args:
         timeout_s: seconds for it, with all its retries.
-        attempts: how often it is sent while the server is unavailable.
+        attempts: how often it is sent while the server is away.
         headers: what goes with it.
         label: whom it asks instead of the client's target.
     """
@@ -120,9 +121,11 @@ class Conversation:
         self._takes_images = True  # until the model says that it has no such signature
         self._names: tuple[str, ...] | None = None  # of all classes, where answers lack them
         self._is_understood = False  # until the first answer
+        self._is_closed = False
 
     async def close(self) -> None:
         """Closes the connection."""
+        self._is_closed = True
         await self._transport.close()
 
     async def predict(self, images: Images, terms: Terms, at_most: int = 1) -> list[Prediction]:
@@ -351,10 +354,11 @@ class Conversation:
     async def _call(
         self, ask: Callable[[float, Headers], Awaitable[_Answer]], terms: Terms
     ) -> _Answer:
-        """Sends a request, again while the server is UNAVAILABLE and there is time.
+        """Sends a request, again while the server is away and there is time.
 
-        Nothing else is tried again: a model that failed once fails again, and a request that took
-        too long would take too long again.
+        A server that ends says UNAVAILABLE; of what comes in that very moment gRPC says that it is
+        CANCELLED. Nothing else is tried again: a model that failed once fails again, and a request
+        that took too long would take too long again.
         """
         deadline = time.monotonic() + terms.timeout_s
         attempts = terms.attempts
@@ -376,8 +380,8 @@ class Conversation:
                 # Half of the pause is left to chance, so that many clients do not come back at
                 # once.
                 wait = pause * random.uniform(0.5, 1.0)
-                unavailable = error.code is grpc.StatusCode.UNAVAILABLE
-                if not unavailable or attempts <= 0 or time.monotonic() + wait >= deadline:
+                is_away = error.code in AWAY and not self._is_closed
+                if not is_away or attempts <= 0 or time.monotonic() + wait >= deadline:
                     raise await self._explained(error, terms) from error
             await self._waiting.pause(wait)
             pause = min(2 * pause, _LONGEST_PAUSE_S)

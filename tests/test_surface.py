@@ -812,7 +812,7 @@ def test_the_client() -> None:
             "metadata": None,
             "max_attempts": 5,
             "batch_size": 32,
-            "max_message_bytes": 64 * 2**20,
+            "max_message_bytes": 16 * 2**20,
         },
     )
     assert_frozen(

@@ -1,6 +1,7 @@
 """The gRPC server: where it listens, TLS, limits, the end.
 
-    constructed: TLS and settings are read -> check_port -> start: listens -> stop: drains
+    constructed: TLS and settings are read -> check_port -> start: listens
+    stop: health says so -> new requests are UNAVAILABLE -> connections go away -> drains
 
 Source: `BuildAndStart` of TF Serving's `model_servers/server.cc`. Unlike there, a port that another
 server listens on is refused (`grpc.so_reuseport=0`), before a model is loaded for nothing.
@@ -24,14 +25,20 @@ from model_server.options import ServerOptions, StartError
 
 log = logging.getLogger(__name__)
 
-_MAX_RECEIVE_BYTES = 2**31 - 1
 _UNLIMITED = -1
+_HANDSHAKE_MS = 10_000
+# Who has gone without a word is noticed.
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60_000, 20_000
 # Threads on top of those that answer: for calls to be refused, health, reflection, and callers that
 # have begun a call and not sent their request yet.
-_SPARE_THREADS = 64
+_SPARE_THREADS = 32
 _POLL_S = 0.02
 # When no request is in flight, so long may answers take to leave; then watchers are hung up on.
 _LINGER_S = 0.5
+# gRPC tells calls that come as it shuts down CANCELLED. So callers are told UNAVAILABLE first, and
+# have this time to go elsewhere; less, if none has come for a while.
+_LEAVE_S = 1.0
+_QUIET_S = 0.25
 _INT32 = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 
 
@@ -54,8 +61,13 @@ class GrpcServer:
         self._arguments: dict[str, int | str] = {
             # Without this a second server could listen on the same port and take half of it.
             "grpc.so_reuseport": 0,
-            "grpc.max_receive_message_length": _MAX_RECEIVE_BYTES,
+            "grpc.max_receive_message_length": options.max_request_bytes,
             "grpc.max_send_message_length": _UNLIMITED,
+            "grpc.max_concurrent_streams": options.grpc_max_threads + _SPARE_THREADS,
+            "grpc.max_connection_idle_ms": _milliseconds(options.connection_idle_seconds),
+            "grpc.server_handshake_timeout_ms": _HANDSHAKE_MS,
+            "grpc.keepalive_time_ms": _KEEPALIVE_MS,
+            "grpc.keepalive_timeout_ms": _KEEPALIVE_TIMEOUT_MS,
             **_channel_arguments(options.grpc_channel_arguments),
         }
         self._server: grpc.Server | None = None
@@ -88,13 +100,17 @@ class GrpcServer:
             raise _cannot_listen(self.address, getattr(error, "strerror", "") or error) from error
 
     def start(
-        self, services: Services, is_available: Callable[[str], bool | None] = lambda name: None
+        self,
+        services: Services,
+        is_available: Callable[[str], bool | None] = lambda name: None,
+        connections: int = 1024,
     ) -> None:
         """Listens.
 
         Args:
             services: what is answered.
             is_available: as for `Health`.
+            connections: how many there may be at the same time; one more is closed at once.
 
         Raises:
             StartError: the address cannot be listened on, or the certificate cannot be used.
@@ -103,7 +119,7 @@ class GrpcServer:
         server = grpc.server(
             futures.ThreadPoolExecutor(limit, thread_name_prefix="rpc"),
             interceptors=[TokenInterceptor(self._access.tokens)] if self._access.tokens else (),
-            options=list(self._arguments.items()),
+            options=list(self._limited(connections).items()),
             maximum_concurrent_rpcs=limit,
         )
         server.add_generic_rpc_handlers(
@@ -132,11 +148,12 @@ class GrpcServer:
                 "Running gRPC ModelServer at UNIX socket %s ...", self._options.grpc_socket_path
             )
 
-    def stop(self, drain_s: float) -> bool:
+    def stop(self, drain_s: float, lame_duck_s: float = 0.0) -> bool:
         """Takes no new requests, and waits for those in flight.
 
         Args:
             drain_s: seconds that they have; then their callers are told CANCELLED.
+            lame_duck_s: seconds before that in which health says NOT_SERVING, and all is answered.
 
         Returns:
             Whether all were answered.
@@ -145,6 +162,9 @@ class GrpcServer:
             return True
         if self._health is not None:
             self._health.stop()
+        time.sleep(lame_duck_s)
+        self._rpcs.refuse()
+        self._let_callers_leave()
         finished = self._server.stop(drain_s)
         # Health and reflection streams have no end of their own, and need not be waited for.
         now = time.monotonic()
@@ -157,6 +177,17 @@ class GrpcServer:
                 break
         self._server.stop(None)
         return self._rpcs.in_flight == 0
+
+    def _limited(self, connections: int) -> dict[str, int | str]:
+        # gRPC counts the connections of each address by themselves.
+        addresses = bool(self._options.port) + bool(self._options.grpc_socket_path)
+        share = max(1, connections // max(1, addresses))
+        return {"grpc.max_allowed_incoming_connections": share, **self._arguments}
+
+    def _let_callers_leave(self) -> None:
+        until = time.monotonic() + _LEAVE_S
+        while (now := time.monotonic()) < min(until, self._rpcs.asked_at + _QUIET_S):
+            time.sleep(min(_POLL_S, until - now))
 
     def _listen(self, server: grpc.Server, address: str) -> None:
         try:
@@ -171,6 +202,10 @@ class GrpcServer:
 def _cannot_listen(address: str, reason: object) -> StartError:
     log.error("Cannot listen at %s: %s", address, reason)
     return StartError("INVALID_ARGUMENT: Failed to BuildAndStart gRPC server")
+
+
+def _milliseconds(seconds: float) -> int:
+    return min(round(1000 * seconds), 2**31 - 1)  # which is for ever
 
 
 def _channel_arguments(text: str) -> dict[str, int | str]:

@@ -5,7 +5,7 @@
                |         |          RequestError: its status; any other: INTERNAL, and a traceback
                |         |          in the log only
                |         not such a message: INTERNAL without text, as gRPC's C++ server says it
-               RESOURCE_EXHAUSTED
+               RESOURCE_EXHAUSTED; UNAVAILABLE when the server stops
 
 A method that is not listed is UNIMPLEMENTED to callers, which grpc answers by itself; nor does it
 start a request whose caller has stopped waiting.
@@ -55,12 +55,23 @@ class Rpcs:
         self._metrics = metrics
         self._tracing = tracing or Tracing()
         self._in_flight = 0
+        self._asked_at = -float("inf")
+        self._refuses = False
         self._lock = threading.Lock()
 
     @property
     def in_flight(self) -> int:
         """How many calls are being answered now."""
         return self._in_flight
+
+    @property
+    def asked_at(self) -> float:
+        """When the last call came, in seconds of `time.monotonic`."""
+        return self._asked_at
+
+    def refuse(self) -> None:
+        """From now on what comes is UNAVAILABLE: its caller may ask another server."""
+        self._refuses = True
 
     def service(self, name: str, methods: Methods) -> grpc.GenericRpcHandler:
         """The handler of a service.
@@ -79,6 +90,9 @@ class Rpcs:
         tracing = self._tracing if rpc in _TRACED else Tracing()
 
         def answer(serialized: bytes, context: grpc.ServicerContext) -> bytes:
+            if self._refuses:
+                self._asked_at = time.monotonic()
+                context.abort(grpc.StatusCode.UNAVAILABLE, "The server is stopping")
             if not self._enter():
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
             try:
@@ -131,6 +145,7 @@ class Rpcs:
             if self._in_flight >= self._limit:
                 return False
             self._in_flight += 1
+            self._asked_at = time.monotonic()
             return True
 
     def _leave(self) -> None:

@@ -8,7 +8,7 @@ What TF Serving's HTTP library (libevent) does, and an ASGI app on uvicorn canno
 - what has an unknown method, a bad chunk, or a path of more than 64 KB, is answered with 400 as
   what is no HTTP, not with 501 or 413; a fragment ("#...") in a path is dropped, and so is a "?"
   with nothing behind it;
-- a body of 2 GiB or more is refused, and connections that were idle for an hour are closed.
+- bodies, heads and connections have limits: `RestOptions`, `connection`.
 
 Bodies, statuses, and the other headers are TF Serving's (`http_server.cc`, libevent's `http.c`).
 """
@@ -28,6 +28,7 @@ from model_server.metrics import Metrics
 from model_server.rest import paths
 from model_server.rest.api import Reply, RestApi, RunDeadline
 from model_server.rest.bodies import json_writer
+from model_server.rest.reading import NoRoomError, Room, TooLargeError
 from model_server.services.model_service import ModelService
 from model_server.services.prediction_service import PredictionService
 from model_server.tracing import Tracing
@@ -61,8 +62,6 @@ _CORS: Headers = [
     (b"access-control-allow-headers", b"Content-Type"),
 ]
 _MAX_VERSION = 2**63 - 1
-# TF Serving has no limit here, and gRPC has this one.
-_MAX_BODY_BYTES = 2**31 - 1
 # A model ends by itself when its time is up, and a batching queue refuses what waited too long when
 # it comes to it. What does neither in this time is left behind.
 _GRACE_S = 5.0
@@ -76,11 +75,15 @@ class RestOptions:
         timeout_s: seconds a model may take to answer; None for no limit.
         cors: whether other sites' pages may use the answers.
         metrics_path: where the metrics page is; "" for none.
+        max_body_bytes: the largest body.
+        max_bodies_bytes: the most of all bodies that are being read or answered.
     """
 
     timeout_s: float | None = 30.0
     cors: bool = False
     metrics_path: str = ""
+    max_body_bytes: int = 24 * 2**20
+    max_bodies_bytes: int = 256 * 2**20
 
 
 def make_app(
@@ -119,6 +122,7 @@ class _RestApp:
         self._metrics = metrics
         self._page = page
         self._tracing = tracing
+        self._room = Room(options.max_body_bytes, options.max_bodies_bytes)
 
     async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
@@ -132,14 +136,31 @@ class _RestApp:
         if valid and self._page and not is_metrics and not is_api:
             await self._page(scope, receive, send)
             return
-        body = await _read_body(receive)
-        if body is None:
-            return
-        if len(body) > _MAX_BODY_BYTES:
-            await _send_error(send, 413, "Request Entity Too Large")
-        elif method not in _METHODS:
+        with self._room.for_a_body() as room:
+            try:
+                body = await room.read(receive, headers)
+            except TooLargeError:
+                await _send_error(send, 413, "Request Entity Too Large")
+                return
+            except NoRoomError:
+                await _send_error(send, 429)
+                return
+            if body is None:
+                return
+            try:
+                await self._answer(method, target, headers, body, send)
+            except asyncio.CancelledError:  # the server's time to drain is over
+                await _send_error(send, 503)
+
+    async def _answer(
+        self, method: str, target: str, headers: dict[bytes, bytes], body: bytes, send: Send
+    ) -> None:
+        path = target.partition("?")[0]
+        is_metrics = path == self._options.metrics_path
+        is_api = _API.fullmatch(target)
+        if method not in _METHODS:
             await _send_error(send, 501)
-        elif not valid:
+        elif not _URI.fullmatch(target):
             await _send_error(send, 400)
         elif body and headers.get(b"expect", b"100-continue").lower() != b"100-continue":
             await _send_error(send, 417)
@@ -230,21 +251,6 @@ def _as_text(headers: dict[bytes, bytes]) -> Iterator[tuple[str, str]]:
 
 def _http_status(code: grpc.StatusCode) -> int:
     return _HTTP_STATUSES.get(code, 500)
-
-
-async def _read_body(receive: Receive) -> bytes | None:
-    """The whole body; one byte more than is allowed of a larger one; None if the caller left."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part = message.get("body", b"")
-        size += len(part)
-        parts.append(part)
-        if not message.get("more_body", False) or size > _MAX_BODY_BYTES:
-            return b"".join(parts)
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

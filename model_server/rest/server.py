@@ -2,41 +2,27 @@
 
 import asyncio
 import contextlib
-import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from model_server.access.certificates import Certificates
 from model_server.asgi import App
-from model_server.rest.app import error_page
+from model_server.rest.connection import Connections, Limits
 
-# libevent lets idle connections be; uvicorn's five seconds would race with clients' pools.
-_KEEP_ALIVE_S = 3600
-_BACKLOG = 2048
-_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
-
-
-class _Protocol(HttpToolsProtocol):
-    """One connection; as libevent, it knows no protocol but this, and says what is no HTTP."""
-
-    def data_received(self, data: bytes) -> None:
-        # The parser would drop the body of a request that offers to go on in HTTP/2, as Java's
-        # client and `curl --http2` do. A body that looks like such a header is no JSON.
-        super().data_received(_UPGRADE.sub(b"\r\nIgnored:", data))
-
-    def send_400_response(self, msg: str) -> None:
-        page = error_page(400, "Bad Request")
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/html\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%s" % (len(page), page)
-        )
-        self.transport.close()
+_BACKLOG = 128
+# At once: asyncio complains so often in a row where the system has no files left.
+_ACCEPTED = 8
+# Connections that are refused, are cut, or shake hands for TLS: these are no `Connections` yet.
+_ON_THE_WAY = 16
+_NEVER_S = 10**8
+_CLOSE = (b"connection", b"close")
 
 
 def _context_of(
@@ -54,6 +40,7 @@ class RestServer:
         host: the address to listen on.
         port: the port; 0 takes any that is free.
         threads: how many requests may run models at the same time.
+        limits: what a connection may take.
         certificates: encrypt it; None does not.
     """
 
@@ -63,16 +50,19 @@ class RestServer:
         host: str,
         port: int,
         threads: int,
+        limits: Limits | None = None,
         certificates: Certificates | None = None,
     ) -> None:
         self._host = host
         self.port = port
         self._threads = threads
         self._socket: socket.socket | None = None
-        self._server = uvicorn.Server(
+        self._connections = Connections(limits or Limits())
+        factory: Any = self._connections.open
+        self._server = _Server(
             uvicorn.Config(
                 app,
-                http=_Protocol,
+                http=factory,
                 ws="none",
                 lifespan="off",
                 loop="asyncio",
@@ -82,8 +72,8 @@ class RestServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
-                backlog=_BACKLOG,
+                timeout_keep_alive=_NEVER_S,  # `Connections` see to it
+                backlog=_ACCEPTED,
                 ssl_context_factory=_context_of(certificates),
             )
         )
@@ -98,29 +88,37 @@ class RestServer:
         (family, _, _, _, address), *_ = socket.getaddrinfo(
             self._host, self.port, type=socket.SOCK_STREAM
         )
-        self._socket = socket.create_server(
+        listening = socket.create_server(
             (address[0], self.port),  # getaddrinfo takes 65536 for 0
             family=family,
             backlog=_BACKLOG,
             dualstack_ipv6=self._host == "::" and socket.has_dualstack_ipv6(),
         )
+        most = self._connections.limits.connections + _ON_THE_WAY
+        self._socket = _Listening(listening.detach(), most)
         # For the connections it accepts: asyncio sees to it only where a socket says it is TCP, and
         # otherwise the client's late acknowledgement of the headers holds the body back for 40 ms.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = self._socket.getsockname()[1]
         self._thread.start()
 
-    def stop(self, drain_s: float) -> bool:
-        """Stops listening and lets the requests in flight finish.
+    def stop(self, drain_s: float, lame_duck_s: float = 0.0) -> bool:
+        """Sends clients away, stops listening, and lets the requests in flight finish.
 
         Args:
-            drain_s: seconds they have for it.
+            drain_s: seconds that requests in flight have.
+            lame_duck_s: seconds before that in which all are answered, each as the last of its
+                connection.
 
         Returns:
             False if something did not finish in time.
         """
         if self._socket is None:
             return True
+        if lame_duck_s:
+            self._server.config.encoded_headers.append(_CLOSE)
+            self._server.server_state.default_headers.append(_CLOSE)
+            time.sleep(lame_duck_s)
         self._server.config.timeout_graceful_shutdown = max(1, round(drain_s))
         self._server.should_exit = True
         self._thread.join(drain_s + 2)
@@ -135,4 +133,38 @@ class RestServer:
         assert self._socket is not None
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="rest")
         asyncio.get_running_loop().set_default_executor(pool)
+        watching = asyncio.create_task(self._connections.watch())
         await self._server.serve(sockets=[self._socket])
+        watching.cancel()
+
+
+class _Listening(socket.socket):
+    """Accepts so many sockets that are open at the same time; one more is closed at once."""
+
+    def __init__(self, fileno: int, most: int) -> None:
+        super().__init__(fileno=fileno)
+        self._most = most
+        self._accepted: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """See `socket.socket`.
+
+        Raises:
+            ConnectionAbortedError: there are too many.
+        """
+        accepted, address = super().accept()
+        if len(self._accepted) >= self._most:
+            self._accepted = [one for one in self._accepted if one.fileno() >= 0]
+        if len(self._accepted) >= self._most:
+            accepted.close()
+            raise ConnectionAbortedError
+        self._accepted.append(accepted)
+        return accepted, address
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # uvicorn has one number for those that it accepts at once, and those that may wait for it.
+        for listening in sockets or ():
+            listening.listen(_BACKLOG)

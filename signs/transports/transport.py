@@ -19,6 +19,9 @@ from signs.waiting import Waiting
 
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = {}
+# What is told of a server that ends, or is not there: the same request may be answered by another,
+# or later.
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _HEADER_NAME = re.compile("[0-9A-Za-z_.-]+")
 
 

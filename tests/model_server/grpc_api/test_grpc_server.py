@@ -28,17 +28,17 @@ def test_messages_may_be_large():
         return response
 
     with (
-        serving(send_back) as running,
+        serving(send_back, max_request_bytes=2**25) as running,
         calling(running.address, max_receive_message_length=-1) as predict,
     ):
         answer = predict(large, timeout=WAIT_S)
         assert len(answer.outputs["y"].tensor_content) == 20_000_000
         zipped = predict(large, timeout=WAIT_S, compression=grpc.Compression.Gzip)
         assert len(zipped.outputs["y"].tensor_content) == 20_000_000
-    limit = "grpc.max_receive_message_length=1000"
-    with serving(grpc_channel_arguments=limit) as running, calling(running.address) as predict:
-        code, _ = refusal(lambda: predict(large, timeout=WAIT_S))
-        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    for limit in ({"grpc_channel_arguments": "grpc.max_receive_message_length=1000"}, {}):
+        with serving(**limit) as running, calling(running.address) as predict:
+            code, _ = refusal(lambda call=predict: call(large, timeout=WAIT_S))
+            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_channel_arguments():

@@ -5,6 +5,7 @@ signatures to try types and shapes on.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from model_server.services.model_service import ModelService
 from model_server.services.prediction_service import PredictionService
 from model_server.versions.model_store import LoadPolicy
 from model_server.versions.models import Models
-from signs import protos
+from signs import features, protos
 
 TYPES = (
     *("float", "double", "half", "int8", "int16", "int32", "int64"),
@@ -62,6 +63,14 @@ def _fail(x: np.ndarray) -> list[np.ndarray]:
     raise ModelError(grpc.StatusCode.INTERNAL, 'no "luck"\n\t [[{{node y}}]]')
 
 
+def _serve_images(images: np.ndarray) -> list[np.ndarray]:
+    """What `signs.Client` asks for; an image is its class's name."""
+    names, n = np.array([b"cat", b"dog"], object), len(images)
+    ids = np.array([int(image == b"dog") for image in images])
+    time.sleep(0.005)
+    return [np.eye(2, dtype=np.float32)[ids], ids, names[ids], np.tile(names, (n, 1))]
+
+
 class Servable:
     """Signatures, and a `run` that finds the function by the names of its tensors.
 
@@ -90,6 +99,16 @@ class Servable:
             "nothing": Function({}, {"y": "float"}, lambda: [np.zeros(1, np.float32)]),
             "fail": Function({"x": "float"}, {"y": "float"}, _fail),
             "bug": Function({"x": "float"}, {"y": "float"}, lambda x: 1 / 0),
+            features.SERVE_IMAGES: Function(
+                {features.IMAGES_INPUT: "string"},
+                {
+                    features.PROBABILITIES: "float",
+                    features.PREDICTED_CLASS_ID: "int64",
+                    features.PREDICTED_CLASS_NAME: "string",
+                    features.CLASSES: "string",
+                },
+                _serve_images,
+            ),
             "wait": Function({"x": "float"}, {"y": "float"}, self._wait),
         }
         self.signature_defs = {

@@ -57,11 +57,30 @@ def test_expectations_that_cannot_be_met(client):
     assert (answer.status, answer.body) == (417, HTML.format(417, "Expectation Failed"))
 
 
-def test_too_large_bodies(client, monkeypatch):
-    monkeypatch.setattr(app_module, "_MAX_BODY_BYTES", 100)
+@pytest.mark.parametrize("padding", [84, 384, 1_000_000])
+def test_too_large_bodies(core, runner, padding):
+    app = make_app(core.predictions, core.statuses, RestOptions(max_body_bytes=100), core.metrics)
+    client = Client(app, runner)
     assert client.post("m:predict", '{"instances":[1]}' + " " * 83).status == 200
-    answer = client.post("m:predict", '{"instances":[1]}' + " " * 84)
+    answer = client.post("m:predict", '{"instances":[1]}' + " " * padding)
     assert (answer.status, answer.body) == (413, HTML.format(413, "Request Entity Too Large"))
+
+
+def test_bodies_that_have_no_room_together(core, runner):
+    options = RestOptions(max_bodies_bytes=50)
+    client = Client(make_app(core.predictions, core.statuses, options, core.metrics), runner)
+    core.servable.may_end.clear()
+    waiting = '{"signature_name":"wait","instances":[1]}'
+
+    async def ask() -> tuple[int, int]:
+        first = asyncio.ensure_future(client.asked("POST", "/v1/models/m:predict", waiting))
+        await asyncio.sleep(0.1)
+        second = await client.asked("POST", "/v1/models/m:predict", '{"instances":[1]}')
+        core.servable.may_end.set()
+        return (await first).status, second.status
+
+    assert runner.run(ask()) == (200, 429)
+    assert client.post("m:predict", '{"instances":[1]}').status == 200
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json; charset=utf-8"])

@@ -252,6 +252,7 @@ def test_stop_does_not_wait_for_ever(core):
     started = time.monotonic()
     assert not server.stop(0.5)
     assert time.monotonic() - started < 8
+    assert raw.recv(1000).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     core.servable.may_end.set()
     raw.close()
 

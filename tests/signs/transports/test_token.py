@@ -76,6 +76,13 @@ def test_to_other_machines_none_goes_in_plain_text(address: str, kind: type) -> 
         kind(address, token=TOKEN, tls=Tls())
 
 
+def test_of_several_servers_each_must_be_one_that_it_may_go_to() -> None:
+    with pytest.raises(ClientError) as caught:
+        Client("https://models.example,http://evil.example", token=TOKEN)
+    assert "A token for http://evil.example would go there without encryption" in str(caught.value)
+    Client("127.0.0.1:8500, localhost:8501", token=TOKEN)
+
+
 @pytest.mark.parametrize("token", ["", "short", "0123456789 abcdef", TOKEN + "\n", TOKEN + "\x00"])
 def test_what_is_no_token_is_not_sent_and_not_told(token: str) -> None:
     with pytest.raises(ClientError) as caught:
