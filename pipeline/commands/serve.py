@@ -6,11 +6,13 @@ workspace/data/<model>/.../test/  -> workspace/examples/<model>/  -> the page's 
 
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import serving
 from pipeline.commands.options import (
     LAST_PORT,
     PASS_ON,
@@ -26,6 +28,12 @@ from signs import features
 from signs.errors import UserError
 from signs.versions import version_name
 
+# One core computes a batch, all of them as many batches: so an image costs least.
+BATCHING_FLAGS = (
+    "--enable_batching",
+    "--tensorflow_intra_op_parallelism=1",
+    f"--batching_parameters_file={Path(serving.__file__).with_name('batching.txt')}",
+)
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -73,7 +81,7 @@ def serve(
         line = ready(chosen, versions.get(chosen), host, port, rest_port, page)
         print(line, file=sys.stderr, flush=True)
 
-    return serve_model([*flags, *context.args], tell_ready)
+    return serve_model([*flags, *batching_flags(context.args), *context.args], tell_ready)
 
 
 def server_flags(
@@ -109,6 +117,11 @@ def server_flags(
     if page:
         flags += ["--enable_page", f"--page_examples={write_examples(workspace, model)}"]
     return flags
+
+
+def batching_flags(own: Sequence[str]) -> Sequence[str]:
+    """The flags of our batching; none where the user's `own` flags say how to batch."""
+    return () if any("batching" in flag for flag in own) else BATCHING_FLAGS
 
 
 def announce(model: str, host: str) -> Iterator[str]:
