@@ -203,7 +203,7 @@ def _load(base_path: Path, intra_op_threads: int) -> None:
     model = SavedModel(_newest(base_path), SessionOptions(intra_op_threads=intra_op_threads))
     signature = model.signature_defs[features.SERVE_IMAGES]
     feed = signature.inputs[features.IMAGES_INPUT].name
-    fetch = [signature.outputs[features.PROBABILITIES].name]
+    fetch = [output.name for output in signature.outputs.values()]
     pictures = np.array(_pictures(), object)
     _calls["model"] = lambda batch: model.run({feed: pictures[:batch]}, fetch)
 
