@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -153,14 +154,14 @@ def _ask(address: str, metrics: str, server: int, clients: int, seconds: float) 
 
     def look(now: float, requests: int, errors: int) -> None:
         """Notes the processor times and the batches when the measured time begins and ends."""
-        if errors:
-            raise RuntimeError(f"{address} refused {errors} requests")
         if now < WARM_UP_S or now > WARM_UP_S + seconds:
             return
         rows, runs = _batches(metrics)
         looks[1:] = [(requests, _cpu_s(server), time.process_time(), rows, runs)]
 
     measured = run(load, lambda: connect(address, Target("signs")), _pictures(), look)
+    if measured.errors:
+        raise RuntimeError(f"{address} refused {clients} clients: {measured.errors}")
     images, cpu, own_cpu, rows, runs = (b - a for a, b in zip(*looks, strict=True))
     return Figures(
         measured.throughput,
@@ -248,7 +249,7 @@ def rows_of(stack: ExitStack, name: str, base_path: Path) -> list[Row]:
     return [
         *in_process(stack, name, base_path),
         *(
-            Row(name, how, count, lambda s, r=how == "REST", c=count: server.measure(r, c, s))
+            Row(name, how, count, partial(server.measure, how == "REST", count))
             for how in ("gRPC", "REST")
             for count in CLIENTS
         ),
@@ -259,8 +260,8 @@ def in_process(stack: ExitStack, name: str, base_path: Path) -> list[Row]:
     """The model without a server."""
     one, many = InProcess(stack, base_path, 0), InProcess(stack, base_path, 1)
     return [
-        Row(name, "in process", 1, lambda s: one.measure(1, 1, s)),
-        Row(name, "in process", cores(), lambda s: many.measure(cores(), BATCH, s)),
+        Row(name, "in process", 1, partial(one.measure, 1, 1)),
+        Row(name, "in process", cores(), partial(many.measure, cores(), BATCH)),
     ]
 
 
@@ -272,8 +273,8 @@ def rows_before(stack: ExitStack, base_path: Path) -> list[Row]:
     fixed = Server(stack, base_path, ["--enable_batching", f"--batching_parameters_file={file}"])
     return [
         *in_process(stack, "before", base_path),
-        Row("before", "gRPC", 1, lambda s: plain.measure(False, 1, s)),
-        Row("before", "gRPC", 32, lambda s: fixed.measure(False, 32, s)),
+        Row("before", "gRPC", 1, partial(plain.measure, False, 1)),
+        Row("before", "gRPC", 32, partial(fixed.measure, False, 32)),
     ]
 
 
@@ -322,9 +323,6 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="the same of a model to compare with")
     parser.add_argument("--rounds", type=int, default=3, help="windows of each kind")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each window")
-    parser.add_argument(
-        "--clients", type=int, nargs="+", default=CLIENTS, help="must have 1 and 32"
-    )
     parser.add_argument("--out", type=Path, help="write the figures as JSON, too")
     options = parser.parse_args()
     with ExitStack() as stack:
