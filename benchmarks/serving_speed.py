@@ -1,196 +1,350 @@
-"""What serving adds to a model's own time: over gRPC and in process, in turns.
+"""What serving costs beyond the model itself: over gRPC, over REST and in process, in turns.
 
-    python benchmarks/serving_speed.py                            # ResNet50 with random weights
-    python benchmarks/serving_speed.py workspace/serving/signs    # a pushed model
+    python benchmarks/serving_speed.py workspace/serving/signs --out speed.json
+    python benchmarks/serving_speed.py workspace/serving/signs --before old/serving/signs
 
-The newest version is served by its own process and called in this one too, the two in turns, so
-that whatever else the machine does weighs on both. Two tables:
+A server of the newest version, started with the flags of `signs serve`, is asked by 1, 8, 32 and
+128 clients, an image in a request. Each client has a connection of its own, and all of them are in
+a process of their own, whose processor time is told apart. Beside them, each in its own process:
 
-- one image at a time: the median latency of a gRPC call, of the signature as
-  `tf.saved_model.load` gives it, and of the server's own `SavedModel.run`;
-- 32 clients in a process of their own on a server with batching, beside the signature on batches of
-  several sizes. (32 clients with an image each never fill a batch of 64.)
+- one image after another in process, TensorFlow's threads as in the server: the least latency;
+- batches in process, one thread a core, each operation on its thread's core: the most throughput.
 
-Takes about two minutes on two slow cores.
+`--before` names a model that is measured in the same rounds as an earlier release served it: one
+image at a time without batches, 32 clients with TensorFlow Serving's window of 2 ms.
+
+Everything is measured in turns, so that whatever else the machine does weighs on all, and each
+figure is the median of the rounds. On a busy machine compare the milliseconds of processor time an
+image. `alone` is what the server would answer a second had the clients had another machine: images
+by the seconds that their processor time leaves. Takes about six minutes on two slow cores.
 """
 
 import argparse
-import io
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
-import grpc
-import numpy as np
-import tensorflow as tf
-from PIL import Image
+import psutil
 
 from model_server import ServerProcess
-from model_server.loading.saved_model import SavedModel, SessionOptions
-from signs import features, protos, tensors
+from model_server.process import free_port
+from pipeline.commands.serve import BATCHING_FLAGS
+from signs import features
+from signs.client import Client
+from signs.process import cores
 from signs.versions import complete_versions
 
-CLIENTS = 32
-BATCH_SIZES = (8, 16, 32, 64)
-# A batch for each of two cores, computed by that core alone: half of the 32 clients wait for one,
-# half for the other.
-BATCHING = """
+CLIENTS = (1, 8, 32, 128)
+BATCH = 16
+WARM_UP_S = 1.0
+FIXED_WINDOW = """
 max_batch_size { value: 16 }
 batch_timeout_micros { value: 2000 }
 max_enqueued_batches { value: 100 }
-num_batch_threads { value: 2 }
 """
-FLAGS = ("--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=2")
+_METRICS_PATH = "/monitoring/prometheus/metrics"
+_BATCH_ROWS = ":tensorflow:serving:batching_session:processed_batch_size_"
+_MS = 1000.0
 
 
-def measure_latency(base_path: Path, rounds: int) -> None:
-    """Prints the medians of `rounds` calls with one image, in milliseconds."""
-    version = _newest(base_path)
-    signature = tf.saved_model.load(str(version)).signatures[features.SERVE_IMAGES]
-    model = SavedModel(version, SessionOptions())
-    served = model.signature_defs[features.SERVE_IMAGES]
-    (feed,) = (info.name for info in served.inputs.values())
-    fetches = [info.name for info in served.outputs.values()]
-    picture = _picture()
-    pictures = np.array([picture], object)
+@dataclass(frozen=True)
+class Figures:
+    """What one window of time showed; times in milliseconds.
 
-    def call_signature() -> None:
-        for output in signature(tf.constant([picture])).values():
-            output.numpy()
+    Args:
+        rate: images a second.
+        p50_ms, p99_ms: of a request, or of a call in process.
+        cpu_ms: processor time of the server (or of this process) an image.
+        client_cpu_ms: of the clients an image.
+        batch: rows in a run of the model, the mean.
+    """
 
-    with ServerProcess(base_path) as server, grpc.insecure_channel(server.address) as channel:
-        stub = protos.PredictionServiceStub(channel)
-        request = protos.PredictRequest(
-            model_spec={"name": "signs", "signature_name": features.SERVE_IMAGES}
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+    client_cpu_ms: float
+    batch: float
+
+    @property
+    def alone(self) -> float:
+        """Images a second, had the clients had processors of their own."""
+        return 1 / (1 / self.rate - self.client_cpu_ms / _MS / cores())
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    model: str
+    how: str
+    clients: int
+    measure: Callable[[float], Figures]
+
+
+class Server:
+    """A model server and, in another process, its clients."""
+
+    def __init__(self, stack: ExitStack, base_path: Path, flags: Sequence[str]) -> None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        monitoring = folder / "monitoring.txt"
+        monitoring.write_text("prometheus_config { enable: true }")
+        self._rest = f"127.0.0.1:{free_port()}"
+        self._process = stack.enter_context(
+            ServerProcess(
+                base_path,
+                flags=[
+                    *flags,
+                    f"--rest_api_port={self._rest.rpartition(':')[2]}",
+                    f"--monitoring_config_file={monitoring}",
+                    # No client shall be refused for the number of its neighbours.
+                    "--grpc_max_threads=256",
+                    "--rest_api_num_threads=256",
+                ],
+            )
         )
-        tensors.encode(pictures, request.inputs[features.IMAGES_INPUT])
-        over_grpc, in_process, session = _in_turns(
-            [
-                lambda: stub.Predict(request, timeout=60),
-                call_signature,
-                lambda: model.run({feed: pictures}, fetches),
-            ],
-            rounds,
+        self._clients = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
+        # Whatever is made at a first run is made now, for full batches and for single images.
+        with Client(self._process.address, model_name="signs") as client:
+            for images in (_pictures() * 4, _pictures()[:1]):
+                list(client.predict(images))
+
+    def measure(self, is_rest: bool, clients: int, seconds: float) -> Figures:
+        """What its clients saw, and what it took."""
+        address = f"http://{self._rest}" if is_rest else self._process.address
+        metrics = f"http://{self._rest}{_METRICS_PATH}"
+        asked = self._clients.submit(_ask, address, metrics, self._process.pid, clients, seconds)
+        return asked.result()
+
+
+class InProcess:
+    """The server's own `SavedModel.run` in a process without a server."""
+
+    def __init__(self, stack: ExitStack, base_path: Path, intra_op_threads: int) -> None:
+        self._worker = stack.enter_context(
+            ProcessPoolExecutor(
+                1, get_context("spawn"), initializer=_load, initargs=(base_path, intra_op_threads)
+            )
         )
-    print("one image, median of", rounds)
-    print(f"  over gRPC                 {over_grpc:8.2f} ms")
-    print(f"  signature in process      {in_process:8.2f} ms   ratio {over_grpc / in_process:.2f}")
-    print(f"  SavedModel.run in process {session:8.2f} ms   ratio {over_grpc / session:.2f}")
+
+    def measure(self, threads: int, batch: int, seconds: float) -> Figures:
+        """What so many threads come to, each with its own batches."""
+        return self._worker.submit(_run_batches, threads, batch, seconds).result()
 
 
-def measure_throughput(base_path: Path, rounds: int, seconds: float, batching: str) -> None:
-    """Prints images a second: of 32 clients, and of the signature at its best batch size."""
-    signature = tf.saved_model.load(str(_newest(base_path))).signatures[features.SERVE_IMAGES]
-    picture = _picture()
-    with tempfile.TemporaryDirectory() as folder:
-        file, image = Path(folder) / "batching.txt", Path(folder) / "picture.jpg"
-        file.write_text(batching)
-        image.write_bytes(picture)
-        flags = [*FLAGS, "--enable_batching", f"--batching_parameters_file={file}"]
-        rates: dict[int, list[float]] = {size: [] for size in (0, *BATCH_SIZES)}
-        with ServerProcess(base_path, flags=flags) as server:
-            for _ in range(rounds):
-                rates[0].append(_rate_of_clients(server.address, image, seconds))
-                for size in BATCH_SIZES:
-                    batch = tf.constant([picture] * size)
-                    calls = _calls_per_second(lambda b=batch: signature(b), seconds / 2)
-                    rates[size].append(size * calls)
-    medians = {size: statistics.median(values) for size, values in rates.items()}
-    print(f"images a second, median of {rounds} rounds")
-    print(f"  {CLIENTS} clients, batched      {medians[0]:8.1f}")
-    for size in BATCH_SIZES:
-        ratio = medians[0] / medians[size]
-        print(f"  in process, batch of {size:2d}  {medians[size]:8.1f}   ratio {ratio:.2f}")
+def _ask(address: str, metrics: str, server: int, clients: int, seconds: float) -> Figures:
+    """Runs in the clients' process."""
+    from serving.load import Load, run
+    from signs.client import connect
+    from signs.transports.transport import Target
+
+    load = Load(clients, seconds, WARM_UP_S, timeout_s=60.0)
+    looks: list[tuple[int, float, float, float, float]] = []
+
+    def look(now: float, requests: int, errors: int) -> None:
+        """Notes the processor times and the batches when the measured time begins and ends."""
+        if now < WARM_UP_S or now > WARM_UP_S + seconds:
+            return
+        rows, runs = _batches(metrics)
+        looks[1:] = [(requests, _cpu_s(server), time.process_time(), rows, runs)]
+
+    measured = run(load, lambda: connect(address, Target("signs")), _pictures(), look)
+    if measured.errors:
+        raise RuntimeError(f"{address} refused {clients} clients: {measured.errors}")
+    images, cpu, own_cpu, rows, runs = (b - a for a, b in zip(*looks, strict=True))
+    return Figures(
+        measured.throughput,
+        measured.percentile_ms(50),
+        measured.percentile_ms(99),
+        _MS * cpu / images,
+        _MS * own_cpu / images,
+        rows / runs if runs else 1.0,
+    )
 
 
-def _rate_of_clients(address: str, image: Path, seconds: float) -> float:
-    command = [Path(sys.executable).with_name("signs"), "bench-serving", str(image)]
-    command += [f"--address={address}", "--model=signs", f"--clients={CLIENTS}"]
-    command += [f"--duration={seconds}", "--warm-up=1", "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
-    return float(json.loads(done.stdout)["throughput"])
+def _batches(url: str) -> tuple[float, float]:
+    """The rows of all batches, and how many batches there were."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return tuple(float(values.get(f"{_BATCH_ROWS}{name}{{}}", 0)) for name in ("sum", "count"))
 
 
-def _calls_per_second(call: Callable[[], object], seconds: float) -> float:
-    call()
-    calls, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        call()
-        calls += 1
-    return calls / (time.perf_counter() - started)
+def _cpu_s(process: int) -> float:
+    times = psutil.Process(process).cpu_times()
+    return times.user + times.system
 
 
-def _in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    for call in calls:
-        for _ in range(10):
-            call()
-    times: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for call, taken in zip(calls, times, strict=True):
-            started = time.perf_counter()
-            call()
-            taken.append(1000 * (time.perf_counter() - started))
-    return [statistics.median(taken) for taken in times]
+def _pictures() -> list[bytes]:
+    from pipeline.commands.bench_serving import SYNTHETIC, images_of
+
+    return images_of(SYNTHETIC)
+
+
+_calls: dict[str, Callable[[int], object]] = {}
+
+
+def _load(base_path: Path, intra_op_threads: int) -> None:
+    """Runs once in a process in which the model is to be called."""
+    import numpy as np
+
+    from model_server.loading.saved_model import SavedModel, SessionOptions
+
+    model = SavedModel(_newest(base_path), SessionOptions(intra_op_threads=intra_op_threads))
+    signature = model.signature_defs[features.SERVE_IMAGES]
+    feed = signature.inputs[features.IMAGES_INPUT].name
+    fetch = [output.name for output in signature.outputs.values()]
+    pictures = np.array(_pictures(), object)
+    _calls["model"] = lambda batch: model.run({feed: pictures[:batch]}, fetch)
+
+
+def _run_batches(threads: int, batch: int, seconds: float) -> Figures:
+    """Runs in that process."""
+    call = _calls["model"]
+    call(batch)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+
+    def work() -> None:
+        while (started := time.perf_counter()) < end:
+            call(batch)
+            times.append(time.perf_counter() - started)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    started, cpu = time.perf_counter(), time.process_time()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    images = len(times) * batch
+    p99 = sorted(times)[int(0.99 * len(times))]
+    return Figures(
+        images / (time.perf_counter() - started),
+        _MS * statistics.median(times),
+        _MS * p99,
+        _MS * (time.process_time() - cpu) / images,
+        0.0,
+        batch,
+    )
 
 
 def _newest(base_path: Path) -> Path:
     return [*complete_versions(base_path).values()][-1]
 
 
-def _picture() -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG")
-    return buffer.getvalue()
+def rows_of(stack: ExitStack, name: str, base_path: Path) -> list[Row]:
+    """The model as it is served now."""
+    server = Server(stack, base_path, BATCHING_FLAGS)
+    return [
+        *in_process(stack, name, base_path),
+        *(
+            Row(name, how, count, partial(server.measure, how == "REST", count))
+            for how in ("gRPC", "REST")
+            for count in CLIENTS
+        ),
+    ]
 
 
-def _save_resnet50(path: Path) -> None:
-    from modules.network import ResNet50
+def in_process(stack: ExitStack, name: str, base_path: Path) -> list[Row]:
+    """The model without a server."""
+    one, many = InProcess(stack, base_path, 0), InProcess(stack, base_path, 1)
+    return [
+        Row(name, "in process", 1, partial(one.measure, 1, 1)),
+        Row(name, "in process", cores(), partial(many.measure, cores(), BATCH)),
+    ]
 
-    network = ResNet50()
 
-    class Served(tf.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            # A session restores tf.Variables that are tracked themselves, not a Keras model's.
-            self.weights = [weight.value for weight in network.weights]
+def rows_before(stack: ExitStack, base_path: Path) -> list[Row]:
+    """A model as an earlier release served it."""
+    file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "batching.txt"
+    file.write_text(FIXED_WINDOW)
+    plain = Server(stack, base_path, ())
+    fixed = Server(stack, base_path, ["--enable_batching", f"--batching_parameters_file={file}"])
+    return [
+        *in_process(stack, "before", base_path),
+        Row("before", "gRPC", 1, partial(plain.measure, False, 1)),
+        Row("before", "gRPC", 32, partial(fixed.measure, False, 32)),
+    ]
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.IMAGES_INPUT)])
-        def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            def decode(image: tf.Tensor) -> tf.Tensor:
-                pixels = tf.io.decode_image(image, 3, expand_animations=False)
-                return tf.ensure_shape(tf.cast(pixels, tf.float32) / 255.0, [64, 64, 3])
 
-            pixels = tf.map_fn(decode, image_bytes, fn_output_signature=tf.float32)
-            return {features.PROBABILITIES: network(pixels, training=False)}
+def median(figures: Sequence[Figures]) -> Figures:
+    """Each figure's own median."""
+    columns = zip(*(asdict(each).values() for each in figures), strict=True)
+    return Figures(*(statistics.median(column) for column in columns))
 
-    served = Served()
-    tf.saved_model.save(served, str(path), signatures={features.SERVE_IMAGES: served.serve_images})
+
+def table(measured: Sequence[tuple[Row, Figures]]) -> str:
+    """The figures for people."""
+    head = f"{'':8}{'':12}{'clients':>8}{'batch':>7}{'images/s':>10}{'alone':>8}"
+    lines = [f"{head}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>8}{'clients':>8}"]
+    lines += [
+        f"{row.model:8}{row.how:12}{row.clients:8}{got.batch:7.1f}{got.rate:10.1f}{got.alone:8.1f}"
+        f"{got.p50_ms:9.1f}{got.p99_ms:9.1f}{got.cpu_ms:8.2f}{got.client_cpu_ms:8.2f}"
+        for row, got in measured
+    ]
+    return "\n".join(lines)
+
+
+def compared(measured: Sequence[tuple[Row, Figures]]) -> dict[str, float]:
+    """What is promised: ratios of the figures above."""
+    got = {(row.model, row.how, row.clients): figures for row, figures in measured}
+    now, alone = got["now", "gRPC", 32], got["now", "in process", cores()]
+    ratios = {
+        "images/s at 32 clients, alone / in process": now.alone / alone.rate,
+        "CPU at 32 clients, in process / gRPC": alone.cpu_ms / now.cpu_ms,
+    }
+    if ("before", "gRPC", 32) in got:
+        before = got["before", "gRPC", 32]
+        first, was = got["now", "gRPC", 1], got["before", "gRPC", 1]
+        ratios |= {
+            "images/s at 32 clients, now / before": now.rate / before.rate,
+            "CPU at 32 clients, before / now": before.cpu_ms / now.cpu_ms,
+            "p50 of one client, now / before": first.p50_ms / was.p50_ms,
+            "CPU of one client, now / before": first.cpu_ms / was.cpu_ms,
+        }
+    return ratios
 
 
 def main() -> None:
     """Reads the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("base_path", type=Path, nargs="?", help="folder of version folders")
-    parser.add_argument("--rounds", type=int, default=200, help="calls with one image")
-    parser.add_argument("--windows", type=int, default=3, help="times the clients ask")
-    parser.add_argument("--seconds", type=float, default=6.0, help="how long they ask")
-    parser.add_argument("--batching", default=BATCHING, help="BatchingParameters in text format")
+    parser.add_argument("base_path", type=Path, help="folder of version folders")
+    parser.add_argument("--before", type=Path, help="the same of a model to compare with")
+    parser.add_argument("--rounds", type=int, default=3, help="windows of each kind")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each window")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON, too")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        base_path = options.base_path
-        if base_path is None:
-            base_path = Path(folder)
-            _save_resnet50(base_path / "1")
-        if options.rounds:
-            measure_latency(base_path, options.rounds)
-        if options.windows:
-            measure_throughput(base_path, options.windows, options.seconds, options.batching)
+    with ExitStack() as stack:
+        rows = rows_of(stack, "now", options.base_path)
+        rows += rows_before(stack, options.before) if options.before else []
+        figures: list[list[Figures]] = [[] for _ in rows]
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+            for row, windows in zip(rows, figures, strict=True):
+                windows.append(row.measure(options.seconds))
+    measured = [(row, median(windows)) for row, windows in zip(rows, figures, strict=True)]
+    ratios = compared(measured)
+    print(table(measured))
+    for what, ratio in ratios.items():
+        print(f"{what:45}{ratio:6.2f}")
+    if options.out:
+        lines = [
+            {"model": row.model, "how": row.how, "clients": row.clients, "alone": got.alone}
+            | asdict(got)
+            for row, got in measured
+        ]
+        options.out.write_text(json.dumps({"rows": lines, "ratios": ratios}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,10 @@ from signs.errors import UserError
 from signs.transports.transport import Transport, TransportError, UnexpectedAnswerError
 
 OK = "OK"
+# With an output that a model may lack, as the client asks: for all of them. TensorFlow prepares a
+# graph for each other choice, which takes it seconds.
 _OUTPUTS = (features.PROBABILITIES,)
+_OPTIONAL = (features.CONFIDENCE,)
 _TELL_EVERY_S = 0.2
 # In a closed loop, after a refusal: a server that is down refuses thousands of times a second, and
 # who asks that often keeps it from coming up.
@@ -234,7 +237,13 @@ class _Asking:
 
     def _ask(self, inputs: Mapping[str, np.ndarray]) -> str:
         try:
-            self._transport.predict(features.SERVE_IMAGES, inputs, _OUTPUTS, self._load.timeout_s)
+            self._transport.predict(
+                features.SERVE_IMAGES,
+                inputs,
+                _OUTPUTS,
+                self._load.timeout_s,
+                optional=_OPTIONAL,
+            )
         except TransportError as error:
             return error.code.name
         except UnexpectedAnswerError:

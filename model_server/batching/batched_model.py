@@ -1,6 +1,8 @@
 """Dynamic batching: the runs of many requests become one run of the model.
 
     run(feeds, fetches) -> checks -> queue -> merge rows -> model.run -> split rows -> each its own
+                             ^                    ^            |
+                             window: how long?    +-- halves --+ an error
 
 What may share a batch: the same tensors, by name and type, in and out - whichever RPC or signature
 they come from. The checks, their order and their words are those of TF Serving's
@@ -13,12 +15,14 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
+import grpc
 import numpy as np
 from google.protobuf.message import Message
 
 from model_server.batching import batch_rows
 from model_server.batching.queues import BatchingPool, QueueOptions
 from model_server.batching.tasks import Request, Task
+from model_server.batching.window import Window
 from model_server.errors import (
     FailedPreconditionError,
     InternalError,
@@ -26,6 +30,7 @@ from model_server.errors import (
     ModelError,
     RequestError,
     ResourceExhaustedError,
+    UnavailableError,
 )
 from model_server.metrics import Metrics
 from model_server.servable import Servable
@@ -34,6 +39,12 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_MAX_BATCH_SIZE = 1000
 _DEFAULT_MAX_ENQUEUED_BATCHES = 10
+# Errors that no other split of the batch would change: time is over, or the session is closed.
+_OF_THE_WHOLE = (
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNAVAILABLE,
+)
 
 
 class BatchedModel:
@@ -60,7 +71,7 @@ class BatchedModel:
         self._pool = pool
         self._metrics = metrics or Metrics()
         try:
-            self._max_rows, self._queue_options = _limits(parameters)
+            self._max_rows, self._window, self._queue_options = _limits(parameters, pool.threads)
         except InvalidArgumentError:
             model.close()
             raise
@@ -99,12 +110,17 @@ class BatchedModel:
         # Types are part of it so that a wrong one fails nobody else's request.
         fed = frozenset((name, array.dtype) for name, array in feeds.items())
         request = Request(feeds, rows, deadline)
-        self._pool.submit(
-            (self, fed, fetched),
-            self._queue_options,
-            functools.partial(self._run_batch, fetched),
-            request,
-        )
+        self._window.came(rows)
+        try:
+            self._pool.submit(
+                (self, fed, fetched),
+                self._queue_options,
+                functools.partial(self._run_batch, fetched),
+                request,
+            )
+        except UnavailableError:
+            self._window.left(rows)
+            raise
         outputs = request.wait()
         return [outputs[name] for name in fetches]
 
@@ -113,32 +129,45 @@ class BatchedModel:
         self._model.close()
 
     def _run_batch(self, fetches: tuple[str, ...], tasks: list[Task]) -> None:
-        """Runs the model once for all tasks, and hands each its rows, or the error."""
+        self._window.taken(sum(task.rows for task in tasks))
         now = time.monotonic()
         rows = sum(task.rows for task in tasks)
         for task in tasks:
             task.taken_at, task.batch_rows = now, rows
             self._metrics.batch_task_taken(now - task.queued_at)
+        self._finish(tasks, fetches)
+
+    def _finish(self, tasks: list[Task], fetches: tuple[str, ...]) -> None:
+        """Hands each task its rows, or its error.
+
+        What one request's content causes is nobody else's error: the tasks run again, half of them
+        at a time, until whoever caused it is alone. No row of n tasks runs more than 1 + log2(n)
+        times, and none runs again after it succeeded. (TF Serving fails the whole batch.)
+        """
+        run_s = None
         try:
-            deadlines = [math.inf if task.deadline is None else task.deadline for task in tasks]
-            if max(deadlines) <= now:
-                raise ResourceExhaustedError(
-                    "Run() timeout exceeded while waiting in batching queue"
-                )
-            deadline = None if math.inf in deadlines else max(deadlines)
-            self._answer(tasks, fetches, deadline)
+            started = time.monotonic()
+            self._answer(tasks, fetches)
+            run_s = time.monotonic() - started
         except RequestError as error:
+            if len(tasks) > 1 and error.code not in _OF_THE_WHOLE:
+                half = len(tasks) // 2
+                self._finish(tasks[:half], fetches)
+                self._finish(tasks[half:], fetches)
+                return
             for task in tasks:
                 task.error = ModelError(error.code, str(error))
         except Exception:
             log.exception("A batch failed for a reason that is not its callers'")
             for task in tasks:
                 task.error = InternalError("Internal error; the server's log says more")
-        finally:
-            for task in tasks:
-                task.done.set()
+        self._window.left(sum(task.rows for task in tasks), run_s)
+        for task in tasks:
+            task.done.set()
 
-    def _answer(self, tasks: list[Task], fetches: tuple[str, ...], deadline: float | None) -> None:
+    def _answer(self, tasks: list[Task], fetches: tuple[str, ...]) -> None:
+        """Runs the model once for all tasks."""
+        deadline = _latest_deadline(tasks)
         rows = sum(task.rows for task in tasks)
         padding = self._padding(rows)
         self._metrics.batch_made(rows + padding, padding)
@@ -173,8 +202,20 @@ class BatchedModel:
         return next((size for size in self._allowed_sizes if size >= rows), rows) - rows
 
 
-def _limits(parameters: Message) -> tuple[int, QueueOptions]:
-    """The most rows of a request, and how batches are cut."""
+def _latest_deadline(tasks: list[Task]) -> float | None:
+    """When the last caller stops waiting; None where one waits for ever.
+
+    Raises:
+        ResourceExhaustedError: all have stopped.
+    """
+    deadlines = [math.inf if task.deadline is None else task.deadline for task in tasks]
+    if max(deadlines) <= time.monotonic():
+        raise ResourceExhaustedError("Run() timeout exceeded while waiting in batching queue")
+    return None if math.inf in deadlines else max(deadlines)
+
+
+def _limits(parameters: Message, threads: int) -> tuple[int, Window, QueueOptions]:
+    """The most rows of a request, how long batches wait, and how they are cut."""
 
     def size(field: str, default: int) -> int:
         # A size_t: a negative number is so large that it limits nothing.
@@ -190,20 +231,26 @@ def _limits(parameters: Message) -> tuple[int, QueueOptions]:
         )
     if max_rows == 0:
         raise InvalidArgumentError("input_batch_size_limit must be positive; was 0")
-    timeout_us = parameters.batch_timeout_micros.value
-    if timeout_us < 0:
-        raise InvalidArgumentError(f"batch_timeout_micros must be non-negative; was {timeout_us}")
+    timeout_s = None  # not said
+    if parameters.HasField("batch_timeout_micros"):
+        timeout_us = parameters.batch_timeout_micros.value
+        if timeout_us < 0:
+            raise InvalidArgumentError(
+                f"batch_timeout_micros must be non-negative; was {timeout_us}"
+            )
+        timeout_s = timeout_us / 1e6
     max_batches = size("max_enqueued_batches", _DEFAULT_MAX_ENQUEUED_BATCHES)
     split = parameters.enable_large_batch_splitting.value
-    if not split:
-        return max_rows, QueueOptions(max_rows, max(1, max_batches), timeout_us / 1e6)
-    if max_batches == 0:
-        raise InvalidArgumentError("max_enqueued_batches must be positive; was 0")
-    # Without either field this is 0, and every request is refused: so is TF Serving's.
-    run_rows = size("max_execution_batch_size", parameters.max_batch_size.value)
-    if max_rows < run_rows:
-        raise InvalidArgumentError(
-            "When enable_large_batch_splitting is true, input_batch_size_limit must be greater "
-            f"than or equal to max_execution_batch_size.1{max_rows}{run_rows}"
-        )
-    return max_rows, QueueOptions(run_rows, max_batches, timeout_us / 1e6, split=True)
+    run_rows = max_rows
+    if split:
+        if max_batches == 0:
+            raise InvalidArgumentError("max_enqueued_batches must be positive; was 0")
+        # Without either field this is 0, and every request is refused: so is TF Serving's.
+        run_rows = size("max_execution_batch_size", parameters.max_batch_size.value)
+        if max_rows < run_rows:
+            raise InvalidArgumentError(
+                "When enable_large_batch_splitting is true, input_batch_size_limit must be greater "
+                f"than or equal to max_execution_batch_size.1{max_rows}{run_rows}"
+            )
+    window = Window(run_rows, threads, timeout_s)
+    return max_rows, window, QueueOptions(run_rows, max(1, max_batches), window.due, split)

@@ -4,9 +4,9 @@
 
 This is TF Serving's scheduler (TensorFlow's `shared_batch_scheduler.h`). Every key has a queue, in
 which new tasks join the last batch, the open one. A batch may be taken once it is closed (a task
-that did not fit began the next one), once it is full, or once its first task has waited for the
-queue's timeout; what was taken is no longer in the queue. One lock guards all queues and is held
-for microseconds; threads sleep until a batch is due.
+that did not fit began the next one), once it is full, or once it is due; what was taken is no
+longer in the queue. One lock guards all queues and is held for microseconds; threads sleep until a
+batch may be taken.
 """
 
 import threading
@@ -26,14 +26,15 @@ class QueueOptions:
     Args:
         max_rows: the most rows of a batch.
         max_batches: the most batches that wait, the open one included.
-        timeout_s: how long the first task of a batch waits for others.
+        due: when a batch may be taken that is not full, from the number of its rows and from when
+            its first task came; both in seconds of `time.monotonic`.
         split: requests are cut to fill batches; otherwise they stay whole and have at most
             `max_rows` rows.
     """
 
     max_rows: int
     max_batches: int
-    timeout_s: float
+    due: Callable[[int, float], float]
     split: bool = False
 
 
@@ -41,7 +42,7 @@ class QueueOptions:
 class _Batch:
     tasks: list[Task] = field(default_factory=list)
     rows: int = 0
-    due: float = 0.0  # when its first task has waited long enough, in seconds of time.monotonic
+    since: float = 0.0  # when its first task came, in seconds of time.monotonic
 
 
 class _Queue:
@@ -55,7 +56,9 @@ class _Queue:
         """When its first batch may be taken; infinity where there is none."""
         if self._closed or 0 < self._options.max_rows <= self._open.rows:
             return 0.0
-        return self._open.due if self._open.tasks else float("inf")
+        if not self._open.tasks:
+            return float("inf")
+        return self._options.due(self._open.rows, self._open.since)
 
     def take(self) -> list[Task]:
         if self._closed:
@@ -69,7 +72,7 @@ class _Queue:
                 self._closed.append(self._open)
                 self._open = _Batch()
             if not self._open.tasks:
-                self._open.due = time.monotonic() + self._options.timeout_s
+                self._open.since = time.monotonic()
             self._open.tasks.append(task)
             self._open.rows += task.rows
 
@@ -105,20 +108,24 @@ class BatchingPool:
 
     Args:
         threads: how many batches may run at the same time.
+
+    Raises:
+        InvalidArgumentError: none may.
     """
 
     def __init__(self, threads: int) -> None:
         if threads < 1:
             raise InvalidArgumentError(f"num_batch_threads must be positive; was {threads}")
+        self.threads = threads
         self._changed = threading.Condition()
         # Only those with tasks in them, in the order in which they have their turns.
         self._queues: OrderedDict[Hashable, _Queue] = OrderedDict()
         self._closed = False
-        self._threads = [
+        self._workers = [
             threading.Thread(target=self._work, name=f"batch-{number}", daemon=True)
             for number in range(threads)
         ]
-        for thread in self._threads:
+        for thread in self._workers:
             thread.start()
 
     def submit(
@@ -142,10 +149,13 @@ class BatchingPool:
         with self._changed:
             if self._closed:
                 raise UnavailableError("The server is stopping")
+            is_new = key not in self._queues
             queue = self._queues.get(key) or _Queue(options, run)
             queue.add(request)
             self._queues[key] = queue
-            self._changed.notify()
+            # Of others the threads know: who wakes for nothing takes time from those who answer.
+            if is_new or queue.due() <= time.monotonic():
+                self._changed.notify()
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """Ends the threads once all queues are empty; False if `timeout_s` seconds were too few."""
@@ -153,9 +163,9 @@ class BatchingPool:
             self._closed = True
             self._changed.notify_all()
         deadline = time.monotonic() + timeout_s
-        for thread in self._threads:
+        for thread in self._workers:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in self._workers)
 
     def _work(self) -> None:
         while (taken := self._next_batch()) is not None:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+import serving
 from pipeline.commands.options import (
     LAST_PORT,
     PASS_ON,
@@ -29,6 +30,12 @@ from signs.errors import UserError
 from signs.transports.loopback import is_loopback
 from signs.versions import version_name
 
+# One core computes a batch, all of them as many batches: so an image costs least.
+BATCHING_FLAGS = (
+    "--enable_batching",
+    "--tensorflow_intra_op_parallelism=1",
+    f"--batching_parameters_file={Path(serving.__file__).with_name('batching.txt')}",
+)
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -84,6 +91,7 @@ def serve(
     flags = [
         *server_flags(place, chosen, host=host, port=port, rest_port=rest_port, page=page),
         *token_flags(auth_token_file),
+        *batching_flags(context.args),
         *context.args,
     ]
     notes: list[str] = []
@@ -145,6 +153,11 @@ def server_flags(
     if page:
         flags += ["--enable_page", f"--page_examples={write_examples(workspace, model)}"]
     return flags
+
+
+def batching_flags(own: Sequence[str]) -> Sequence[str]:
+    """The flags of our batching; none where the user's `own` flags say how to batch."""
+    return () if any("batching" in flag for flag in own) else BATCHING_FLAGS
 
 
 def token_flags(file: Path | None) -> list[str]:

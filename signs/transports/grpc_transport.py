@@ -204,6 +204,8 @@ def _channel(module: Any, address: str, tls: Tls | None, max_message_bytes: int)
         ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
         ("grpc.min_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", _LAST_RECONNECT_MS),
+        # A connection of its own, and not that of other clients of this process.
+        ("grpc.use_local_subchannel_pool", 1),
     ]
     place = place_of(address, is_encrypted=tls is not None)
     if place is not None and is_loopback(place.host):

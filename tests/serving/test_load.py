@@ -24,7 +24,7 @@ class Slow:
         self.asked: list[list[bytes]] = []
         self.closed = False
 
-    def predict(self, signature, inputs, outputs, timeout_s):
+    def predict(self, signature, inputs, outputs, timeout_s, *, optional=()):
         self.asked.append(list(inputs[features.IMAGES_INPUT]))
         time.sleep(self._seconds)
         if self._fails_every and len(self.asked) % self._fails_every == 0:

@@ -20,11 +20,6 @@ from model_server.metrics import Metrics
 WAIT_S = 10
 LONG = "batch_timeout_micros { value: 20000000 }"  # no batch is due during a test
 FULL = "The batch scheduling queue to which this task was submitted is full; "
-SHAPES = (
-    "Tensors with name 'x:0' from different tasks have different shapes and padding is turned off. "
-    "Set pad_variable_length_inputs to true, or ensure that all tensors with the same name have "
-    "equal dimensions starting with the first dim."
-)
 
 
 def total(feeds):
@@ -110,7 +105,7 @@ def batched() -> Iterator[Batched]:
         # What is left in queues with long timeouts shall not hold the test up.
         with pool._changed:
             for queue in pool._queues.values():
-                queue._open.due = 0.0
+                queue._open.since = -1e9
             pool._changed.notify_all()
     assert pool.close(WAIT_S)
 
@@ -220,11 +215,10 @@ def test_strings(batched):
 # --- Widths ---------------------------------------------------------------------------------------
 
 
-def test_other_widths_fail_the_whole_batch(batched):
+def test_other_widths_run_apart(batched):
     batched.load(same, f"max_batch_size {{ value: 2 }} {LONG}")
     narrow, wide = batched.ask([1, 2]), batched.ask([3, 4, 5])
-    assert refusal(narrow) == refusal(wide) == ("FAILED_PRECONDITION", SHAPES)
-    assert narrow.exception() is not wide.exception()
+    assert (rows(narrow), rows(wide)) == ([[1, 2]], [[3, 4, 5]])
 
 
 def test_padding_makes_rows_as_wide_as_the_widest(batched):
@@ -236,11 +230,11 @@ def test_padding_makes_rows_as_wide_as_the_widest(batched):
     assert rows(second) == [[[1, 2], [1, 1]]]
 
 
-def test_nothing_cannot_be_made_wider(batched):
+def test_nothing_cannot_be_made_wider_and_runs_apart(batched):
     batched.load(same, f"max_batch_size {{ value: 2 }} pad_variable_length_inputs: true {LONG}")
     empty, wide = batched.ask([]), batched.ask([3, 4])
-    error = ("INVALID_ARGUMENT", "Got empty tensor in batch of non-empty tensors.")
-    assert refusal(empty) == refusal(wide) == error
+    assert (rows(empty), rows(wide)) == ([[]], [[3, 4]])
+    assert [run["x:0"].shape for run in batched.model.runs] == [(1, 0), (1, 2)]
 
 
 def test_seven_dimensions_cannot_be_padded(batched):
@@ -329,13 +323,76 @@ def test_outputs_that_are_not_rows(batched, outputs, message):
     assert refusal(batched.ask(1)) == ("FAILED_PRECONDITION", message)
 
 
-def test_an_error_of_the_model_is_everybodys(batched):
+def bad(*wrong):
+    """A model that fails where one of `wrong` is among the rows."""
+
+    def compute(feeds):
+        if found := [x for x in feeds["x:0"].tolist() if x in wrong]:
+            raise ModelError(grpc.StatusCode.INVALID_ARGUMENT, f"bad {found[0]:g}")
+        return {"y:0": feeds["x:0"] * 10}
+
+    return compute
+
+
+def sizes(batched) -> list[int]:
+    return [len(run["x:0"]) for run in batched.model.runs]
+
+
+def test_an_error_is_its_requests_and_the_others_are_answered(batched):
+    batched.load(bad(6), f"max_batch_size {{ value: 8 }} {LONG}")
+    answers = [batched.ask(number) for number in range(8)]
+    assert refusal(answers.pop(6)) == ("INVALID_ARGUMENT", "bad 6")
+    assert [rows(answer) for answer in answers] == [[0], [10], [20], [30], [40], [50], [70]]
+    assert sizes(batched) == [8, 4, 4, 2, 2, 1, 1]
+
+
+def test_a_batch_of_bad_requests_costs_no_more_than_its_halves(batched):
+    batched.load(bad(*range(16)), f"max_batch_size {{ value: 16 }} {LONG}")
+    answers = [batched.ask(number) for number in range(16)]
+    errors = [refusal(answer)[1] for answer in answers]
+    assert errors == [f"bad {number}" for number in range(16)]
+    assert sum(sizes(batched)) == 5 * 16
+
+
+def test_a_request_of_many_rows_is_one_request(batched):
+    batched.load(bad(3), f"max_batch_size {{ value: 4 }} {LONG}")
+    one, three = batched.ask(1), batched.ask(2, 3, 4)
+    assert rows(one) == [10]
+    assert refusal(three) == ("INVALID_ARGUMENT", "bad 3")
+    assert sizes(batched) == [4, 1, 3]
+
+
+def test_halves_are_padded_like_any_batch(batched):
+    text = f"max_batch_size {{ value: 4 }} allowed_batch_sizes: 4 {LONG}"
+    batched.load(bad(2), text)
+    answers = [batched.ask(number) for number in range(4)]
+    assert refusal(answers.pop(2)) == ("INVALID_ARGUMENT", "bad 2")
+    assert [rows(answer) for answer in answers] == [[0], [10], [30]]
+    assert set(sizes(batched)) == {4}
+
+
+@pytest.mark.parametrize("code", ["DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE"])
+def test_what_halves_would_not_change_is_everybodys(batched, code):
     def fails(feeds):
-        raise ModelError(grpc.StatusCode.OUT_OF_RANGE, "too far")
+        raise ModelError(grpc.StatusCode[code], "too late")
 
     batched.load(fails, f"max_batch_size {{ value: 2 }} {LONG}")
     one, two = batched.ask(1), batched.ask(2)
-    assert refusal(one) == refusal(two) == ("OUT_OF_RANGE", "too far")
+    assert refusal(one) == refusal(two) == (code, "too late")
+    assert one.exception() is not two.exception()
+    assert sizes(batched) == [2]
+
+
+def test_halves_of_which_all_callers_have_gone_are_not_run(batched):
+    def slow(feeds):
+        time.sleep(0.1)
+        return bad(1)(feeds)
+
+    batched.load(slow, f"max_batch_size {{ value: 2 }} {LONG}")
+    late = batched.ask(1, deadline=time.monotonic() + 0.05), batched.ask(2)
+    assert refusal(late[0])[0] == "RESOURCE_EXHAUSTED"
+    assert rows(late[1]) == [20]
+    assert sizes(batched) == [2, 1]
 
 
 def test_a_bug_reaches_nobody_but_the_log(batched, caplog):
@@ -529,11 +586,12 @@ def test_metrics(batched):
 def test_metrics_of_a_batch_that_cannot_be_merged(batched):
     batched.load(same, f"max_batch_size {{ value: 2 }} {LONG}")
     narrow, wide = batched.ask([1, 2]), batched.ask([3, 4, 5])
-    assert refusal(narrow) == refusal(wide)
+    assert (rows(narrow), rows(wide)) == ([[1, 2]], [[3, 4, 5]])
     page = batched.metrics.render().decode()
     prefix = ":tensorflow:serving:batching_session:"
-    assert f"{prefix}processed_batch_size_sum{{}} 2\n" in page
-    assert f"{prefix}wrapped_run_count{{}}" not in page
+    assert f"{prefix}processed_batch_size_count{{}} 3\n" in page
+    assert f"{prefix}wrapped_run_count{{}} 2\n" in page
+    assert f'{prefix}queuing_latency_count{{thread_pool_name=""}} 2\n' in page
 
 
 # --- Many at once ---------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from model_server.batching.tasks import Request
 from model_server.errors import InvalidArgumentError, UnavailableError
 
 WAIT_S = 10
-LONG_S = 1000.0
 
 
 @pytest.fixture
@@ -18,6 +17,10 @@ def pool():
     pool = BatchingPool(threads=1)
     yield pool
     assert pool.close(WAIT_S)
+
+
+def long(rows, since):
+    return since + 1000.0
 
 
 class Runs:
@@ -50,7 +53,7 @@ def submit(pool, runs, options, *sizes):
 def test_a_batch_is_taken_when_it_is_full_or_closed(pool):
     runs = Runs()
     runs.may_end.set()
-    options = QueueOptions(max_rows=4, max_batches=10, timeout_s=LONG_S)
+    options = QueueOptions(max_rows=4, max_batches=10, due=long)
     requests = submit(pool, runs, options, 3, 2, 2)  # 2 do not fit beside 3; 2 and 2 are full
     for each in requests:
         each.wait()
@@ -60,7 +63,7 @@ def test_a_batch_is_taken_when_it_is_full_or_closed(pool):
 def test_a_batch_is_taken_when_its_first_task_has_waited(pool):
     runs = Runs()
     runs.may_end.set()
-    (only,) = submit(pool, runs, QueueOptions(100, 10, timeout_s=0.01), 1)
+    (only,) = submit(pool, runs, QueueOptions(100, 10, lambda rows, since: since + 0.01), 1)
     only.wait()
     assert runs.batches == [[1]]
 
@@ -68,7 +71,7 @@ def test_a_batch_is_taken_when_its_first_task_has_waited(pool):
 def test_large_requests_are_split_to_fill_batches(pool):
     runs = Runs()
     runs.may_end.set()
-    options = QueueOptions(max_rows=4, max_batches=10, timeout_s=LONG_S, split=True)
+    options = QueueOptions(max_rows=4, max_batches=10, due=long, split=True)
     requests = submit(pool, runs, options, 3, 9)
     for each in requests:
         each.wait()
@@ -77,7 +80,7 @@ def test_large_requests_are_split_to_fill_batches(pool):
 
 def test_a_full_queue_refuses(pool):
     runs = Runs()
-    options = QueueOptions(max_rows=1, max_batches=2, timeout_s=LONG_S)
+    options = QueueOptions(max_rows=1, max_batches=2, due=long)
     submit(pool, runs, options, 1)
     assert runs.started.wait(WAIT_S)  # the thread is busy, and its batch waits no more
     try:
@@ -92,7 +95,7 @@ def test_a_closed_pool_refuses():
     pool = BatchingPool(threads=2)
     assert pool.close(WAIT_S)
     with pytest.raises(UnavailableError, match="stopping"):
-        pool.submit("key", QueueOptions(1, 1, 0.0), list.clear, request(1))
+        pool.submit("key", QueueOptions(1, 1, long), list.clear, request(1))
 
 
 def test_a_pool_has_threads():

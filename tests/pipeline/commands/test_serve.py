@@ -6,11 +6,26 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pytest
 
+from model_server.batching.batched_model import BatchedModel
+from model_server.batching.queues import BatchingPool
+from model_server.configs.protos import BatchingParameters
+from model_server.configs.read import read
+from model_server.flags import parse
 from model_server.process import free_port
-from pipeline.commands.serve import announce, certificate_flags, ready, server_flags, token_flags
+from pipeline.commands.serve import (
+    BATCHING_FLAGS,
+    announce,
+    batching_flags,
+    certificate_flags,
+    ready,
+    server_flags,
+    token_flags,
+)
 from pipeline.environment import Workspace
 from signs.client import Client
 from signs.errors import UserError
@@ -65,6 +80,39 @@ def test_flags_with_the_page(workspace: Workspace) -> None:
         "--max_num_load_retries=0",
         *("--enable_page", f"--page_examples={workspace.examples('cats')}"),
     ]
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["--enable_batching", "--enable_batching=false", "--batching_parameters_file=mine.txt"],
+)
+def test_who_says_how_to_batch_gets_nothing_of_ours(own: str) -> None:
+    assert batching_flags(["--drain_seconds=1"]) == BATCHING_FLAGS
+    assert batching_flags(["--drain_seconds=1", own]) == ()
+
+
+def test_our_batching_is_what_the_server_takes() -> None:
+    options, unknown = parse([*BATCHING_FLAGS, "--model_base_path=/models"])
+    options.check()
+    assert unknown == []
+    parameters = BatchingParameters()
+    read(options.batching_parameters_file, parameters)
+    pool = BatchingPool(1)
+    batched = BatchedModel(Loaded(), parameters, pool)
+    many = {"x:0": np.zeros(5000)}  # more than a run has, and no reason to refuse them
+    assert len(batched.run(many, ["y:0"])[0]) == 5000
+    assert pool.close()
+
+
+class Loaded:
+    signature_defs: ClassVar = {}
+
+    def run(self, feeds, fetches, deadline=None):
+        assert len(feeds["x:0"]) <= 16
+        return [feeds["x:0"]]
+
+    def close(self) -> None:
+        pass
 
 
 WARNING = (

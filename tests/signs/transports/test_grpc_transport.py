@@ -194,6 +194,15 @@ def test_a_unix_socket(kind, tmp_path):
     server.stop(None).wait()
 
 
+def test_each_has_a_connection_of_its_own(stock):
+    transports = [GrpcTransport(stock.address, Target("signs"), None, LIMIT) for _ in range(3)]
+    for transport in transports:
+        transport.status(5)
+    assert len({context.peer() for _, context in stock.asked}) == 3
+    for transport in transports:
+        transport.close()
+
+
 def test_one_that_was_never_used_is_closed():
     transport: Transport = GrpcTransport("127.0.0.1:1", Target("signs"), None, LIMIT)
     transport.close()

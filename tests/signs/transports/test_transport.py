@@ -57,8 +57,8 @@ def test_headers_that_go_with_every_request():
     always = WithHeaders(sending, {"a": "b", "c": "d"})
     assert always.status(5) == ("status", 5, {"a": "b", "c": "d"})
     assert always.metadata(5, {"a": "x"}) == ("metadata", 5, {"a": "x", "c": "d"})
-    assert always.predict("look", {}, ("y",), 5, {"e": "f"}, ("z",)) == (
-        *("predict", "look", {}, ("y",), 5, {"a": "b", "c": "d", "e": "f"}, ("z",)),
+    assert always.predict("look", {}, ("y",), 5, {"e": "f"}, ("z",), "best") == (
+        *("predict", "look", {}, ("y",), 5, {"a": "b", "c": "d", "e": "f"}, ("z",), "best"),
     )
     always.close()
     assert sending.closed
