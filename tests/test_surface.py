@@ -44,7 +44,7 @@ from tests.kubeflow.submitting.submit_fixtures import write_pipeline
 SIGNS = Path(sys.executable).with_name("signs")
 ROOMS = (
     *("components", "data", "drawing", "kubeflow", "model_server"),
-    *("modules", "pipeline", "serving", "signs"),
+    *("modules", "pipeline", "serving", "signs", "trust"),
 )
 
 COMMANDS = {
