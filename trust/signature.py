@@ -9,6 +9,7 @@ the folder counts but the signature itself. Empty folders do not, nor times, mod
 
 import base64
 import json
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,8 +73,6 @@ def verify(folder: Path, public_key: Path) -> None:
 
     check_public_key(public_key)
     signature = folder / SIGNATURE
-    if not folder.is_dir():
-        raise SignatureError(f"{folder} is no folder")
     _check_entries(folder)
     if not signature.is_file():
         raise SignatureError(f"{folder} is not signed: it has no {SIGNATURE}")
@@ -92,6 +91,29 @@ def verify(folder: Path, public_key: Path) -> None:
         raise SignatureError(
             f"{folder} is not what was signed: {_differences(says, files.found)}"
         ) from error
+
+
+def copy_verified(folder: Path, copy: Path, public_key: Path) -> None:
+    """Copies a folder, and accepts the copy as `verify` does: nobody else can change it any more.
+
+    Args:
+        folder: with its signature.
+        copy: where to copy it, in a folder that is ours alone.
+        public_key: of whoever must have signed it, in PEM.
+
+    Raises:
+        SignatureError, KeyFileError: as `verify`, of the folder.
+        OSError: it cannot be copied.
+    """
+    try:
+        _check_entries(folder)
+        shutil.copytree(folder, copy, symlinks=True, copy_function=shutil.copyfile)
+        verify(copy, public_key)
+    except shutil.Error as error:
+        source, _, why = error.args[0][0]
+        raise SignatureError(f"{source} cannot be copied: {why}") from error
+    except SignatureError as error:
+        raise SignatureError(str(error).replace(str(copy), str(folder))) from error
 
 
 def _every_file() -> Any:
@@ -115,6 +137,8 @@ def _every_file() -> Any:
 
 def _check_entries(folder: Path) -> None:
     """Refuses what is neither a file nor a folder: a link leads to what may change unseen."""
+    if not folder.is_dir():
+        raise SignatureError(f"{folder} is no folder")
     for entry in folder.rglob("*"):
         if entry.is_symlink():
             raise SignatureError(f"{entry} is a link; a signature is for files and folders alone")

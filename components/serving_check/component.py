@@ -19,7 +19,10 @@ from components.serving_check.executor import Executor
 class ServingCheckSpec(ComponentSpec):
     """Names and types of the channels, as TFX wants them."""
 
-    PARAMETERS = {"max_images": ExecutionParameter(type=int)}  # noqa: RUF012 - TFX's form
+    PARAMETERS = {  # noqa: RUF012 - TFX's form
+        "max_images": ExecutionParameter(type=int),
+        "keys": ExecutionParameter(type=str, optional=True),
+    }
     INPUTS = {  # noqa: RUF012
         "model": ChannelParameter(type=Model),
         "model_run": ChannelParameter(type=ModelRun),
@@ -48,6 +51,7 @@ class ServingCheck(BaseComponent):
         transform_graph: BaseChannel,
         examples: BaseChannel,
         max_images: int,
+        keys: str | None = None,
     ) -> None:
         """Constructs the component.
 
@@ -59,6 +63,7 @@ class ServingCheck(BaseComponent):
             transform_graph: Transform's, type TransformGraph.
             examples: type Examples, with a `test` split.
             max_images: test images to send, at most.
+            keys: folder of the keys with which the model will be signed; None for none.
         """
         super().__init__(
             ServingCheckSpec(
@@ -68,6 +73,7 @@ class ServingCheck(BaseComponent):
                 transform_graph=transform_graph,
                 examples=examples,
                 max_images=max_images,
+                keys=keys,
                 blessing=Channel(type=InfraBlessing),
             )
         )

@@ -6,6 +6,7 @@ test Examples -+-> network before export (in this process) -> expected -+
 
 import itertools
 import json
+import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ from model_server import ServerProcess
 from signs import features
 from signs.client import Client
 from signs.errors import UserError
+from trust.keys import PRIVATE
+from trust.signature import sign
 
 # Two compilations of one network differ in the order of their additions, not in their answers.
 TOLERANCE = 1e-5
@@ -73,6 +76,7 @@ class Executor(BaseExecutor):
                         read_samples(Path(test_files)), exec_properties["max_images"]
                     )
                 ],
+                keys=Path(exec_properties["keys"]) if exec_properties.get("keys") else None,
             )
         else:
             result = Result(False, "not checked, since the Evaluator did not bless the model")
@@ -84,7 +88,13 @@ class Executor(BaseExecutor):
         blessing.set_string_custom_property("reason", result.reason)
 
 
-def check(model: Path, model_run: Path, transform_graph: Path, images: list[bytes]) -> Result:
+def check(
+    model: Path,
+    model_run: Path,
+    transform_graph: Path,
+    images: list[bytes],
+    keys: Path | None = None,
+) -> Result:
     """Serves a SavedModel and compares.
 
     Args:
@@ -92,6 +102,8 @@ def check(model: Path, model_run: Path, transform_graph: Path, images: list[byte
         model_run: folder in which the Trainer kept the network before export.
         transform_graph: folder of Transform's output.
         images: encoded images.
+        keys: folder of the keys that will sign the model: then a signed copy is served, to a server
+            that loads nothing else; None for none.
 
     Returns:
         Blessed, if every image got an answer within TOLERANCE of what was expected.
@@ -100,13 +112,16 @@ def check(model: Path, model_run: Path, transform_graph: Path, images: list[byte
         ServingCheckError: the model server did not start, or did not answer.
     """
     with (
-        borrowed() as server,
+        borrowed(keys) as server,
         tempfile.TemporaryDirectory() as directory,
         ThreadPoolExecutor(1) as pool,
     ):
         base = Path(directory) / _MODEL_NAME
         base.mkdir()
-        (base / "1").symlink_to(model.resolve(), target_is_directory=True)
+        if keys is None:
+            (base / "1").symlink_to(model.resolve(), target_is_directory=True)
+        else:
+            sign(shutil.copytree(model, base / "1"), keys / PRIVATE)
         # The server loads the model while this process computes what to expect.
         served = pool.submit(_served_probabilities, server, base, images)
         expected = expected_probabilities(model_run, transform_graph, images)
