@@ -156,18 +156,22 @@ def _read(signature: Path) -> dict[str, str]:
         raise ValueError(f"{SIGNATURE} has more than {_LARGEST_SIGNATURE} bytes")
     text = signature.read_text("utf-8")
     bundle = json.loads(text)
-    # One signature has one spelling: so whoever changes any byte of it is found out.
-    if json.dumps(bundle, separators=(",", ":"), ensure_ascii=False) != text:
+    hint = bundle["verificationMaterial"]["publicKey"]["hint"]
+    payload = bundle["dsseEnvelope"]["payload"]
+    sig = bundle["dsseEnvelope"]["signatures"][0]["sig"]
+    # What is not signed has one spelling: so whoever changes any byte is found out.
+    spelt = {
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+        "dsseEnvelope": {
+            "payload": base64.b64encode(base64.b64decode(payload)).decode(),
+            "payloadType": "application/vnd.in-toto+json",
+            "signatures": [{"sig": base64.b64encode(base64.b64decode(sig)).decode(), "keyid": ""}],
+        },
+    }
+    if not hint or json.dumps(spelt, separators=(",", ":")) != text:
         raise ValueError(f"{SIGNATURE} has been changed")
-    envelope = bundle["dsseEnvelope"]
-    # Without it the library only warns that it cannot tell which key was used.
-    if not bundle["verificationMaterial"]["publicKey"]["hint"]:
-        raise ValueError(f"{SIGNATURE} does not say which key it is of")
-    # Base64 has spare bits at its end: the library takes any, signers leave them 0.
-    for encoded in (envelope["payload"], envelope["signatures"][0]["sig"]):
-        if base64.b64encode(base64.b64decode(encoded)).decode() != encoded:
-            raise ValueError(f"{SIGNATURE} has been changed")
-    statement = json.loads(base64.b64decode(envelope["payload"]))
+    statement = json.loads(base64.b64decode(payload))
     return {one["name"]: one["digest"] for one in statement["predicate"]["resources"]}
 
 

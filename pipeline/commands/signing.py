@@ -8,6 +8,7 @@ import typer
 
 from pipeline.commands.options import WORKSPACE, WorkspaceOption, examples
 from pipeline.environment import Workspace
+from signs.errors import UserError
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="A version: workspace/serving/signs/3.")
@@ -84,6 +85,8 @@ def verify(
     from trust.signature import SignatureError
     from trust.signature import verify as verify_folder
 
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder")
     public = key or Workspace(workspace).public_key
     try:
         verify_folder(folder, public)
