@@ -226,7 +226,7 @@ def test_help_comes_first_or_is_an_unknown_argument(capsys):
     )
     extensions = lines[lines.index("Flags that TF Serving has not:") + 1 :]
     assert extensions[0].startswith('\t--host="127.0.0.1"')
-    assert len(extensions) == 8
+    assert len(extensions) == 10
 
 
 def test_the_version_needs_nothing_else(capsys):
