@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from tensorflow.core.framework import types_pb2
+from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 
@@ -140,16 +141,21 @@ class Graph:
                 yield from self._bodies[name].values()
 
     def _calls(self, node: NodeDef) -> set[str]:
-        names = {node.op}
-        for value in node.attr.values():
-            names.add(value.func.name)
-            names.update(one.name for one in value.list.func)
+        names = {node.op, *_functions_named(node.attr.values())}
         names |= {self._gradients[name] for name in names & self._gradients.keys()}
         return names & self.functions.keys()
 
     def _maker(self, tensor: str, function: str) -> Node | None:
         """What computes a tensor; None where it is an argument of the function, or nothing."""
         return self._bodies[function].get(tensor.removeprefix("^").partition(":")[0])
+
+
+def _functions_named(values: Iterable[AttrValue]) -> Iterator[str]:
+    """Those in attributes, and those that one function is given for another's attributes."""
+    for value in values:
+        for function in (value.func, *value.list.func):
+            yield function.name
+            yield from _functions_named(function.attr.values())
 
 
 def _writes_of_strings(running: Collection[Node]) -> list[tuple[Node, int]]:

@@ -155,7 +155,9 @@ def _refused(
         for node in nodes:
             name = node.definition.op
             # A function goes before an operation of its name.
-            if not (name in graph.functions or name in pure_operations() or name in allowed):
+            if name in graph.functions or name in pure_operations() or name in allowed:
+                continue
+            if op_def_registry.get(name) is not None:  # others cannot be imported at all
                 yield node
 
     for key, signature in meta_graph.signature_def.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tfx
 
 from model_server.errors import RequestError
 
@@ -153,6 +154,29 @@ def test_the_lists_of_all_models_of_other_tests(half_plus_two, saved_model):
     load(saved_model)
 
 
+MODELS_OF_TFX = Path(tfx.__path__[0], "components", "testdata")
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "pusher/model_push/1584391735",  # TF 1, with queues and readers of its training
+        "trainer/current/Format-Serving/export/chicago-taxi/1646034756",  # an Estimator
+        "trainer/current/Format-TFMA/1646034758",
+        "trainer/keras/Format-Serving",
+        "transform/transform_graph/transform_fn",  # its tables are filled from assets
+    ],
+)
+def test_models_of_other_makers_are_not_cried_wolf_at(folder):
+    from tensorflow.python.saved_model.loader_impl import SavedModelLoader
+
+    from model_server.loading.operations import check
+
+    [meta_graph] = SavedModelLoader(str(MODELS_OF_TFX / folder)).saved_model.meta_graphs
+    assert len(meta_graph.graph_def.node) > 50
+    check(meta_graph)
+
+
 def test_what_a_signature_is_fed_does_not_run(tmp_path):
     """A model of TF 1 may have its training's input in the same graph."""
     import tensorflow as tf
@@ -187,6 +211,28 @@ def test_a_function_goes_before_an_operation_of_its_name(tmp_path):
             node.op = "Relu"
             del node.attr["f"], node.attr["Tin"], node.attr["Tout"], node.attr["config"]
     function.signature.name = "Relu"
+    (path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    assert "ReadFile" in refused(path)
+
+
+def test_a_function_may_be_given_to_another(tmp_path):
+    import tensorflow as tf
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel as SavedModelProto
+
+    path = v1_model(tmp_path / "1", lambda x: in_a_function(tf, x))
+    saved = SavedModelProto.FromString((path / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    [inner] = graph.library.function
+    for node in graph.node:
+        if node.attr["f"].func.name == inner.signature.name:
+            node.attr["f"].func.name = "outer"
+            node.attr["f"].func.attr["given"].func.name = inner.signature.name
+    outer = graph.library.function.add()
+    outer.signature.CopyFrom(inner.signature)
+    outer.signature.name = "outer"
+    outer.signature.attr.add(name="given", type="func")
+    call = outer.node_def.add(name="call", op="PartitionedCall")
+    call.attr["f"].placeholder = "given"
     (path / "saved_model.pb").write_bytes(saved.SerializeToString())
     assert "ReadFile" in refused(path)
 
