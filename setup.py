@@ -7,7 +7,16 @@ name.
 
 from setuptools import find_packages, setup
 
-_ROOMS = ("components", "data", "drawing", "model_server", "modules", "pipeline", "serving")
+_ROOMS = (
+    "components",
+    "data",
+    "drawing",
+    "model_server",
+    "modules",
+    "pipeline",
+    "serving",
+    "trust",
+)
 
 setup(
     name="signs-pipeline",

@@ -280,6 +280,20 @@ class ServerOptions:
     request_log_sampling_rate: float = _flag(
         "float", 1.0, "Share of the requests that is logged, 0 to 1.", extension=True
     )
+    model_signing_key: str = _flag(
+        "string",
+        "",
+        "Public key (PEM): load only versions that its private key has signed, and as it signed "
+        "them.",
+        extension=True,
+    )
+    allowed_ops: str = _flag(
+        "string",
+        "",
+        "Operations, separated by commas, that a model may run besides those that only compute: "
+        "as for files, the network, Python.",
+        extension=True,
+    )
     log_format: str = _flag(
         "string", "text", "What log lines are: text, or json (one object a line).", extension=True
     )

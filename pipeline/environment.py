@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trust.keys import PRIVATE, PUBLIC
+
 _LOCAL_RUNNER = "FnApiRunner"
 # Without an image TFX packs itself for workers elsewhere, 2 s and 60 MB a component. Those of this
 # runner are on this machine and take no image: the name is never looked up.
@@ -21,6 +23,8 @@ class Environment:
     serving_root: str  # `{serving_root}/{version}/` is what a model server polls
     also_test_root: str  # holds such folders of each further test set, below its name
     checkpoint_root: str  # unfinished trainings; it outlives the step that is killed
+    # Folder of the keys with which Pusher signs; None signs nothing.
+    keys: str | None = None
     # SQLite file of ML Metadata; None where no such store can be asked which model is the latest.
     metadata_path: str | None = None
     beam_args: tuple[str, ...] = field(default=())
@@ -89,8 +93,25 @@ class Workspace:
         """The certificate that `signs serve --self-signed` made; only its owner may look in."""
         return self.root / "tls"
 
-    def environment(self, dataset: str, beam_args: tuple[str, ...] = ()) -> Environment:
-        """The environment of a run on the given data set.
+    @property
+    def keys(self) -> Path:
+        """The keys that sign what is pushed, and verify what is served; nothing else makes them."""
+        return self.root / "keys"
+
+    @property
+    def private_key(self) -> Path:
+        """Signs; without it nothing is signed."""
+        return self.keys / PRIVATE
+
+    @property
+    def public_key(self) -> Path:
+        """Verifies; without it nothing is verified."""
+        return self.keys / PUBLIC
+
+    def environment(
+        self, dataset: str, beam_args: tuple[str, ...] = (), *, signed: bool = False
+    ) -> Environment:
+        """The environment of a run on the given data set, whose model is `signed` with the keys.
 
         Without a runner among `beam_args` it is Beam's in-process one, by its name: what Beam
         takes by default first tries to download a program (Prism) and run on that.
@@ -103,6 +124,7 @@ class Workspace:
             serving_root=str(self.serving(dataset)),
             also_test_root=str(self.also_test),
             checkpoint_root=str(self.artifacts / dataset / "checkpoints"),
+            keys=str(self.keys) if signed else None,
             metadata_path=str(self.metadata),
             beam_args=beam_args,
         )

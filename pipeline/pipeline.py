@@ -35,6 +35,7 @@ from components.evaluator import Evaluator
 from components.example_validator import ExampleValidator
 from components.newest_pushed import NewestPushed
 from components.pusher import Pusher
+from components.pusher.executor import KEYS
 from components.serving_check import ServingCheck
 from components.trainer import Trainer
 from data.schema import schema_path
@@ -139,6 +140,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         examples=examples,
         max_images=config.serving_check_images,
         precision=config.serve.precision,
+        keys=environment.keys,
     )
     pusher = Pusher(
         model=model,
@@ -149,6 +151,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
                 base_directory=environment.serving_root
             )
         ),
+        custom_config={KEYS: environment.keys} if environment.keys else None,
     )
     components += [validator, transform, *filter(None, [tuner, warm_start]), trainer]
     components += [*filter(None, [also_test]), baseline, evaluator, serving_check, pusher]

@@ -44,7 +44,7 @@ from tests.kubeflow.submitting.submit_fixtures import write_pipeline
 SIGNS = Path(sys.executable).with_name("signs")
 ROOMS = (
     *("components", "data", "drawing", "kubeflow", "model_server"),
-    *("modules", "pipeline", "serving", "signs"),
+    *("modules", "pipeline", "serving", "signs", "trust"),
 )
 
 COMMANDS = {
@@ -224,6 +224,9 @@ COMMANDS = {
         "--dry-run": False,
         "--json": False,
     },
+    "keys": {"--to": None, "--workspace": "workspace"},
+    "sign": {"folder": None, "--key": None, "--workspace": "workspace"},
+    "verify": {"folder": None, "--key": None, "--workspace": "workspace"},
     "versions": {
         "--address": "127.0.0.1:8500",
         "--model": None,
@@ -854,6 +857,8 @@ def test_the_layout_of_a_workspace() -> None:
         "artifacts": environment.pipeline_root,
         "unfinished trainings": environment.checkpoint_root,
         "metadata": environment.metadata_path,
+        "the key that signs": workspace.private_key,
+        "the key that verifies": workspace.public_key,
         "the lock": workspace.lock,
         "the server's own certificate": workspace.tls,
     }
@@ -867,6 +872,8 @@ def test_the_layout_of_a_workspace() -> None:
             "a run's log": "w/logs/RUN.log",
             "pushed versions": "w/serving/photos",
             "where runs push": "w/serving/photos",
+            "the key that signs": "w/keys/private.pem",
+            "the key that verifies": "w/keys/public.pem",
             "the page's examples": "w/examples/photos",
             "artifacts": "w/artifacts/photos",
             "unfinished trainings": "w/artifacts/photos/checkpoints",

@@ -4,7 +4,8 @@ The stock executor writes into the version's folder and copies `saved_model.pb` 
 way, it leaves a folder that is no model, for ever, and while the last copy runs a model server may
 read half a file. Here the version is written aside, synced, and renamed, by one push at a time. A
 model that is already the newest version is not pushed again, so that the step may be repeated at
-will.
+will. Where there are keys, a version is signed before it appears: `model.sig` lies beside its
+files, where model servers do not look.
 """
 
 import filecmp
@@ -16,14 +17,17 @@ from tfx import types
 from tfx.components.pusher import executor as stock
 from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import io_utils, path_utils, proto_utils
+from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from signs import durable
 from signs.versions import version_folders
+from trust.keys import PRIVATE, PUBLIC
+from trust.signature import SIGNATURE, SignatureError, sign, verify
 
 # Model servers look at folders with numeric names alone.
 _LOCK, _STAGING_PREFIX = ".lock", ".pushing-"
 _HAS_MODEL = "has_model"  # of an InfraBlessing
+KEYS = "keys"  # of Pusher's custom_config: the folder with the keys that sign
 
 
 class Executor(stock.Executor):
@@ -40,6 +44,7 @@ class Executor(stock.Executor):
         Raises:
             OSError: the model cannot be written, for example since the disk is full, or its file
                 system has no locks; nothing of it is left under the base path then.
+            UserError: it cannot be signed; nor is anything left.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(
@@ -53,7 +58,12 @@ class Executor(stock.Executor):
             exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination
         )
         model = self.GetModelPath(input_dict)
-        version = publish(Path(model), Path(destination.filesystem.base_directory))
+        custom = json_utils.loads(exec_properties.get("custom_config") or "null") or {}
+        version = publish(
+            Path(model),
+            Path(destination.filesystem.base_directory),
+            Path(custom[KEYS]) if custom.get(KEYS) else None,
+        )
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
@@ -67,7 +77,7 @@ class Executor(stock.Executor):
         return str(super().GetModelPath(input_dict))
 
 
-def publish(model: Path, base: Path) -> Path:
+def publish(model: Path, base: Path, keys: Path | None = None) -> Path:
     """Copies a SavedModel to a new version under the base path, in one visible step.
 
     Waits while another push to the same base path is under way.
@@ -75,40 +85,53 @@ def publish(model: Path, base: Path) -> Path:
     Args:
         model: folder of the SavedModel.
         base: the base path that model servers poll.
+        keys: folder of the keys that sign it; None signs nothing.
 
     Returns:
         The version's folder, which has its number for a name: the first is 1, and each newer one
         has the number after the largest. If the newest version is this model to the byte, it is the
-        newest version's.
+        newest version's, which is signed if it was not.
     """
     base.mkdir(parents=True, exist_ok=True)
     with durable.lock(base / _LOCK):
         try:
-            return _publish_alone(model, base)
+            return _publish_alone(model, base, keys)
         finally:
             (base / _LOCK).unlink(missing_ok=True)  # only versions lie there between pushes
 
 
-def _publish_alone(model: Path, base: Path) -> Path:
+def _publish_alone(model: Path, base: Path, keys: Path | None) -> Path:
     for leftover in base.glob(f"{_STAGING_PREFIX}*"):  # of a push that was killed
         shutil.rmtree(leftover)
     pushed = dict(version_folders(base))
     if pushed and is_same(model, pushed[max(pushed)]):
-        return pushed[max(pushed)]
+        return _signed(pushed[max(pushed)], keys)
     number = max([0, *pushed]) + 1
     staging = base / f"{_STAGING_PREFIX}{number}"
     try:
-        shutil.copytree(model, staging)
-        durable.publish_folder(staging, base / str(number))
-    except BaseException:
+        # A signature tells the name of its folder: so that is the version's already.
+        shutil.copytree(model, staging / str(number))
+        durable.publish_folder(_signed(staging / str(number), keys), base / str(number))
+    finally:
         shutil.rmtree(staging, ignore_errors=True)
-        raise
     return base / str(number)
 
 
+def _signed(version: Path, keys: Path | None) -> Path:
+    """Signs a version, unless its signature is good."""
+    if keys is not None:
+        try:
+            verify(version, keys / PUBLIC)
+        except SignatureError:
+            sign(version, keys / PRIVATE)
+            verify(version, keys / PUBLIC)  # keys that are no pair would be found out too late
+    return version
+
+
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same files, to the byte."""
+    """Whether two folders hold the same files, to the byte; whoever has signed them."""
     files = [sorted(p.relative_to(d) for p in d.rglob("*") if p.is_file()) for d in (one, other)]
+    files = [[name for name in names if name != Path(SIGNATURE)] for names in files]
     return files[0] == files[1] and all(
         filecmp.cmp(one / file, other / file, shallow=False) for file in files[0]
     )

@@ -22,6 +22,7 @@ class ServingCheckSpec(ComponentSpec):
     PARAMETERS = {  # noqa: RUF012 - TFX's form
         "max_images": ExecutionParameter(type=int),
         "precision": ExecutionParameter(type=str),
+        "keys": ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {  # noqa: RUF012
         "model": ChannelParameter(type=Model),
@@ -52,6 +53,7 @@ class ServingCheck(BaseComponent):
         examples: BaseChannel,
         max_images: int,
         precision: str,
+        keys: str | None = None,
     ) -> None:
         """Constructs the component.
 
@@ -65,6 +67,7 @@ class ServingCheck(BaseComponent):
             max_images: test images to send, at most.
             precision: of what is served: "float32", "bfloat16", or "auto" for the latter where it
                 is faster and answers alike.
+            keys: folder of the keys with which the model will be signed; None for none.
         """
         super().__init__(
             ServingCheckSpec(
@@ -75,6 +78,7 @@ class ServingCheck(BaseComponent):
                 examples=examples,
                 max_images=max_images,
                 precision=precision,
+                keys=keys,
                 blessing=Channel(type=InfraBlessing),
             )
         )

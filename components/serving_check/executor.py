@@ -31,6 +31,8 @@ from modules.machines.cpu import has_bfloat16
 from signs import features
 from signs.client import Client
 from signs.errors import UserError
+from trust.keys import PRIVATE
+from trust.signature import sign
 
 Choice = Literal["auto", "float32", "bfloat16"]
 
@@ -70,6 +72,7 @@ class Executor(BaseExecutor):
                     )
                 ],
                 precision=exec_properties["precision"],
+                keys=Path(exec_properties["keys"]) if exec_properties.get("keys") else None,
             )
         else:
             result = Result(False, "not checked, since the Evaluator did not bless the model")
@@ -100,6 +103,7 @@ def check(
     transform_graph: Path,
     images: list[bytes],
     precision: Choice = "float32",
+    keys: Path | None = None,
 ) -> Result:
     """Serves a SavedModel and compares.
 
@@ -110,6 +114,8 @@ def check(
         images: encoded images.
         precision: which copy to serve. "auto" serves the one in bfloat16 where this processor has
             instructions for it, and the one in float32 if that does not answer as it should.
+        keys: folder of the keys that will sign the model: then a signed copy is served, to a server
+            that loads nothing else; None for none.
 
     Returns:
         What became of the copy that was served last; see `compare`.
@@ -121,16 +127,16 @@ def check(
     if precision == "auto" and has_bfloat16():
         precisions = ("bfloat16", "float32")
     refused = "this processor has no instructions for it" if precision == "auto" else None
-    with borrowed() as server, ThreadPoolExecutor(1) as pool:
+    with borrowed(keys) as server, ThreadPoolExecutor(1) as pool:
         # The server loads the model while this process computes what to expect.
-        served = pool.submit(_served, server, model, precisions[0], images)
+        served = pool.submit(_served, server, model, precisions[0], images, keys)
         expected = expected_answers(model, model_run, transform_graph, images)
         result = compare(expected, _result_of(served), precisions[0])
         for other in precisions[1:]:
             if result.blessed:
                 return result
             refused = result.reason
-            answers = _result_of(pool.submit(_served, server, model, other, images))
+            answers = _result_of(pool.submit(_served, server, model, other, images, keys))
             result = compare(expected, answers, other)
     return replace(result, without_bfloat16=refused)
 
@@ -169,7 +175,11 @@ def expected_answers(
 
 
 def _served(
-    server: ServerProcess, model: Path, precision: Precision, images: list[bytes]
+    server: ServerProcess,
+    model: Path,
+    precision: Precision,
+    images: list[bytes],
+    keys: Path | None,
 ) -> Answers:
     from modules.copies import copy_in
 
@@ -177,7 +187,10 @@ def _served(
         base = Path(directory) / _MODEL_NAME
         base.mkdir()
         folder = copy_in(model, precision).resolve()
-        (base / "1").symlink_to(folder, target_is_directory=True)
+        if keys is None:
+            (base / "1").symlink_to(folder, target_is_directory=True)
+        else:
+            sign(shutil.copytree(folder, base / "1"), keys / PRIVATE)
         server.serve(base, _MODEL_NAME)
         with Client(server.address, model_name=_MODEL_NAME, timeout_s=120.0) as client:
             answers = client.predict(images)

@@ -32,6 +32,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 from tfx.orchestration.pipeline import Pipeline
 
 from components.newest_pushed import NewestPushed
+from components.serving_check import ServingCheck
 from kubeflow.compiling.checks import (
     IMAGE,
     CompileError,
@@ -39,7 +40,7 @@ from kubeflow.compiling.checks import (
     check_pipeline,
     runtime_parameters,
 )
-from kubeflow.compiling.options import ClusterOptions, StepOptions
+from kubeflow.compiling.options import SIGNING_KEYS, ClusterOptions, StepOptions
 from kubeflow.compiling.platform import platform_spec
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
@@ -91,6 +92,7 @@ def environment(config: PipelineConfig, options: ClusterOptions) -> Environment:
         serving_root=f"{options.mount}/serving/{name}",
         also_test_root=f"{options.mount}/also_test",
         checkpoint_root=f"{options.mount}/checkpoints/{name}",
+        keys=SIGNING_KEYS if options.signing_secret else None,
         beam_args=_BEAM_ARGS,
         code_root=options.code_root,
         runtime_parameters=True,
@@ -103,7 +105,7 @@ def compile_tfx(pipeline: Pipeline, options: ClusterOptions) -> str:
     spec = _tfx_spec(pipeline, options)
     deployment = PipelineDeploymentConfig()
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
-    labels = []
+    labels, signing = [], []
     for node in pipeline.components:
         component = spec.components[node.id]
         task = spec.root.dag.tasks[node.id]
@@ -118,6 +120,8 @@ def compile_tfx(pipeline: Pipeline, options: ClusterOptions) -> str:
             # TFX's hook for ExampleGen's driver: KFP never calls it, the entrypoint does.
             executor.container.ClearField("lifecycle")
             labels.append((component.executor_label, step))
+            if isinstance(node, (Pusher, ServingCheck)):
+                signing.append(component.executor_label)
     spec.deployment_spec.Clear()
     spec.deployment_spec.update(json_format.MessageToDict(deployment))
     _set_defaults(spec, pipeline.components, options)
@@ -128,7 +132,7 @@ def compile_tfx(pipeline: Pipeline, options: ClusterOptions) -> str:
         write_pipeline_spec_to_file(
             spec,
             "SIGNS: from images to a blessed and pushed model.",
-            platform_spec(labels, options),
+            platform_spec(labels, options, signing),
             str(path),
         )
         return path.read_text()

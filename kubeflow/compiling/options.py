@@ -35,7 +35,11 @@ _LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 _ENV = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 # The container has these already: KFP's mounts and launcher (argocompiler/container.go), our code.
-_TAKEN = (*MOUNTS.values(), "/oci", "/.local", "/.cache", "/.config", "/kfp-launcher")
+SIGNING_KEYS = "/signing-keys"  # where the steps that sign and check find the keys
+_TAKEN = (
+    *(*MOUNTS.values(), "/oci", "/.local", "/.cache", "/.config", "/kfp-launcher"),
+    SIGNING_KEYS,
+)
 
 
 class OptionsError(UserError):
@@ -140,6 +144,8 @@ class ClusterOptions:
             "AWS_SECRET_ACCESS_KEY": "secretkey",
         }
     )
+    # Secret with private.pem and public.pem, with which Pusher signs; "": nothing is signed.
+    signing_secret: str = ""
     image_pull_secrets: tuple[str, ...] = ()
     run_as_user: _Whole | None = None  # None: the image's user
     run_as_group: _Whole | None = None
@@ -157,7 +163,11 @@ class ClusterOptions:
                 f"mount must not lie in {', '.join(_TAKEN)} or {self.code_root}, which a step has "
                 f"already. Received: {self.mount!r}"
             )
-        for name, value in [("claim", self.claim), ("secret", self.secret or "none")]:
+        for name, value in [
+            ("claim", self.claim),
+            ("secret", self.secret or "none"),
+            ("signing_secret", self.signing_secret or "none"),
+        ]:
             _matches(name, value, _NAME, "a name of Kubernetes, as in signs-workspace")
         for secret in self.image_pull_secrets:
             _matches("image_pull_secrets", secret, _NAME, "a name of Kubernetes")

@@ -6,13 +6,13 @@ KFP's driver applies it (backend/src/v2/driver/k8s.go, extendPodSpecPatch) and f
 configuration has a field that it does not know; here a misspelt field fails at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as pb
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kubeflow.compiling.options import ClusterOptions, StepOptions
+from kubeflow.compiling.options import SIGNING_KEYS, ClusterOptions, StepOptions
 from signs.errors import UserError
 
 _SHARED_MEMORY = "shared-memory"  # the volume's name within the pod
@@ -23,13 +23,16 @@ class PlatformError(UserError):
 
 
 def platform_spec(
-    labels: Iterable[tuple[str, StepOptions]], options: ClusterOptions
+    labels: Iterable[tuple[str, StepOptions]],
+    options: ClusterOptions,
+    signing: Collection[str] = (),
 ) -> pipeline_spec_pb2.PlatformSpec:
     """Builds the platform document.
 
     Args:
         labels: of each executor, with what its step asks of a node.
         options: what all steps have in common.
+        signing: labels of the executors whose steps have the keys that sign models.
 
     Returns:
         The document, with a configuration for every label.
@@ -37,7 +40,14 @@ def platform_spec(
     spec = pipeline_spec_pb2.PlatformSpec()
     executors = spec.platforms["kubernetes"].deployment_spec.executors
     for label, step in labels:
-        executors[label].update(json_format.MessageToDict(_pod(step, options)))
+        pod = _pod(step, options)
+        if options.signing_secret and label in signing:
+            pod.secret_as_volume.add(
+                secret_name=options.signing_secret,
+                secret_name_parameter=_constant(options.signing_secret),
+                mount_path=SIGNING_KEYS,
+            )
+        executors[label].update(json_format.MessageToDict(pod))
     return spec
 
 

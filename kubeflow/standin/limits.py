@@ -25,12 +25,13 @@ _RUNS = {
     "ml_pipelines.PipelineDeploymentConfig.ExecutorSpec": "container",
     "ml_pipelines.PipelineDeploymentConfig.PipelineContainerSpec": "image command args resources",
     "kfp_kubernetes.KubernetesExecutorConfig": (
-        "pvcMount secretAsEnv imagePullSecret nodeSelector tolerations securityContext "
-        "emptyDirMounts"
+        "pvcMount secretAsEnv secretAsVolume imagePullSecret nodeSelector tolerations "
+        "securityContext emptyDirMounts"
     ),
     # The last of these is what newer backends read, and says the same.
     "kfp_kubernetes.PvcMount": "constant mountPath pvcNameParameter",
     "kfp_kubernetes.SecretAsEnv": "secretName keyToEnv optional secretNameParameter",
+    "kfp_kubernetes.SecretAsVolume": "secretName mountPath secretNameParameter",
 }
 
 
@@ -58,9 +59,12 @@ def _beyond(task: Task) -> Iterator[str]:
     for mount in task.platform.pvc_mount:
         if not mount.constant:
             yield "pvcMount without constant"
-    for secret in task.platform.secret_as_env:
-        if not secret.secret_name:
-            yield "secretAsEnv without secretName"
+    for use, secrets in (
+        ("secretAsEnv", task.platform.secret_as_env),
+        ("secretAsVolume", task.platform.secret_as_volume),
+    ):
+        if not all(secret.secret_name for secret in secrets):
+            yield f"{use} without secretName"
     if any('{"IfPresent":' in arg for arg in task.container.args):
         yield "an argument that depends on whether an input is present"
 

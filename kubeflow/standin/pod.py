@@ -61,6 +61,14 @@ def make_pod(task: Task, cluster: Cluster, folder: Path) -> Pod:
                 f"The stand-in has: {', '.join(sorted(cluster.claims)) or 'none'}"
             )
         places[mount.mount_path] = volume
+    for secret in task.platform.secret_as_volume:
+        folder_of_secret = cluster.secrets / secret.secret_name
+        if not folder_of_secret.is_dir():
+            raise PodError(
+                f'FailedMount: secret "{secret.secret_name}" not found. For the stand-in, make the '
+                f"folder {folder_of_secret}, with a file for each key"
+            )
+        places[secret.mount_path] = folder_of_secret
     environment = {}
     for wanted in task.platform.secret_as_env:
         name = wanted.secret_name

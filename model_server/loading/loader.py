@@ -1,12 +1,15 @@
-"""From a version's folder to what is served: loaded, batched, warmed up.
+"""From a version's folder to what is served: verified, loaded, batched, warmed up.
 
-SavedModel -> BatchedModel, if batching is on -> warm-up requests -> served
+its own files, or a copy that a key has signed -> SavedModel -> BatchedModel, if batching is on
+-> warm-up requests -> served
 """
 
 import contextlib
 import ctypes
 import logging
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf.message import Message
@@ -16,13 +19,17 @@ from model_server.batching.batched_model import BatchedModel
 from model_server.batching.queues import BatchingPool
 from model_server.configs.protos import BatchingParameters
 from model_server.configs.read import read
+from model_server.errors import FailedPreconditionError, ModelError, RequestError
 from model_server.inference.options import InferenceOptions
+from model_server.loading.operations import allowed_operations
 from model_server.loading.saved_model import SavedModel, SessionOptions
 from model_server.loading.warm_up import REQUESTS_FILE, warm_up
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions
 from model_server.servable import Servable
 from signs.process import cores
+from trust.keys import KeyFileError, check_public_key
+from trust.signature import SignatureError, copy_verified
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +65,49 @@ class Loader:
                 threads = self._batching.num_batch_threads.value
             self._pool = BatchingPool(threads)
         self._session = _session_options(options)
+        self._allowed = allowed_operations(options.allowed_ops)
+        self._key = Path(options.model_signing_key) if options.model_signing_key else None
+        if self._key is not None:
+            try:
+                check_public_key(self._key)
+            except KeyFileError as error:
+                raise FailedPreconditionError(f"--model_signing_key: {error}") from error
 
     def __call__(self, model_name: str, path: Path) -> Servable:
         """Loads the version in the folder `path`; the servable's `close` frees it.
 
         Raises:
-            RequestError: it cannot be loaded or batched, or a warm-up request failed.
+            RequestError: it is not signed as it must be, cannot be loaded or batched, or a warm-up
+                request failed.
         """
-        parameters = self._batching_parameters(path)
-        model: Servable = self._load(path)
+        with self._trusted(path) as files:
+            return self._served(files, path)
+
+    @contextlib.contextmanager
+    def _trusted(self, path: Path) -> Iterator[Path]:
+        """The folder to load from: where a key must have signed it, a private copy.
+
+        So what is verified is what is loaded, whatever becomes of the version's folder meanwhile.
+        """
+        if self._key is None:
+            yield path
+            return
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="signs-verified-") as folder:
+            copy = Path(folder, path.name)
+            try:
+                copy_verified(path, copy, self._key)
+            except (SignatureError, KeyFileError, OSError) as error:
+                self._metrics.model_loaded(str(path), False, time.monotonic() - started)
+                raise FailedPreconditionError(f"--model_signing_key: {error}") from error
+            try:
+                yield copy
+            except RequestError as error:
+                raise ModelError(error.code, str(error).replace(str(copy), str(path))) from error
+
+    def _served(self, files: Path, path: Path) -> Servable:
+        parameters = self._batching_parameters(files)
+        model: Servable = self._load(files, path)
         if parameters is not None and self._pool is not None:
             model = BatchedModel(model, parameters, self._pool, self._metrics)
         if self._options.enable_model_warmup:
@@ -74,6 +115,7 @@ class Loader:
                 warm_up(
                     model,
                     path,
+                    files=files,
                     options=self._inference,
                     iterations=self._options.num_request_iterations_for_warmup,
                     metrics=self._metrics,
@@ -88,15 +130,21 @@ class Loader:
         """Ends the threads that run batches; False if one would not end."""
         return self._pool.close() if self._pool else True
 
-    def _load(self, path: Path) -> SavedModel:
+    def _load(self, files: Path, path: Path) -> SavedModel:
         started = time.monotonic()
         loaded = False
         try:
             # A version that brings requests along says by them what its first callers ask. A graph
             # that holds its weights as constants has them once more for each signature that is
             # prepared.
-            prepare = self._options.enable_model_warmup and not (path / REQUESTS_FILE).exists()
-            model = SavedModel(path, self._session, self._metrics, prepare=prepare)
+            prepare = self._options.enable_model_warmup and not (files / REQUESTS_FILE).exists()
+            model = SavedModel(
+                files,
+                self._session,
+                self._metrics,
+                prepare=prepare,
+                allowed_operations=self._allowed,
+            )
             loaded = True
         finally:
             self._metrics.model_loaded(str(path), loaded, time.monotonic() - started)

@@ -11,7 +11,7 @@ import functools
 import gc
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +20,18 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from model_server import tracing
 from model_server.errors import (
     InvalidArgumentError,
     ModelError,
     NotFoundError,
+    RequestError,
     UnimplementedError,
     status_code,
 )
+from model_server.loading import operations
 from model_server.metrics import Metrics
 from signs import protos
 
@@ -88,6 +91,7 @@ class SavedModel:
         metrics: Metrics | None = None,
         *,
         prepare: bool = True,
+        allowed_operations: Collection[str] = (),
     ) -> None:
         """Loads the SavedModel in the folder `path`.
 
@@ -97,6 +101,7 @@ class SavedModel:
             metrics: where the times of its runs go.
             prepare: whether TensorFlow optimises the graph of each signature now, or each at its
                 first request: of ResNet50 a second a signature.
+            allowed_operations: what its graph may run besides what computes.
 
         Raises:
             RequestError: it cannot be loaded; status and text are those of TF Serving's
@@ -110,10 +115,10 @@ class SavedModel:
         self._session = tf.compat.v1.Session(graph=self._graph, config=options.config())
         self._tensor = functools.lru_cache(_TENSORS_KEPT)(self._find_tensor)
         try:
+            loader = SavedModelLoader(str(path))  # reads the file once for all that follows
+            operations.check(loader.get_meta_graph_def_from_tags(options.tags), allowed_operations)
             with self._graph.as_default():
-                meta_graph = tf.compat.v1.saved_model.loader.load(
-                    self._session, list(options.tags), str(path)
-                )
+                meta_graph = loader.load(self._session, list(options.tags))
             self.signature_defs = {
                 name: protos.SignatureDef.FromString(theirs.SerializeToString())
                 for name, theirs in meta_graph.signature_def.items()
@@ -125,6 +130,8 @@ class SavedModel:
                 self._prepare(feeds, fetches)
         except Exception as error:
             self.close()
+            if isinstance(error, RequestError):
+                raise
             raise _load_error(error, path, options.tags) from error
 
     def run(

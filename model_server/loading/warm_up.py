@@ -40,6 +40,7 @@ def warm_up(
     servable: Servable,
     version_dir: Path,
     *,
+    files: Path | None = None,
     options: InferenceOptions,
     iterations: int,
     metrics: Metrics,
@@ -49,6 +50,7 @@ def warm_up(
     Args:
         servable: the version, loaded.
         version_dir: its folder.
+        files: the folder to read instead, which has a copy of it.
         options: how requests are answered.
         iterations: how many times each request is run; less than 1 means once.
         metrics: where the time it took is counted.
@@ -56,7 +58,7 @@ def warm_up(
     Raises:
         RequestError: a request failed, there are too many, or the file is damaged.
     """
-    path = version_dir / REQUESTS_FILE
+    path = (files or version_dir) / REQUESTS_FILE
     if not path.exists():
         log.info("No warmup data file found at %s", path)
         return

@@ -30,6 +30,9 @@ _COMMANDS = {  # in the order in which help lists them
     "rollback": "pipeline.commands.rollout",
     "versions": "pipeline.commands.rollout",
     "shadow": "pipeline.commands.rollout",
+    "keys": "pipeline.commands.signing",
+    "sign": "pipeline.commands.signing",
+    "verify": "pipeline.commands.signing",
 }
 _ON_A_CLUSTER = {
     "compile": "kubeflow.commands.compile",

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.commands.options import Question, base_path
+from pipeline.environment import Workspace
 from pipeline.showing.wording import tell
 from signs.versions import version_name
 
@@ -47,7 +48,10 @@ def answering(question: Question, workspace: Path, console: Console) -> Iterator
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / str(number)).symlink_to(folder.resolve(), target_is_directory=True)
         # One question: to optimise every signature for more of them takes longer than its answer.
-        with ServerProcess(directory, base.name, flags=["--enable_model_warmup=false"]) as server:
+        flags = ["--enable_model_warmup=false"]
+        if (key := Workspace(workspace).public_key).exists():
+            flags.append(f"--model_signing_key={key.resolve()}")
+        with ServerProcess(directory, base.name, flags=flags) as server:
             yield replace(
                 question, address=server.address, model=base.name, version=None, label=None
             )

@@ -150,6 +150,8 @@ def server_flags(
         # Pushed versions are whole: one that does not load now will not load in five minutes.
         "--max_num_load_retries=0",
     ]
+    if workspace.public_key.exists():
+        flags.append(f"--model_signing_key={workspace.public_key}")
     if page:
         flags += ["--enable_page", f"--page_examples={write_examples(workspace, model)}"]
     return flags

@@ -121,7 +121,7 @@ def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -
 
         tf.config.list_physical_devices()
 
-    with quick_server() as server:
+    with quick_server(job.environment.keys) as server:
         nodes = execute(run_directory, job, events, server)
         version = pushed_version(nodes)
         if version is None:

@@ -134,7 +134,9 @@ def run_ingested(
     log = workspace.log(run_id).resolve()
     log.parent.mkdir(parents=True, exist_ok=True)
     # The worker stands in the workspace: what it keeps there names no place outside.
-    environment = Workspace(Path()).environment(data.name, tuple(beam_args))
+    environment = Workspace(Path()).environment(
+        data.name, tuple(beam_args), signed=workspace.private_key.exists()
+    )
     Job(run_id, config, environment).save(directory)
     mark_running(directory)
 

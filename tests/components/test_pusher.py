@@ -1,6 +1,8 @@
 """A version appears whole or not at all, once, and with a number above all others."""
 
+import base64
 import fcntl
+import json
 import multiprocessing
 import shutil
 import subprocess
@@ -11,7 +13,10 @@ from pathlib import Path
 import pytest
 from tfx.types.standard_artifacts import InfraBlessing, Model
 
-from components.pusher.executor import Executor, publish
+from components.pusher.executor import Executor, is_same, publish
+from signs.errors import UserError
+from trust.keys import PUBLIC, make_keys
+from trust.signature import SIGNATURE, verify
 
 
 @pytest.fixture
@@ -125,7 +130,7 @@ def test_a_push_that_is_killed_keeps_nobody_out_and_leaves_nothing(
     base.mkdir()
     push = start_push(make_model(tmp_path / "large", "large", files=2000), base)
     deadline = time.monotonic() + 30
-    while not list(base.glob(".pushing-*/variables/1*")):
+    while not list(base.glob(".pushing-*/*/variables/1*")):
         assert time.monotonic() < deadline
     push.kill()
     push.join(30)
@@ -172,3 +177,52 @@ def test_what_the_infrastructure_check_has_stamped_is_pushed(tmp_path: Path, sta
     blessing.set_int_custom_property("has_model", int(stamped))
     path = Executor().GetModelPath({"model": [candidate], "infra_blessing": [blessing]})
     assert path == str(tmp_path / ("blessing/stamped_model" if stamped else "model/Format-Serving"))
+
+
+# --- Signing --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return make_keys(tmp_path / "keys")[0].parent
+
+
+def test_what_is_pushed_is_signed_and_the_model_is_left_alone(
+    model: Path, tmp_path: Path, keys: Path
+) -> None:
+    version = publish(model, tmp_path / "serving", keys)
+    verify(version, keys / PUBLIC)
+    assert not (model / SIGNATURE).exists()
+    payload = json.loads((version / SIGNATURE).read_text())["dsseEnvelope"]["payload"]
+    assert json.loads(base64.b64decode(payload))["subject"][0]["name"] == "1"
+
+
+def test_without_keys_nothing_is_signed(model: Path, tmp_path: Path) -> None:
+    assert not (publish(model, tmp_path / "serving") / SIGNATURE).exists()
+
+
+def test_a_signature_makes_no_other_model_of_it(model: Path, tmp_path: Path, keys: Path) -> None:
+    """Each signature by such a key is another, even of the same files."""
+    base = tmp_path / "serving"
+    version = publish(model, base, keys)
+    signature = (version / SIGNATURE).read_bytes()
+    assert is_same(model, version)
+    assert publish(model, base, keys) == publish(model, base) == version
+    assert versions(base) == ["1"]
+    assert (version / SIGNATURE).read_bytes() == signature
+
+
+def test_the_same_model_is_signed_where_it_was_not(model: Path, tmp_path: Path, keys: Path) -> None:
+    base = tmp_path / "serving"
+    first = publish(model, base)
+    assert publish(model, base, keys) == first
+    verify(first, keys / PUBLIC)
+
+
+def test_what_cannot_be_signed_is_not_pushed(model: Path, tmp_path: Path, keys: Path) -> None:
+    base = tmp_path / "serving"
+    other = make_keys(tmp_path / "other")[1]
+    (keys / PUBLIC).write_bytes(other.read_bytes())
+    with pytest.raises(UserError, match="Key mismatch"):
+        publish(model, base, keys)
+    assert versions(base) == []

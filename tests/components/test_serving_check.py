@@ -14,8 +14,11 @@ from components.serving_check.comparison import (
     Result,
     compare,
 )
-from components.serving_check.server import borrowed, lent
+from components.serving_check.server import borrowed, lent, quick_server
 from model_server import ServerProcess
+from model_server.process import ServerProcessError
+from tests.served import GREEN, RED
+from trust.keys import make_keys
 
 EXPECTED = Answers(
     np.array([[0.7, 0.3], [0.49, 0.51]], np.float32),
@@ -141,3 +144,21 @@ def test_the_check_asks_the_server_that_was_lent_to_it_and_leaves_it(
     with borrowed() as own:
         assert own is not server
     assert stopped == [own]
+
+
+def test_where_there_are_keys_a_signed_copy_is_served_to_a_server_that_takes_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saved_model: Path
+) -> None:
+    monkeypatch.setattr(
+        executor, "expected_probabilities", lambda *given: np.float32([[1, 0, 0], [0, 1, 0]])
+    )
+    keys, unsigned = tmp_path / "keys", tmp_path / "unsigned"
+    make_keys(keys)
+    unsigned.mkdir()
+    (unsigned / "1").symlink_to(saved_model)
+    with quick_server(keys) as server, lent(server):
+        result = executor.check(saved_model, tmp_path, tmp_path, [RED, GREEN], keys)
+        assert result.images == 2
+        with pytest.raises(ServerProcessError, match="unsigned/1 is not signed"):
+            server.serve(unsigned, "unsigned")
+    assert not (saved_model / "model.sig").exists()

@@ -90,6 +90,8 @@ def test_the_flags_that_tf_serving_has_not():
         "page_examples": "",
         "request_log_path": "",
         "request_log_sampling_rate": 1.0,
+        "model_signing_key": "",
+        "allowed_ops": "",
         "log_format": "text",
         "auth_token_file": "",
         "rest_allowed_hosts": "",

@@ -55,6 +55,14 @@ def test_the_components(environment: Environment, settings: tuple[str, ...], mor
     assert sorted(ids) == sorted([*STEPS, *more])
 
 
+def test_pusher_and_serving_check_are_told_where_the_keys_are(tmp_path: Path) -> None:
+    for signed, keys in ((True, f"{tmp_path}/keys"), (False, None)):
+        pipeline = built(Workspace(tmp_path).environment("colours", signed=signed))
+        assert parameters(pipeline, "ServingCheck").get("keys") == keys
+        custom = json.loads(parameters(pipeline, "Pusher").get("custom_config") or "null")
+        assert custom == (keys and {"keys": keys})
+
+
 def test_trainer_and_tuner_are_told_the_same_job(environment: Environment) -> None:
     pipeline = built(environment, "tune.trials=2", "tune.epochs=3", "train.epochs=7")
     trainer = job(pipeline, "Trainer")

@@ -126,6 +126,7 @@ def test_secret_of_the_object_store(root: str, secret: str | None, expected: str
         ({"backoff_factor": 1.5}, "backoff_factor: .*integer.*1.5"),
         ({"secret": "a b"}, "secret must be a name of Kubernetes"),
         ({"secret_env": {"1X": "key"}}, "secret_env must be environment variables"),
+        ({"signing_secret": "UPPER"}, "signing_secret must be a name of Kubernetes"),
         ({"image_pull_secrets": ["UPPER"]}, "image_pull_secrets must be a name of Kubernetes"),
         ({"run_as_user": 0}, r"run_as_user must be a number above 0 \(root\). Received: 0"),
         ({"stepz": {}}, "there is no option 'stepz'"),

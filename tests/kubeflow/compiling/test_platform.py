@@ -144,3 +144,14 @@ def test_what_kfp_kubernetes_does_not_know_is_refused() -> None:
         read_platform(mistyped)
     with pytest.raises(PlatformError, match='no field named "platform"'):
         read_platform({"platform": {}})
+
+
+def test_the_keys_that_sign_go_to_the_steps_that_sign_alone() -> None:
+    options = ClusterOptions(image=IMAGE, signing_secret="signs-keys")
+    labels = [(name, StepOptions()) for name in ("Pusher_executor", "Trainer_executor")]
+    pods = read_platform(
+        json_format.MessageToDict(platform_spec(labels, options, ["Pusher_executor"]))
+    )
+    [mounted] = pods["Pusher_executor"].secret_as_volume
+    assert (mounted.secret_name, mounted.mount_path) == ("signs-keys", "/signing-keys")
+    assert not pods["Trainer_executor"].secret_as_volume

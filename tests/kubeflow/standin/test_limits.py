@@ -94,8 +94,8 @@ def _platform(two: Document) -> Document:
         (lambda one, two: _container(one, "A").update(args=['{"IfPresent": {}}']),
          ["A: an argument that depends on whether an input is present"]),
         (lambda one, two: _platform(two).update(
-            secretAsVolume=[{"secretName": "x", "mountPath": "/x"}], configMapAsEnv=[{}]),
-         ["B: configMapAsEnv", "B: secretAsVolume"]),
+            secretAsVolume=[{"secretName": "x", "optional": True}], configMapAsEnv=[{}]),
+         ["B: configMapAsEnv", "B: optional"]),
         (lambda one, two: _platform(two)["pvcMount"][0].update(subPath="x"), ["B: subPath"]),
         (lambda one, two: _platform(two).update(
             pvcMount=[{"componentInputParameter": "count", "mountPath": "/x"}]),

@@ -59,6 +59,12 @@ def test_secrets_are_files_or_known(
     assert pod.environment["TOKEN"] == value
 
 
+def test_a_secret_may_be_a_folder(cluster: Cluster, tmp_path: Path) -> None:
+    platform = {"secretAsVolume": [{"secretName": "keys", "mountPath": "/signing-keys"}]}
+    pod = make_pod(task(**platform), cluster, tmp_path / "pod")
+    assert pod.mounts.here("/signing-keys/token").read_text() == "abc"
+
+
 def test_a_secret_may_be_optional(cluster: Cluster, tmp_path: Path) -> None:
     platform = {"secretAsEnv": [as_env("none", "token", optional=True)]}
     assert "TOKEN" not in make_pod(task(**platform), cluster, tmp_path).environment
@@ -67,6 +73,8 @@ def test_a_secret_may_be_optional(cluster: Cluster, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("platform", "message"),
     [
+        ({"secretAsVolume": [{"secretName": "none", "mountPath": "/x"}]},
+         'FailedMount: secret "none" not found. '),
         ({"secretAsEnv": [as_env("none", "token")]},
          'CreateContainerConfigError: secret "none" not found. '),
         ({"secretAsEnv": [as_env("keys", "word")]},

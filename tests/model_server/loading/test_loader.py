@@ -1,6 +1,9 @@
 """What the flags make of a version's folder: plain or batched, warmed up, with which session."""
 
+import os
 import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from model_server.loading.saved_model import SavedModel
 from model_server.loading.warm_up import REQUESTS_FILE
 from model_server.metrics import Metrics
 from model_server.options import ServerOptions
+from trust.keys import make_keys
+from trust.signature import sign
 
 
 @pytest.fixture
@@ -95,3 +100,86 @@ def test_a_load_is_counted_whether_or_not_it_succeeds(version, tmp_path):
     page = metrics.render().decode()
     assert f'model_path="{version}",status="success"}} 1' in page
     assert f'model_path="{tmp_path / "2"}",status="fail"}} 1' in page
+
+
+# --- Signed versions ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return make_keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def copies(tmp_path, monkeypatch):
+    """Where the private copies go; none is left."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert not list(folder.iterdir())
+
+
+def test_what_the_key_has_signed_loads(version, keys, copies):
+    sign(version, keys[0])
+    assert load(version, model_signing_key=str(keys[1])) is SavedModel
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda version: (version / "model.sig").unlink(), "it has no model.sig"),
+        (lambda version: (version / "assets.extra").touch(), "extra: assets.extra"),
+        (
+            lambda version: os.truncate(version / "variables" / "variables.index", 3),
+            "altered: variables/variables.index",
+        ),
+        (lambda version: (version / "x").symlink_to("/etc/passwd"), "x is a link"),
+        (lambda version: os.mkfifo(version / "x"), "x is neither a file nor a folder"),
+        (shutil.rmtree, "is no folder"),
+    ],
+)
+def test_what_it_has_not_signed_does_not(version, keys, copies, change, why):
+    sign(version, keys[0])
+    change(version)
+    metrics = Metrics()
+    loader = Loader(ServerOptions(model_signing_key=str(keys[1])), InferenceOptions(), metrics)
+    with pytest.raises(RequestError) as caught:
+        loader("m", version)
+    assert caught.value.code.name == "FAILED_PRECONDITION"
+    assert str(caught.value).startswith(f"--model_signing_key: {version}")
+    assert why in str(caught.value)
+    assert f'model_path="{version}",status="fail"}} 1' in metrics.render().decode()
+
+
+def test_what_is_verified_is_what_is_loaded(version, keys, copies, monkeypatch):
+    """The version is replaced after its signature was found good, and before it is read."""
+    from model_server.loading import loader as module
+
+    sign(version, keys[0])
+    real = module.copy_verified
+
+    def then_replace(folder: Path, copy: Path, key: Path) -> None:
+        real(folder, copy, key)
+        (folder / "saved_model.pb").write_bytes(b"another model")
+
+    monkeypatch.setattr(module, "copy_verified", then_replace)
+    assert load(version, model_signing_key=str(keys[1])) is SavedModel
+    assert (version / "saved_model.pb").read_bytes() == b"another model"
+
+
+def test_errors_of_a_signed_version_name_its_own_folder(version, keys, copies):
+    (version / "saved_model.pb").write_bytes(b"no protobuf")
+    sign(version, keys[0])
+    with pytest.raises(RequestError) as caught:
+        load(version, model_signing_key=str(keys[1]))
+    assert str(caught.value) == f"Can't parse {version}/saved_model.pb as binary proto"
+
+
+def test_the_flags_are_checked_before_any_model(tmp_path):
+    for flag, value, why in (
+        ("model_signing_key", str(tmp_path / "missing"), "missing: No such file or directory"),
+        ("allowed_ops", "Nothing", "TensorFlow has no operation Nothing"),
+    ):
+        with pytest.raises(RequestError, match=why):
+            Loader(ServerOptions(**{flag: value}), InferenceOptions(), Metrics())

@@ -31,6 +31,7 @@ from signs.client import Client
 from signs.errors import UserError
 from tests import ROOT
 from tests.pipeline.commands.conftest import SIGNS
+from trust.keys import make_keys
 
 Push = Callable[[Path, int], Path]
 
@@ -55,6 +56,14 @@ def test_flags_without_the_page(workspace: Workspace) -> None:
         "--max_num_load_retries=0",
     ]
     assert not workspace.examples("cats").exists()
+
+
+def test_where_there_is_a_key_only_what_it_has_signed_is_served(workspace: Workspace) -> None:
+    make_keys(workspace.keys)
+    flags = server_flags(
+        workspace, "cats", host="127.0.0.1", port=free_port(), rest_port=0, page=False
+    )
+    assert flags[-1] == f"--model_signing_key={workspace.root / 'keys' / 'public.pem'}"
 
 
 @pytest.mark.parametrize(("api", "option"), [("gRPC", "--port"), ("REST", "--rest-port")])
