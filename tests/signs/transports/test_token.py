@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from signs.client import AsyncClient, Client, ClientError
-from signs.transports.token import TokenError, read_tokens
+from signs.transports.token import TokenError, authorization, read_tokens
 from signs.transports.transport import Tls
 
 TOKEN = "0123456789abcdef"
@@ -74,6 +74,20 @@ def test_to_other_machines_none_goes_in_plain_text(address: str, kind: type) -> 
     kind(address, token=TOKEN, plain_token=True)
     if not address.startswith("http"):
         kind(address, token=TOKEN, tls=Tls())
+
+
+def test_one_address_of_several_is_enough_to_give_it_away() -> None:
+    def may_go(address: str, *, encrypted: bool = False) -> bool:
+        try:
+            return bool(authorization(TOKEN, address, encrypted=encrypted, plain=False))
+        except ClientError:
+            return False
+
+    assert may_go("127.0.0.1:1,localhost:2, https://models.example")
+    assert may_go("one.example:1,two.example:2", encrypted=True)
+    assert not may_go("127.0.0.1:1,models.example:2")
+    assert not may_go("https://models.example,http://models.example")
+    assert not may_go("https://models.example,http://models.example", encrypted=True)
 
 
 @pytest.mark.parametrize("token", ["", "short", "0123456789 abcdef", TOKEN + "\n", TOKEN + "\x00"])
