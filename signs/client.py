@@ -120,17 +120,18 @@ class _Connection:
         self.address = address
         self.model_name = model_name
         addresses = [address] if address.startswith("unix:") else address.split(",")
-        addresses = [one.strip() for one in addresses]
-        headers: dict[str, str] = {}
-        for one in addresses:
-            headers |= authorization(token, one, encrypted=tls is not None, plain=plain_token)
-        headers |= checked_headers(metadata)
+        headers = {
+            **authorization(token, address, encrypted=tls is not None, plain=plain_token),
+            **checked_headers(metadata),
+        }
         self._terms = Terms(timeout_s, max_attempts, headers)
         target = Target(model_name, _number(version), label)
         self._by_traffic = label == TRAFFIC
         if self._by_traffic:  # what is no prediction asks the version that has the last hundredth
             target = replace(target, label=traffic_label(HUNDREDTHS - 1))
-        transports = [self._transport(one, target, tls, max_message_bytes) for one in addresses]
+        transports = [
+            self._transport(one.strip(), target, tls, max_message_bytes) for one in addresses
+        ]
         is_one = len(transports) == 1
         transport = transports[0] if is_one else Several(transports)
         place = place_of(address, is_encrypted=tls is not None) if is_one else None

@@ -61,8 +61,9 @@ def authorization(token: str | None, address: str, *, encrypted: bool, plain: bo
         return {}
     if not _TOKEN.fullmatch(token):
         raise ClientError(f"`token`: {_RULE}.")
-    encrypted = encrypted or address.startswith("https://")
-    if not (encrypted or plain or _stays_here(address)):
+    # One of several addresses, with commas between them, is enough to give it away.
+    places = [address] if address.startswith("unix:") else address.split(",")
+    if not (plain or all(_is_safe(place.strip(), encrypted) for place in places)):
         raise ClientError(
             f"A token for {address} would go there without encryption, for everybody on the way to "
             "read: use TLS (`tls` or https:; --ca), or say that it may (`plain_token`, "
@@ -71,9 +72,11 @@ def authorization(token: str | None, address: str, *, encrypted: bool, plain: bo
     return {"authorization": f"Bearer {token}"}
 
 
-def _stays_here(address: str) -> bool:
-    """Whether what is sent there never leaves this machine."""
-    if address.startswith("unix:"):
+def _is_safe(address: str, encrypted: bool) -> bool:
+    """Whether what is sent there is encrypted, or never leaves this machine."""
+    if address.startswith(("https://", "unix:")) or (
+        encrypted and not address.startswith("http://")
+    ):
         return True
     if "/" in address and not address.startswith("http://"):
         return False  # gRPC has names that say which server is to be asked for the address
