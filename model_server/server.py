@@ -10,6 +10,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_server.admission.budget import Budget
 from model_server.configs import config_file
 from model_server.configs.protos import MonitoringConfig
 from model_server.configs.read import ConfigError, read
@@ -54,7 +55,10 @@ class ModelServer:
         self._options = options
         self._stopping = stopping
         self._metrics = Metrics()
-        self._rpcs = Rpcs(options.grpc_max_threads, self._metrics)
+        request_bytes = options.request_memory_mib * 2**20
+        self._for_messages = Budget(request_bytes // 3, "messages")
+        self._for_runs = Budget(request_bytes - request_bytes // 3, "runs")
+        self._rpcs = Rpcs(options.grpc_max_threads, self._metrics, self._for_messages)
         self._listening: list[GrpcServer | RestServer] = []  # the servers, to be stopped
         self._models: Models | None = None
         self._loader: Loader | None = None
@@ -111,7 +115,7 @@ class ModelServer:
         self._models.reconfigure(config)
         if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
             self._start_config_poll(self._models)
-        prediction = PredictionService(self._models, inference, self._request_log)
+        prediction = PredictionService(self._models, inference, self._request_log, self._for_runs)
         model = ModelService(self._models, self._metrics)
         grpc_server.start(rpcs(prediction, model))
         self._listening.append(grpc_server)
@@ -205,6 +209,7 @@ class ModelServer:
                 ),
                 self._metrics,
                 page,
+                self._for_messages,
             )
             rest = RestServer(
                 app, options.host, options.rest_api_port, options.rest_api_num_threads

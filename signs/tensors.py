@@ -128,7 +128,8 @@ def _from_content(content: bytes, kind: _Kind, count: int) -> np.ndarray:
 def _split_strings(content: bytes, count: int) -> list[bytes]:
     """`content` is `count` varint lengths, then the strings one after the other."""
     position, lengths = 0, []
-    if count > len(content):
+    # Each takes more than the byte that it has at least.
+    if count > len(content) or count * _STRING_BYTES > MAX_FILLED_BYTES + len(content):
         raise TensorError(f"{len(content)} bytes of content for {count} strings")
     for _ in range(count):
         length = shift = 0

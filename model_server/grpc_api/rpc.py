@@ -20,6 +20,8 @@ from typing import TypeAlias
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from model_server.admission import weight
+from model_server.admission.budget import Budget
 from model_server.errors import RequestError
 from model_server.metrics import Metrics
 
@@ -45,11 +47,13 @@ class Rpcs:
             refuses it when its `--grpc_max_threads` are busy: a caller that is told can go
             elsewhere, one that waits in a queue cannot.
         metrics: where requests are counted.
+        budget: the memory for messages.
     """
 
-    def __init__(self, limit: int, metrics: Metrics) -> None:
+    def __init__(self, limit: int, metrics: Metrics, budget: Budget | None = None) -> None:
         self._limit = limit
         self._metrics = metrics
+        self._budget = budget or Budget()
         self._in_flight = 0
         self._lock = threading.Lock()
 
@@ -77,7 +81,12 @@ class Rpcs:
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
             try:
                 deadline = _deadline(context.time_remaining())
-                code, answered, text = self._answer(rpc, method, request_type, serialized, deadline)
+                with self._budget.taken(weight.of_message(serialized, request_type), deadline):
+                    code, answered, text = self._answer(
+                        rpc, method, request_type, serialized, deadline
+                    )
+            except RequestError as error:
+                code, answered, text = error.code, b"", error.message
             finally:
                 self._leave()
             if code is not grpc.StatusCode.OK:

@@ -21,6 +21,7 @@ from http import HTTPStatus
 
 import grpc
 
+from model_server.admission.budget import Budget
 from model_server.asgi import App, Message, Receive, Send
 from model_server.metrics import Metrics
 from model_server.rest import paths
@@ -86,6 +87,7 @@ def make_app(
     options: RestOptions,
     metrics: Metrics,
     page: App | None = None,
+    budget: Budget | None = None,
 ) -> App:
     """The ASGI app of a server's REST port.
 
@@ -95,8 +97,9 @@ def make_app(
         options: the flags.
         metrics: counts requests, and is shown at `options.metrics_path`.
         page: an ASGI app for all paths but these, or None.
+        budget: the memory for bodies.
     """
-    return _RestApp(RestApi(predictions, statuses), options, metrics, page).answer
+    return _RestApp(RestApi(predictions, statuses, budget), options, metrics, page).answer
 
 
 class _RestApp:

@@ -80,6 +80,7 @@ def test_the_flags_that_tf_serving_has_not():
     assert {flag.name: flag.default for flag in FLAGS if flag.extension} == {
         "host": "127.0.0.1",
         "drain_seconds": 30.0,
+        "request_memory_mib": 1536,
         "exit_with_parent": False,
         "enable_page": False,
         "page_examples": "",
@@ -224,7 +225,7 @@ def test_help_comes_first_or_is_an_unknown_argument(capsys):
     )
     extensions = lines[lines.index("Flags that TF Serving has not:") + 1 :]
     assert extensions[0].startswith('\t--host="127.0.0.1"')
-    assert len(extensions) == 8
+    assert len(extensions) == 9
 
 
 def test_the_version_needs_nothing_else(capsys):
