@@ -264,19 +264,17 @@ class Fuzzed:
         self.peak_mib = 0
         self.faults: list[str] = []
         self._pid = server.pid
-        self._rest_port = rest_port
-        self._channel = grpc.insecure_channel(
-            server.address, [("grpc.max_send_message_length", -1)]
-        )
+        self.rest_port = rest_port
+        self.channel = grpc.insecure_channel(server.address, [("grpc.max_send_message_length", -1)])
         # If it goes wrong, it is the server that ends and not the machine.
-        virtual = self._memory("VmSize") * 2**20
+        virtual = self.memory_mib("VmSize") * 2**20
         resource.prlimit(self._pid, resource.RLIMIT_AS, (virtual + 6 * 2**30,) * 2)
 
     def cost(self, recipe: Recipe, at_once: int = 1) -> float:
         """Asks; what it cost: MiB of peak memory, and twentieths of a second."""
         made = damaged((body if recipe.api == "rest" else message)(recipe), recipe.damage)
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
-        before, started = self._memory("VmRSS"), time.monotonic()
+        before, started = self.memory_mib("VmRSS"), time.monotonic()
         if at_once == 1:
             answers = [self._ask(recipe, made)]
         else:
@@ -284,7 +282,7 @@ class Fuzzed:
                 answers = list(pool.map(lambda _: self._ask(recipe, made), range(at_once)))
         seconds = time.monotonic() - started
         self.codes.update(answers)
-        peak = self._memory("VmHWM")
+        peak = self.memory_mib("VmHWM")
         self.peak_mib = max(self.peak_mib, peak)
         if peak > LIMIT_MIB:
             self.faults.append(f"{peak} MiB: {at_once} x {recipe}")
@@ -294,7 +292,7 @@ class Fuzzed:
         if recipe.api == "rest":
             return self._post(recipe, made)
         try:
-            self._channel.unary_unary(method_of(recipe))(made, timeout=DEADLINE_S)
+            self.channel.unary_unary(method_of(recipe))(made, timeout=DEADLINE_S)
         except grpc.RpcError as error:
             if BUG in error.details() or error.code() is grpc.StatusCode.UNAVAILABLE:
                 self.faults.append(f"{error.code().name} {error.details()}: {recipe}")
@@ -302,7 +300,7 @@ class Fuzzed:
         return "OK"
 
     def _post(self, recipe: Recipe, made: bytes) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self._rest_port, timeout=DEADLINE_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=DEADLINE_S)
         headers = {"Content-Encoding": "gzip"} if recipe.gzipped else {}
         try:
             connection.request("POST", f"/v1/models/{MODEL}:predict", made, headers)
@@ -315,8 +313,8 @@ class Fuzzed:
         finally:
             connection.close()
 
-    def _memory(self, what: str) -> int:
-        """In MiB."""
+    def memory_mib(self, what: str) -> int:
+        """A line of the process's status, in MiB."""
         try:
             lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
             return next(int(line.split()[1]) // 1024 for line in lines if line.startswith(what))
@@ -328,27 +326,29 @@ class ServerEndedError(Exception):
     """There is no server any more."""
 
 
-def fuzz(fuzzed: Fuzzed, requests: int, seconds: float, seed: int) -> list[tuple[float, Recipe]]:
-    """Sends requests; returns what was dear, dearest first."""
+def fuzz(
+    fuzzed: Fuzzed, seeds: Sequence[Recipe], requests: int, seconds: float, seed: int
+) -> list[tuple[float, Recipe]]:
+    """Sends requests, `seeds` first; returns what was dear, dearest first."""
     rng, until = random.Random(seed), time.monotonic() + seconds
     kept: list[tuple[float, Recipe]] = []
     told = 0
     try:
         for number in range(requests):
-            if number < len(SEEDS):
-                recipe = SEEDS[number]
+            if number < len(seeds):
+                recipe = seeds[number]
             else:
                 # Half of what is changed is among the ten dearest.
                 dear = kept[: rng.choice((10, KEPT))] or [(0.0, Recipe())]
                 recipe = changed(rng.choice(dear)[1], rng)
-            at_once = AT_ONCE if number >= len(SEEDS) and rng.random() < 0.05 else 1
+            at_once = AT_ONCE if number >= len(seeds) and rng.random() < 0.05 else 1
             kept.append((fuzzed.cost(recipe, at_once), recipe))
             kept.sort(key=lambda pair: -pair[0])
             del kept[KEPT:]
             if (total := fuzzed.codes.total()) >= requests or time.monotonic() > until:
                 break
-            if total // 500 > told:
-                told = total // 500
+            if total // 100 > told:
+                told = total // 100
                 print(f"{total:7d} requests, {fuzzed.peak_mib} MiB at most", flush=True)
     except ServerEndedError:
         fuzzed.faults.append(f"the server ended at {recipe}")
@@ -373,7 +373,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags = [f"--rest_api_port={port}", *options.flag]
         with ServerProcess(folder, MODEL, flags=flags) as server:
             fuzzed = Fuzzed(server, port)
-            dearest = fuzz(fuzzed, options.requests, options.minutes * 60, options.seed)
+            dearest = fuzz(fuzzed, SEEDS, options.requests, options.minutes * 60, options.seed)
             before = fuzzed.codes["OK"]
             if not fuzzed.faults:
                 fuzzed.cost(Recipe())
