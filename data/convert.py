@@ -41,8 +41,7 @@ from data.sources.source import (
     check_usable,
 )
 from data.test_set import ForTest
-from signs.features import FINDINGS, REJECTED, SPLITS, TEST
-from signs.image_bytes import MAX_PIXELS
+from signs.features import FINDINGS, MAX_PIXELS, REJECTED, SPLITS, TEST
 
 # Raise it when the same source and settings give other files: reuse ends there.
 TOOL_VERSION = "2"

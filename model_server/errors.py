@@ -67,7 +67,7 @@ class UnavailableError(RequestError):
 
 
 class ResourceExhaustedError(RequestError):
-    """The request waited for its turn until its caller had gone."""
+    """The request waited for its turn, or for memory, until its time was up."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 

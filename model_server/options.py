@@ -256,6 +256,13 @@ class ServerOptions:
         "Seconds for the head of a REST request, and for its body (and one for each 64 KiB).",
         extension=True,
     )
+    request_memory_mib: int = _flag(
+        "int32",
+        1536,
+        "Memory that requests in flight may take together, in MiB: a third as messages, the rest "
+        "as the model runs. What finds no room waits, and is refused in the end.",
+        extension=True,
+    )
     exit_with_parent: bool = _flag(
         "bool", False, "Stop when standard input closes.", extension=True
     )
@@ -358,7 +365,7 @@ class ServerOptions:
         for flag in FLAGS:
             if flag.refused and getattr(self, flag.name) != flag.default:
                 raise StartError(f"UNIMPLEMENTED: --{flag.name} is not supported: {flag.refused}")
-        for name in ("grpc_max_threads", "rest_api_num_threads"):
+        for name in ("grpc_max_threads", "rest_api_num_threads", "request_memory_mib"):
             if getattr(self, name) < 1:
                 raise _invalid(f"--{name} must be positive. Received: {getattr(self, name)}")
         for name in ("drain_seconds", "lame_duck_seconds", "max_connections"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from model_server import descriptors
 from model_server.access.access import Access, read_access
+from model_server.admission.budget import Budget
 from model_server.configs import config_file
 from model_server.configs.protos import MonitoringConfig
 from model_server.configs.read import ConfigError, read
@@ -61,7 +62,12 @@ class ModelServer:
         self._stopping = stopping
         self._metrics = Metrics()
         self._tracing = Tracing(options.tracing)
-        self._rpcs = Rpcs(options.grpc_max_threads, self._metrics, self._tracing)
+        request_bytes = options.request_memory_mib * 2**20
+        self._for_messages = Budget(request_bytes // 3, "messages")
+        self._for_runs = Budget(request_bytes - request_bytes // 3, "runs")
+        self._rpcs = Rpcs(
+            options.grpc_max_threads, self._metrics, self._tracing, self._for_messages
+        )
         self._listening: list[GrpcServer | RestServer] = []  # the servers, to be stopped
         self._models: Models | None = None
         self._loader: Loader | None = None
@@ -120,7 +126,7 @@ class ModelServer:
         self._models.reconfigure(config)
         if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
             self._start_config_poll(self._models)
-        prediction = PredictionService(self._models, inference, self._request_log)
+        prediction = PredictionService(self._models, inference, self._request_log, self._for_runs)
         model = ModelService(self._models, self._metrics)
         connections = self._connections_of_each_api()
         grpc_server.start(rpcs(prediction, model), self._models.is_available, connections)
@@ -231,6 +237,7 @@ class ModelServer:
                 self._metrics,
                 page,
                 self._tracing,
+                self._for_messages,
             )
             limits = Limits(
                 connections, options.connection_idle_seconds, options.rest_api_read_seconds

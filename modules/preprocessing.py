@@ -1,14 +1,19 @@
 """The one preparation of pixels, for training, evaluation and serving alike.
 
-encoded image bytes -> decode -> resize -> scale to [0, 1], inside Transform's graph, which travels
-with the model. Augmentation is not preparation: it lives in `modules.training.augmentation`.
+encoded image bytes -> within limits? -> decode -> resize -> scale to [0, 1], inside Transform's
+graph, which travels with the model. Augmentation is not preparation: it lives in
+`modules.training.augmentation`.
 """
 
 import tensorflow as tf
 
+from modules.picture_limits import within_limits
 from signs import features
 
 CHANNELS = 3
+# Pictures of a batch that are decoded at the same time, if they are small; large ones wait for each
+# other.
+_AT_A_TIME = 10
 
 
 def preprocessing_fn(
@@ -57,7 +62,9 @@ def decode(image: tf.Tensor) -> tf.Tensor:
 def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes, resizes and scales a batch of encoded images.
 
-    A picture that is not square keeps its proportions: its middle square is taken.
+    A picture that is not square keeps its proportions: its middle square is taken. However many
+    pictures there are, no more than `features.MAX_PIXELS` are decoded at the same time, in half a
+    gigabyte at most.
 
     Args:
         images: string [batch], each a JPEG, PNG, BMP or GIF (of which the first frame counts).
@@ -67,7 +74,8 @@ def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
         float32 [batch, size, size, 3] in [0, 1].
 
     Raises:
-        tf.errors.InvalidArgumentError: in the graph, for bytes that are no image.
+        tf.errors.InvalidArgumentError: in the graph, for bytes that are no image, and for a picture
+            beyond the limits of `modules.picture_limits`.
     """
 
     def prepare(image: tf.Tensor) -> tf.Tensor:
@@ -76,19 +84,28 @@ def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
         side = tf.minimum(shape[0], shape[1])
         top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
         pixels = tf.slice(pixels, tf.stack([top, left, 0]), tf.stack([side, side, CHANNELS]))
-        pixels = tf.image.convert_image_dtype(pixels, tf.float32)
         # Antialiasing matters for photographs ten times the size; at the same size the resize is
-        # the identity, to the bit.
+        # the identity, to the bit. It takes bytes: floats of a photograph are four times as many.
         pixels = tf.cond(
             side == size,
-            lambda: pixels,
-            lambda: tf.image.resize(pixels, [size, size], antialias=True),
+            lambda: tf.image.convert_image_dtype(pixels, tf.float32),
+            lambda: tf.image.resize(pixels, [size, size], antialias=True) / 255.0,
         )
         pixels = tf.clip_by_value(pixels, 0.0, 1.0)
         return tf.ensure_shape(pixels, [size, size, CHANNELS])
 
-    return tf.map_fn(
-        prepare,
-        images,
-        fn_output_signature=tf.TensorSpec([size, size, CHANNELS], tf.float32),
+    images, numbers_of_pixels = within_limits(images)
+
+    def prepared(at_a_time: int) -> tf.Tensor:
+        return tf.map_fn(
+            prepare,
+            images,
+            parallel_iterations=at_a_time,
+            fn_output_signature=tf.TensorSpec([size, size, CHANNELS], tf.float32),
+        )
+
+    return tf.cond(
+        tf.reduce_sum(numbers_of_pixels) <= features.MAX_PIXELS,
+        lambda: prepared(_AT_A_TIME),
+        lambda: prepared(1),
     )

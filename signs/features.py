@@ -24,6 +24,10 @@ SPLITS = (TRAIN, EVAL, TEST)
 PIXELS = "pixels"  # float32 [batch, size, size, 3] in [0, 1]
 IMAGE_SIZE = 64  # pixels a side: the default, and the size of SIGNS
 
+# --- What is decoded -----------------------------------------------------------------------------
+MAX_PIXELS = 50_000_000  # of one picture, width x height: more is no photograph
+MAX_SCANS = 100  # of a JPEG; ten are usual, and each takes a decoder as long as a whole picture
+
 # --- The served model ----------------------------------------------------------------------------
 SERVING_DEFAULT = "serving_default"  # serialized tf.train.Examples in
 SERVE_IMAGES = "serve_images"  # encoded image bytes in

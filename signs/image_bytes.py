@@ -16,12 +16,12 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from signs.errors import ImageError, NotAnImageError
+from signs.features import MAX_PIXELS
 from signs.formats import TRUNCATED, jpeg, png
 from signs.formats.profile import transform_to_srgb
 
-__all__ = ["MAX_PIXELS", "ImageError", "canonical_bytes", "encode_png"]
+__all__ = ["ImageError", "canonical_bytes", "encode_png"]
 
-MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_535  # a JPEG's; of a PNG, TensorFlow takes a million and a browser's canvas this
 
 # Not simply everything that Pillow knows: EPS would start Ghostscript, and TGA has no signature, so

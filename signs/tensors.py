@@ -7,6 +7,7 @@ the rest is ignored. Nothing here imports TensorFlow: the client decodes answers
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 from signs import protos
 
 # A tensor whose values are spelled out is as large as its message, but a few bytes may declare a
-# shape of any size, so there is a limit to what is filled in.
-MAX_FILLED_BYTES = 2**28
+# shape of any size, so there is a limit to what is filled in. Of strings each repetition counts: an
+# array of Python's has them once, but TensorFlow copies each.
+MAX_FILLED_BYTES = 2**26
+_STRING_BYTES = 24 + 8  # of TensorFlow's string beside its characters, and of a pointer to ours
 _MAX_DIMENSIONS = 64  # numpy's limit; TensorFlow's is 254
 
 
@@ -125,7 +128,8 @@ def _from_content(content: bytes, kind: _Kind, count: int) -> np.ndarray:
 def _split_strings(content: bytes, count: int) -> list[bytes]:
     """`content` is `count` varint lengths, then the strings one after the other."""
     position, lengths = 0, []
-    if count > len(content):
+    # Each takes more than the byte that it has at least.
+    if count > len(content) or count * _STRING_BYTES > MAX_FILLED_BYTES + len(content):
         raise TensorError(f"{len(content)} bytes of content for {count} strings")
     for _ in range(count):
         length = shift = 0
@@ -152,7 +156,7 @@ def _from_values(proto: protos.TensorProto, kind: _Kind, count: int) -> np.ndarr
     values = getattr(proto, kind.field)
     cells_per_value = 2 if kind.dtype.kind == "c" else 1
     sent = len(values) // cells_per_value
-    if sent < count and count * kind.dtype.itemsize > MAX_FILLED_BYTES:
+    if sent < count and (count - sent) * _filled_bytes(kind, values) > MAX_FILLED_BYTES:
         raise TensorError(f"shape declares {count} values, {sent} were sent")
     if kind.dtype == _STRING:
         strings = list(values[:count])
@@ -164,6 +168,13 @@ def _from_values(proto: protos.TensorProto, kind: _Kind, count: int) -> np.ndarr
     filled = np.full(count, array[-1] if sent else 0, kind.dtype)
     filled[:sent] = array
     return filled
+
+
+def _filled_bytes(kind: _Kind, values: Sequence[bytes]) -> int:
+    """What one value costs that was not sent: the last one again."""
+    if kind.dtype != _STRING:
+        return kind.dtype.itemsize
+    return _STRING_BYTES + (len(values[-1]) if values else 0)
 
 
 def _cells(proto: protos.TensorProto, kind: _Kind, count: int) -> np.ndarray:

@@ -31,8 +31,8 @@ from data.sources.source import (
     file_sha256,
 )
 from data.splits import Proportions
-from signs.features import TEST, TRAIN
-from signs.image_bytes import MAX_PIXELS, encode_png
+from signs.features import MAX_PIXELS, TEST, TRAIN
+from signs.image_bytes import encode_png
 
 _CLASSES = "list_classes"
 _SIGNS_SHAPE = (64, 64, 3)

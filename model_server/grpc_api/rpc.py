@@ -20,6 +20,8 @@ from typing import TypeAlias
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from model_server.admission import weight
+from model_server.admission.budget import Budget
 from model_server.errors import RequestError
 from model_server.metrics import Metrics
 from model_server.tracing import Tracing
@@ -48,12 +50,20 @@ class Rpcs:
             elsewhere, one that waits in a queue cannot.
         metrics: where requests are counted.
         tracing: makes spans of those that run a model.
+        budget: the memory for messages.
     """
 
-    def __init__(self, limit: int, metrics: Metrics, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        metrics: Metrics,
+        tracing: Tracing | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         self._limit = limit
         self._metrics = metrics
         self._tracing = tracing or Tracing()
+        self._budget = budget or Budget()
         self._in_flight = 0
         self._asked_at = -float("inf")
         self._refuses = False
@@ -98,9 +108,14 @@ class Rpcs:
             try:
                 deadline = _deadline(context.time_remaining())
                 with tracing.request(f"{service}/{rpc}", _metadata(context)) as traced:
-                    code, answered, text = self._answer(
-                        rpc, method, request_type, serialized, deadline
-                    )
+                    try:
+                        size = weight.of_message(serialized, request_type)
+                        with self._budget.taken(size, deadline):
+                            code, answered, text = self._answer(
+                                rpc, method, request_type, serialized, deadline
+                            )
+                    except RequestError as error:
+                        code, answered, text = error.code, b"", error.message
                     traced.answered(code.name)
             finally:
                 self._leave()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import grpc
 
+from model_server.admission import weight
+from model_server.admission.budget import Budget
 from model_server.errors import InvalidArgumentError, RequestError
 from model_server.inference import specs
 from model_server.rest.bodies import json_reader, json_writer, proto_json
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 # A gzip body may grow to this (`gzip_zlib.h`): a small one could fill the memory otherwise.
 _MAX_INFLATED_BYTES = 100 * 2**20
+_MAX_RATIO = 1032  # of deflate
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,23 @@ class RunDeadline:
 
 
 class RestApi:
-    """Answers requests by the two services."""
+    """Answers requests by the two services.
 
-    def __init__(self, predictions: PredictionService, statuses: ModelService) -> None:
+    Args:
+        predictions: the PredictionService.
+        statuses: the ModelService.
+        budget: the memory for bodies.
+    """
+
+    def __init__(
+        self,
+        predictions: PredictionService,
+        statuses: ModelService,
+        budget: Budget | None = None,
+    ) -> None:
         self._predictions = predictions
         self._statuses = statuses
+        self._budget = budget or Budget()
         self._posts = {
             "predict": self._predict,
             "classify": self._classify,
@@ -78,8 +93,10 @@ class RestApi:
         """
 
         def answer() -> bytes:
-            document = json_reader.read(_inflate(body) if gzipped else body)
-            return self._posts[route.action](route, document, deadline)
+            plain = self._inflated(body) if gzipped else body
+            with self._budget.taken(weight.of_json(plain)):
+                document = json_reader.read(plain)
+                return self._posts[route.action](route, document, deadline)
 
         return _reply(answer)
 
@@ -88,6 +105,10 @@ class RestApi:
         return _reply(
             lambda: self._metadata(route) if route.action == "metadata" else self._status(route)
         )
+
+    def _inflated(self, body: bytes) -> bytes:
+        with self._budget.taken(min(_MAX_RATIO * len(body), _MAX_INFLATED_BYTES)):
+            return _inflate(body)
 
     def _predict(self, route: Route, document: JsonObject, deadline: RunDeadline) -> bytes:
         request = protos.PredictRequest(model_spec=_model_spec(route, document))

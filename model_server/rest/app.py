@@ -23,6 +23,7 @@ from http import HTTPStatus
 
 import grpc
 
+from model_server.admission.budget import Budget
 from model_server.asgi import App, Message, Receive, Send
 from model_server.metrics import Metrics
 from model_server.rest import paths
@@ -93,6 +94,7 @@ def make_app(
     metrics: Metrics,
     page: App | None = None,
     tracing: Tracing | None = None,
+    budget: Budget | None = None,
 ) -> App:
     """The ASGI app of a server's REST port.
 
@@ -103,8 +105,9 @@ def make_app(
         metrics: counts requests, and is shown at `options.metrics_path`.
         page: an ASGI app for all paths but these, or None.
         tracing: makes spans of the requests that run a model.
+        budget: the memory for bodies.
     """
-    api = RestApi(predictions, statuses)
+    api = RestApi(predictions, statuses, budget)
     return _RestApp(api, options, metrics, page, tracing or Tracing()).answer
 
 

@@ -11,6 +11,8 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from model_server import tracing
+from model_server.admission.admitted import Admitted
+from model_server.admission.budget import Budget
 from model_server.errors import InvalidArgumentError
 from model_server.inference import metadata, predict
 from model_server.inference.on_examples import classify, multi_inference, regress
@@ -35,6 +37,7 @@ class PredictionService:
         models: what is served.
         options: how requests are answered.
         request_log: is told the requests that were answered; None for none.
+        budget: the memory for runs.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class PredictionService:
         models: Models,
         options: InferenceOptions | None = None,
         request_log: RequestLog | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._models = models
         self._options = options or InferenceOptions()
         self._request_log = request_log
+        self._budget = budget or Budget()
 
     def predict(
         self, request: protos.PredictRequest, deadline: float | None = None
@@ -92,7 +97,8 @@ class PredictionService:
     ) -> Response:
         with self._models.lease(spec) as lease:
             tracing.note({"model.name": spec.name, "model.version": lease.version})
-            response = answer(request, lease, self._options, deadline)
+            admitted = Lease(lease.version, Admitted(lease.servable, self._budget))
+            response = answer(request, admitted, self._options, deadline)
         if self._request_log is not None:
             self._request_log.record(request, response)
         return response

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
+from modules.picture_limits import within_limits
 from modules.preprocessing import decode
 from signs import features
 from signs.errors import UserError
@@ -50,13 +51,15 @@ def _find(file_patterns: Sequence[str]) -> str:
         for place, record in enumerate(tf.data.TFRecordDataset(path, compression_type="GZIP")):
             parsed = tf.io.parse_single_example(record, spec)
             try:
-                decode(parsed[features.IMAGE])
+                [image], _ = within_limits(parsed[features.IMAGE][tf.newaxis])
+                decode(image)
             except tf.errors.InvalidArgumentError as err:
                 name = parsed[features.SOURCE_ID].numpy().decode("utf-8", "backslashreplace")
                 why, *_ = err.message.partition(" [Op:")[0].rpartition("}} ")[2].splitlines()
+                why = why.removeprefix("assertion failed: [image 0: ").rstrip("].")
                 return (
                     f"the image {name or 'without a name'} (record {place} of {path}) does not "
-                    f"decode: {why.rstrip('.')}. Take it out of the data, or ingest them anew with "
+                    f"decode: {why}. Take it out of the data, or ingest them anew with "
                     "this version, which mends or rejects such images."
                 )
     return ""

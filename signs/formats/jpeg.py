@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import simplejpeg
 
 from signs.errors import ImageError
+from signs.features import MAX_SCANS
 from signs.formats import INCOMPLETE, TRUNCATED
 
 SIGNATURE = b"\xff\xd8\xff"
@@ -32,7 +33,6 @@ _ALONE = {0x01, *range(0xD0, 0xDA)}  # markers without a length behind them
 _MARKER = re.compile(rb"\xff+([\x01-\xfe])")
 # The data of a scan go on behind a stuffed byte and behind a restart.
 _AFTER_SCAN = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
-_MAX_SCANS = 100  # ten are usual; each takes a decoder as long as a whole picture
 
 
 class Jpeg:
@@ -75,8 +75,8 @@ class Jpeg:
                 kept.append(b"\xff" + bytes([marker]) + body[:2] + data)
         if not scans:
             raise ImageError(TRUNCATED)
-        if scans > _MAX_SCANS:
-            raise ImageError(f"a JPEG of {scans} scans, more than {_MAX_SCANS} (a bomb?)")
+        if scans > MAX_SCANS:
+            raise ImageError(f"a JPEG of {scans} scans, more than {MAX_SCANS} (a bomb?)")
         self.picture = b"".join([*kept, _END])
         self.profile = b"".join(profile[number] for number in sorted(profile))
 

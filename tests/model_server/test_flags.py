@@ -85,6 +85,7 @@ def test_the_flags_that_tf_serving_has_not():
         "max_request_bytes": 16 * 2**20,
         "connection_idle_seconds": 620.0,
         "rest_api_read_seconds": 30.0,
+        "request_memory_mib": 1536,
         "exit_with_parent": False,
         "enable_page": False,
         "page_examples": "",

@@ -66,6 +66,7 @@ def test_refusals_in_their_order():
     ("flag", "text"),
     [
         ("--rest_api_num_threads=0", "--rest_api_num_threads must be positive. Received: 0"),
+        ("--request_memory_mib=0", "--request_memory_mib must be positive. Received: 0"),
         ("--drain_seconds=-1", "--drain_seconds must be 0 or more. Received: -1.0"),
         ("--drain_seconds=nan", "--drain_seconds must be 0 or more. Received: nan"),
         ("--drain_seconds=inf", "--drain_seconds must be 0 or more. Received: inf"),

@@ -146,6 +146,10 @@ def test_values_that_do_not_fill_the_shape(message, expected):
         proto("DT_FLOAT", (2**62, 4), float_val=[1]),
         proto("DT_FLOAT", (0, 2**62, 2**62)),
         proto("DT_STRING", (2**40,), string_val=[b"a"]),
+        proto("DT_FLOAT", (2**24 + 2,), float_val=[1]),  # 4 bytes each that was not sent
+        proto("DT_STRING", (2**21 + 2,), string_val=[b""]),  # 32 bytes each
+        proto("DT_STRING", (3_000_000,), string_val=[bytes(7_800)]),
+        proto("DT_STRING", (8_000,), string_val=[b"a", bytes(10_000)]),
         proto("DT_FLOAT", (2,), tensor_content=b"1234567"),
         proto("DT_STRING", (2,), tensor_content=b"\x01\x02ab"),
         proto("DT_STRING", (1,), tensor_content=b"\xff\xff"),
@@ -156,6 +160,18 @@ def test_values_that_do_not_fill_the_shape(message, expected):
 def test_messages_that_are_no_tensor(message):
     with pytest.raises(tensors.TensorError):
         tensors.decode(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "count"),
+    [
+        (proto("DT_FLOAT", (2**24 + 1,), float_val=[1]), 2**24 + 1),
+        (proto("DT_STRING", (2**21 + 1,), string_val=[b""]), 2**21 + 1),
+        (proto("DT_STRING", (6_000,), string_val=[b"a", bytes(10_000)]), 6_000),
+    ],
+)
+def test_what_was_not_sent_is_filled_in_up_to_a_limit(message, count):
+    assert len(tensors.decode(message)) == count
 
 
 def test_arrays_that_are_no_tensor():

@@ -1,0 +1,94 @@
+"""Small files that declare much: what a decoder would have to be kept from."""
+
+import io
+import struct
+import zlib
+
+from PIL import Image
+
+
+def png(width: int, height: int, extra: bytes = b"", data: bytes | None = None) -> bytes:
+    """One bit a pixel, all black; `extra` are chunks before the picture."""
+    if data is None:
+        deflate = zlib.compressobj(9)
+        row = bytes(1 + -(-width // 8))
+        data = b"".join(deflate.compress(row) for _ in range(height)) + deflate.flush()
+    header = struct.pack(">2I5B", width, height, 1, 0, 0, 0, 0)
+    chunks = [_chunk(b"IHDR", header), extra, _chunk(b"IDAT", data), _chunk(b"IEND", b"")]
+    return b"".join([b"\x89PNG\r\n\x1a\n", *chunks])
+
+
+def png_texts(count: int) -> bytes:
+    """Chunks of 8 KB that libpng inflates to 8 MB each, and keeps."""
+    return _chunk(b"zTXt", b"key\0\0" + zlib.compress(b"a" * 7_900_000, 9)) * count
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def gif(*frames: tuple[int, int], screen: tuple[int, int] = (8, 8), extra: bytes = b"") -> bytes:
+    """Black frames, each of (width, height); `extra` are blocks before them."""
+    head = b"GIF89a" + struct.pack("<2H3B", *screen, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    return head + extra + b"".join(_frame(*size) for size in frames) + b";"
+
+
+def _frame(width: int, height: int) -> bytes:
+    data = _lzw_of_zeros(width * height)
+    pieces = [data[start : start + 255] for start in range(0, len(data), 255)]
+    blocks = b"".join(bytes([len(piece)]) + piece for piece in pieces)
+    return struct.pack("<B4HBB", 0x2C, 0, 0, width, height, 0, 8) + blocks + b"\0"
+
+
+def _lzw_of_zeros(count: int) -> bytes:
+    """Each code stands for one zero more than the one before, up to four thousand."""
+    clear, end = 256, 257
+    packed, used = 0, 0
+    written = bytearray()
+
+    def put(code: int, bits: int) -> None:
+        nonlocal packed, used
+        packed |= code << used
+        used += bits
+        while used >= 8:
+            written.append(packed & 0xFF)
+            packed >>= 8
+            used -= 8
+
+    bits = 9
+    while count > 0:
+        put(clear, bits)
+        put(0, 9)
+        count -= 1
+        bits, code, run = 9, end + 1, 2
+        while count > 0 and code < 4095:
+            put(code, bits)
+            count -= run
+            code, run = code + 1, run + 1
+            bits = min(12, code.bit_length()) if code == 1 << (code.bit_length() - 1) else bits
+    put(end, bits)
+    return bytes(written) + bytes([packed & 0xFF])
+
+
+def bmp(width: int, height: int) -> bytes:
+    """A header alone."""
+    return b"BM" + struct.pack("<I2HIIiiHH6I", 0, 0, 0, 54, 40, width, height, 1, 24, *[0] * 6)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    """A header that declares a size, before the data of 8x8 pixels."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    return buffer.getvalue().replace(
+        struct.pack(">BHH", 8, 8, 8), struct.pack(">BHH", 8, height, width)
+    )
+
+
+def jpeg_of_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side)).save(buffer, "JPEG", progressive=True)
+    raw = buffer.getvalue()
+    last, end = raw.rindex(b"\xff\xda"), raw.rindex(b"\xff\xd9")
+    return raw[:end] + raw[last:end] * (scans - raw.count(b"\xff\xda")) + raw[end:]
