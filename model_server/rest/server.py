@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -126,7 +127,7 @@ class _Listening(socket.socket):
     def __init__(self, fileno: int, most: int) -> None:
         super().__init__(fileno=fileno)
         self._most = most
-        self._accepted: list[socket.socket] = []
+        self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def accept(self) -> tuple[socket.socket, Any]:
         """See `socket.socket`.
@@ -136,11 +137,11 @@ class _Listening(socket.socket):
         """
         accepted, address = super().accept()
         if len(self._accepted) >= self._most:
-            self._accepted = [one for one in self._accepted if one.fileno() >= 0]
+            self._accepted = weakref.WeakSet(one for one in self._accepted if one.fileno() >= 0)
         if len(self._accepted) >= self._most:
             accepted.close()
             raise ConnectionAbortedError
-        self._accepted.append(accepted)
+        self._accepted.add(accepted)
         return accepted, address
 
 
