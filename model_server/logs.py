@@ -3,7 +3,6 @@
 What goes wrong again and again is told once a minute, with how often it did.
 """
 
-import copy
 import json
 import logging
 import threading
@@ -90,9 +89,10 @@ class OncePerPeriod(logging.StreamHandler):
                 key: (first, 0) for key, (first, times) in self._repeated.items() if times
             }
         for first, times in repeated:
-            told = copy.copy(first)
-            told.msg = f"{first.getMessage().rstrip()} ({times} more in {self._period_s:g} s)"
-            told.args, told.exc_info, told.exc_text = None, None, None
+            text = f"{first.getMessage().rstrip()} ({times} times more)"
+            told = logging.LogRecord(
+                first.name, first.levelno, first.pathname, first.lineno, text, None, None
+            )
             super().handle(told)
 
 

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -144,7 +145,7 @@ class _Listening(socket.socket):
     def __init__(self, fileno: int, most: int) -> None:
         super().__init__(fileno=fileno)
         self._most = most
-        self._accepted: list[socket.socket] = []
+        self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def accept(self) -> tuple[socket.socket, Any]:
         """See `socket.socket`.
@@ -154,11 +155,11 @@ class _Listening(socket.socket):
         """
         accepted, address = super().accept()
         if len(self._accepted) >= self._most:
-            self._accepted = [one for one in self._accepted if one.fileno() >= 0]
+            self._accepted = weakref.WeakSet(one for one in self._accepted if one.fileno() >= 0)
         if len(self._accepted) >= self._most:
             accepted.close()
             raise ConnectionAbortedError
-        self._accepted.append(accepted)
+        self._accepted.add(accepted)
         return accepted, address
 
 
