@@ -123,6 +123,7 @@ class Clients:
 
     def __init__(self, number: int, text: str, runs: int) -> None:
         self.batches: list[int] = []
+        self.latencies_s: list[float] = []
         self._to_do = runs
         self._pool = BatchingPool(2)
         self._model = BatchedModel(self, text_format.Parse(text, BatchingParameters()), self._pool)
@@ -146,26 +147,31 @@ class Clients:
     def _ask(self, pause_s: float) -> None:
         while len(self.batches) < self._to_do:
             time.sleep(pause_s)
+            started = time.monotonic()
             self._model.run({"x:0": np.ones(1)}, ["y:0"])
+            self.latencies_s.append(time.monotonic() - started)
 
     @property
-    def mean_batch(self) -> float:
-        """Of the second half of the runs, when all have come."""
-        return float(np.mean(self.batches[self._to_do // 2 : self._to_do]))
+    def settled(self) -> list[int]:
+        """The batches of the second half of the runs, when all have come."""
+        return self.batches[self._to_do // 2 : self._to_do]
 
 
-@pytest.mark.parametrize(("clients", "mean"), [(32, 16), (12, 6)])
-def test_batches_fill_under_load(clients, mean):
-    assert Clients(clients, "max_batch_size { value: 16 }", 20).mean_batch > 0.85 * mean
+# Medians: a busy machine may hold up a run, and with it the clients of one batch.
+
+
+@pytest.mark.parametrize(("clients", "share"), [(32, 16), (12, 6)])
+def test_batches_fill_under_load(clients, share):
+    asked = Clients(clients, "max_batch_size { value: 16 }", 20)
+    assert np.median(asked.settled) > 0.85 * share
 
 
 def test_without_a_window_they_do_not():
     no_wait = "max_batch_size { value: 16 } batch_timeout_micros { value: 0 }"
-    assert Clients(32, no_wait, 20).mean_batch < 0.8 * 16
+    assert np.mean(Clients(32, no_wait, 20).settled) < 0.8 * 16
 
 
 def test_an_idle_servers_client_waits_for_its_run_alone():
-    started = time.monotonic()
     lone = Clients(1, "max_batch_size { value: 16 }", 10)
     assert lone.batches == [1] * 10
-    assert time.monotonic() - started < 10 * 1.4 * RUN_S
+    assert np.median(lone.latencies_s) < 1.3 * RUN_S  # it would wait half a run, if it did
