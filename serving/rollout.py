@@ -131,8 +131,6 @@ class State:
         canary = labels.get(CANARY)
         if share is None:
             share = self.share if canary == self.labels.get(CANARY) else 0
-        if canary == labels.get(STABLE):
-            share = 0  # there is one version for all
         return State(tuple(sorted(set(labels.values()))), labels, earlier, share)
 
 
