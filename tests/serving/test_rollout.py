@@ -354,7 +354,7 @@ def test_shares_that_are_refused(rollout):
             f"A share is of the canary, from 0 to 100. Received: {share} of {label}"
         )
     assert refused(rollout.promote, 2, "canary", share=10) == (
-        "v2 is stable: it has the others' share."
+        "v2 is stable, and has what no canary has: name another version."
     )
     assert rollout.path.read_text() == text
 
