@@ -56,16 +56,11 @@ class TracedRequest:
 
     def add_part(self, name: str, started: float, ended: float, attributes: Attributes) -> None:
         """See `add_part` of the module."""
-        if self._tracer is None or self._span is None:
+        if self._tracer is None:
             return
-        from opentelemetry.trace import set_span_in_context
-
         epoch_ns = time.time_ns() - time.monotonic_ns()
         part = self._tracer.start_span(
-            name,
-            set_span_in_context(self._span),
-            attributes=attributes,
-            start_time=epoch_ns + int(started * 1e9),
+            name, attributes=attributes, start_time=epoch_ns + int(started * 1e9)
         )
         part.end(epoch_ns + int(ended * 1e9))
 

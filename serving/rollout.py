@@ -131,8 +131,6 @@ class State:
         canary = labels.get(CANARY)
         if share is None:
             share = self.share if canary == self.labels.get(CANARY) else 0
-        if canary == labels.get(STABLE):
-            share = 0  # there is one version for all
         return State(tuple(sorted(set(labels.values()))), labels, earlier, share)
 
 
@@ -243,7 +241,9 @@ class Rollout:
                 version = state.tried
             target = self._target(version, label, state, pushed)
             if share and target == state.labels.get(STABLE):
-                raise RolloutError(f"{version_name(target)} is stable: it has the others' share.")
+                raise RolloutError(
+                    f"{version_name(target)} is stable, and has what no canary has: name another version."
+                )
             now = state.labels.get(STABLE) or max(state.versions or pushed)
             if check is not None and now == target:
                 raise RolloutError(

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 import grpc
@@ -219,16 +220,9 @@ class _RestApp:
         """Runs a model in a thread; one that is stuck goes on without its caller."""
         timeout_s = self._options.timeout_s
         deadline = RunDeadline(timeout_s)
-        run = asyncio.get_running_loop().run_in_executor(
-            # The thread answers in this task's context: there the request's span is.
-            None,
-            copy_context().run,
-            self._api.post,
-            route,
-            body,
-            gzipped,
-            deadline,
-        )
+        # The thread answers in this task's context: there the request's span is.
+        post = partial(copy_context().run, self._api.post)
+        run = asyncio.get_running_loop().run_in_executor(None, post, route, body, gzipped, deadline)
         wait_s = timeout_s
         while not (await asyncio.wait([run], timeout=wait_s))[0]:
             if deadline.at is None:  # the model is not asked yet: no time has passed

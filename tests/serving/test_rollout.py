@@ -354,7 +354,7 @@ def test_shares_that_are_refused(rollout):
             f"A share is of the canary, from 0 to 100. Received: {share} of {label}"
         )
     assert refused(rollout.promote, 2, "canary", share=10) == (
-        "v2 is stable: it has the others' share."
+        "v2 is stable, and has what no canary has: name another version."
     )
     assert rollout.path.read_text() == text
 
@@ -380,6 +380,23 @@ def test_a_share_moves_when_both_versions_are_loaded(rollout):
     assert (server.traffic, server.loaded) == ([2] * 100, {2, 3})
     server.poll()
     assert (server.loaded, server.labels) == ({2}, {"stable": 2})
+
+
+def test_a_share_that_a_server_does_not_follow_stays_as_it_was(rollout):
+    class Deaf(Follower):
+        def poll(self):
+            """It polls another file."""
+
+    rollout.promote(2)
+    rollout.promote(3, "canary", share=10)
+    text = rollout.path.read_text()
+    server = Deaf(rollout, loaded=(2, 3))
+    server.labels, server.traffic = {"stable": 2, "canary": 3}, [3] * 10 + [2] * 90
+    assert refused(rollout.promote, label="canary", server=server, share=50) == (
+        "traffic-10 did not become version 3"
+    )
+    assert refused(rollout.withdraw, server) == "traffic-00 did not become version 2"
+    assert rollout.path.read_text() == text
 
 
 # --- With a server that polls ---------------------------------------------------------------------

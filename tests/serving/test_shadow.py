@@ -130,6 +130,20 @@ def test_how_long_the_answers_took(monkeypatch):
     assert len(found.reasons(Limits(max_slower=1.5))) == 2
 
 
+def test_versions_are_asked_in_turns():
+    order = []
+
+    class Asked(Version):
+        def predict(self, *args, **more):
+            order.append(self)
+            return super().predict(*args, **more)
+
+    before, after = Asked({b"a": 0.9}), Asked({b"a": 0.1})
+    found = replay([logged(b"a")] * 3, "signs", before, after)
+    assert order == [before, after, after, before, before, after]
+    assert {(one.before, one.after) for one in found.differences} == {("yes", "no")}
+
+
 def test_why_a_version_is_not_as_good():
     found = replay(
         [logged(b"a", b"b")], "signs", Version({b"a": 1, b"b": 1}), Version({b"a": 1, b"b": 0})

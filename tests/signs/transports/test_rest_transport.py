@@ -107,6 +107,16 @@ def test_paths(prefix, target, path):
     assert servant.asked == [("GET", path, b"")]
 
 
+def test_a_label_of_one_request():
+    for target in (Target("signs"), Target("signs", 7), Target("signs", label="traffic-99")):
+        with Servant(body={"outputs": {"y": [1]}}) as servant:
+            transport = RestTransport(servant.address + "/at", target, None, 1000)
+            transport.predict("look", {}, ("y",), 5, label="traffic-07")
+        assert [path for _, path, _ in servant.asked] == [
+            "/at/v1/models/signs/labels/traffic-07:predict"
+        ]
+
+
 # --- What comes back -----------------------------------------------------------------------------
 
 
