@@ -36,6 +36,7 @@ MODEL = "fuzzed"
 SIZE = 64
 LIMIT_MIB = 4096
 DEADLINE_S = 60.0
+LARGEST_BYTES = 2**27  # twice what the server takes
 KEPT = 100
 AT_ONCE = 8
 BUG = "Internal error"
@@ -273,6 +274,8 @@ class Fuzzed:
     def cost(self, recipe: Recipe, at_once: int = 1) -> float:
         """Asks; what it cost: MiB of peak memory, and twentieths of a second."""
         made = damaged((body if recipe.api == "rest" else message)(recipe), recipe.damage)
+        if len(made) > LARGEST_BYTES:
+            return 0.0
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
         before, started = self.memory_mib("VmRSS"), time.monotonic()
         if at_once == 1:
