@@ -242,7 +242,8 @@ class Rollout:
             target = self._target(version, label, state, pushed)
             if share and target == state.labels.get(STABLE):
                 raise RolloutError(
-                    f"{version_name(target)} is stable, and has what no canary has: name another version."
+                    f"{version_name(target)} is stable, and has what no canary has: name another "
+                    "version."
                 )
             now = state.labels.get(STABLE) or max(state.versions or pushed)
             if check is not None and now == target:

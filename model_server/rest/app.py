@@ -221,8 +221,8 @@ class _RestApp:
         timeout_s = self._options.timeout_s
         deadline = RunDeadline(timeout_s)
         # The thread answers in this task's context: there the request's span is.
-        post = partial(copy_context().run, self._api.post)
-        run = asyncio.get_running_loop().run_in_executor(None, post, route, body, gzipped, deadline)
+        post = partial(copy_context().run, self._api.post, route, body, gzipped, deadline)
+        run = asyncio.get_running_loop().run_in_executor(None, post)
         wait_s = timeout_s
         while not (await asyncio.wait([run], timeout=wait_s))[0]:
             if deadline.at is None:  # the model is not asked yet: no time has passed

@@ -386,8 +386,8 @@ def test_unknown_rpcs_are_unimplemented(channel, rpc):
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_message_of_80_mb_is_taken(ask):
-    a = proto("DT_FLOAT", (10_000_000, 2), tensor_content=bytes(80_000_000))
+def test_message_of_12_mb_is_taken(ask):
+    a = proto("DT_FLOAT", (1_500_000, 2), tensor_content=bytes(12_000_000))
     big = add_request(a, ones(1, 2, dtype=np.int32), outputs=["b_again"])
     assert tensors.decode(ask(big).outputs["b_again"]).tolist() == [[1, 1]]
 
