@@ -35,9 +35,6 @@ from model_server.loading import operations
 from model_server.metrics import Metrics
 from signs import protos
 
-# TensorFlow keeps a pruned graph for every pair of what is fed and what is fetched, for as long as
-# the model is loaded; a client could ask for thousands by naming outputs in all combinations.
-_MAX_PLANS = 256
 _TENSORS_KEPT = 1024  # looking one up takes longer than a small model's run
 _LONGEST_TIMEOUT_MS = 2**31 - 1
 
@@ -125,7 +122,6 @@ class SavedModel:
             }
             self._session._extend_graph()
             self._declared = _declared_plans(self.signature_defs)
-            self._plans = set(self._declared)
             for feeds, fetches in self._declared if prepare else ():
                 self._prepare(feeds, fetches)
         except Exception as error:
@@ -213,13 +209,16 @@ class SavedModel:
         return operation._tf_output(int(index or 0))
 
     def _widened(self, feeds: frozenset[str], fetches: frozenset[str]) -> frozenset[str]:
-        """What to compute: `fetches`, or all outputs where there were too many combinations."""
-        plan = feeds, fetches
-        if plan not in self._plans and len(self._plans) >= _MAX_PLANS:
-            outputs = [outs for inputs, outs in self._declared if inputs == feeds]
-            return fetches.union(*outputs)
-        self._plans.add(plan)
-        return fetches
+        """What to compute: all outputs of the signature that has `fetches`.
+
+        TensorFlow keeps a plan of each choice of outputs. Of a frozen model a plan has the weights
+        once more: a caller who filters the outputs of ResNet50 in all ways would take 100 MiB and
+        two seconds for each.
+        """
+        declared = [outputs for inputs, outputs in self._declared if inputs == feeds]
+        return min((all_ for all_ in declared if fetches <= all_), key=len, default=None) or (
+            fetches.union(*declared)
+        )
 
     def _prepare(self, feeds: frozenset[str], fetches: frozenset[str]) -> None:
         """Has TensorFlow prune and optimise a graph now: the first answer shall be cheap.
