@@ -176,6 +176,7 @@ class Conversation:
     async def wait_until_available(self, terms: Terms) -> int:
         """See `Client.wait_until_available`."""
         deadline = time.monotonic() + terms.timeout_s
+        seen = ""
         while True:
             left_s = max(1e-3, deadline - time.monotonic())
             try:
@@ -191,7 +192,9 @@ class Conversation:
                     for s in statuses
                 )
             except ClientError as error:
-                seen = str(error)
+                # The last question may have had no time; what was said before says more.
+                if not (seen and error.code is grpc.StatusCode.DEADLINE_EXCEEDED):
+                    seen = str(error)
             if time.monotonic() + _POLL_S >= deadline:
                 raise ClientError(
                     f"{self._target.model_name} was not available at {self._address} within "

@@ -103,7 +103,9 @@ def test_which_copy_is_served(
 ) -> None:
     asked: list[str] = []
 
-    def answers(server: object, model: Path, precision: str, images: list[bytes]) -> Answers:
+    def answers(
+        server: object, model: Path, precision: str, images: list[bytes], keys: Path | None
+    ) -> Answers:
         asked.append(precision)
         return served(0.3 if precision in differs else 0)
 
@@ -149,15 +151,13 @@ def test_the_check_asks_the_server_that_was_lent_to_it_and_leaves_it(
 def test_where_there_are_keys_a_signed_copy_is_served_to_a_server_that_takes_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saved_model: Path
 ) -> None:
-    monkeypatch.setattr(
-        executor, "expected_probabilities", lambda *given: np.float32([[1, 0, 0], [0, 1, 0]])
-    )
+    monkeypatch.setattr(executor, "expected_answers", lambda *inputs: EXPECTED)
     keys, unsigned = tmp_path / "keys", tmp_path / "unsigned"
     make_keys(keys)
     unsigned.mkdir()
     (unsigned / "1").symlink_to(saved_model)
     with quick_server(keys) as server, lent(server):
-        result = executor.check(saved_model, tmp_path, tmp_path, [RED, GREEN], keys)
+        result = executor.check(saved_model, tmp_path, tmp_path, [RED, GREEN], keys=keys)
         assert result.images == 2
         with pytest.raises(ServerProcessError, match="unsigned/1 is not signed"):
             server.serve(unsigned, "unsigned")

@@ -11,6 +11,7 @@ import pytest
 import urllib3
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from model_server.access.access import read_access
 from model_server.errors import ModelError
 from model_server.grpc_api.grpc_server import GrpcServer
 from model_server.grpc_api.rpc import Rpcs
@@ -40,7 +41,7 @@ class Server:
     def start(self) -> None:
         core = self._core
         options = ServerOptions(port=self.port, enable_grpc_healthcheck_service=True)
-        self.grpc = GrpcServer(options, Rpcs(64, core.metrics))
+        self.grpc = GrpcServer(options, Rpcs(64, core.metrics), read_access(options))
         self.grpc.start(rpcs(core.predictions, core.statuses))
         app = make_app(core.predictions, core.statuses, RestOptions(), core.metrics)
         self.rest = RestServer(app, "127.0.0.1", self.rest_port, 8)
@@ -190,7 +191,8 @@ def test_the_client_asks_again(code):
             raise ModelError(code, "gone")
         return protos.GetModelStatusResponse(model_version_status=[{"version": 3}])
 
-    server = GrpcServer(ServerOptions(port=free_port()), Rpcs(4, Metrics()))
+    options = ServerOptions(port=free_port())
+    server = GrpcServer(options, Rpcs(4, Metrics()), read_access(options))
     methods = {"GetModelStatus": (get_status, protos.GetModelStatusRequest)}
     server.start({"tensorflow.serving.ModelService": methods})
     try:
