@@ -38,6 +38,7 @@ setup(
     package_data={
         "data": ["schema/*.pbtxt"],
         "model_server.page": ["index.html", "static/*"],
+        "serving": ["batching.txt"],
     },
     entry_points={
         "console_scripts": [

@@ -26,6 +26,7 @@ PACKAGES = (
     "pipeline",
     "serving",
     "signs",
+    "trust",
     "kubeflow",
 )
 
@@ -197,6 +198,7 @@ def test_the_app_holds_the_code_and_nothing_else(image):
     suffixes = {path.suffix for path in (image / "app").rglob("*") if path.is_file()}
     assert suffixes <= {
         ".py", ".pyi", ".typed", ".toml", ".md", ".pbtxt", ".binpb", ".html", ".css", ".js", ".svg",
+        ".txt",
     }  # fmt: skip
     assert not (image / "app/kubeflow/manifests").exists()
     assert (image / "app/data/schema/schema.pbtxt").is_file()

@@ -86,7 +86,7 @@ def test_every_object_that_a_command_names_is_made():
             if kind in {made_kind for made_kind, _ in made}:
                 assert (kind, name) in made, line
         for name in re.findall(r"(?<![\w/])signs-[a-z-]*[a-z]", line):
-            assert name in names | {"signs-pipeline", "signs-object-store"}, line
+            assert name in names | {"signs-pipeline", "signs-object-store", "signs-keys"}, line
 
 
 def test_the_options_of_the_example_are_options(tmp_path):
