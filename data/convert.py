@@ -77,6 +77,12 @@ class Ingested:
     reused: bool
     repaired: tuple[str, ...] = ()
 
+    @property
+    def patterns(self) -> list[str]:
+        """Patterns of the files of every split that holds images."""
+        splits = [split for split in SPLITS if self.manifest.split_size(split)]
+        return [f"{self.directory}/{split}/*" for split in splits]
+
 
 def ingest(
     source: str | Path,
