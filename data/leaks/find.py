@@ -11,6 +11,7 @@ No image is held against all others, and none is kept: a fingerprint takes 1.3 K
     {"burst": [1200, 119]}                  photographs with a number; test images with a neighbour
 """
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +30,8 @@ from data.leaks.report import Found, read_lines
 from data.pictures import Picture
 from data.sample import Sample
 
-_BURST, _LINES = "burst", "lines"
+LINES = "lines"  # what files begin with that `write` leaves
+_BURST = "burst"
 # A picture and what is compared of it, for a join.
 _Small: TypeAlias = tuple[Picture, bytes]
 
@@ -52,12 +54,12 @@ def find(patterns: Iterable[str], beam_args: Sequence[str]) -> Found:
 
 def write(pipeline: beam.Pipeline, patterns: Iterable[str], folder: str) -> None:
     """Adds the steps to a pipeline, and what writes the lines into a folder."""
-    _ = pipeline | Find(patterns) | "Write" >> beam.io.WriteToText(f"{folder}/{_LINES}")
+    _ = pipeline | Find(patterns) | "Write" >> beam.io.WriteToText(f"{folder}/{LINES}")
 
 
 def read(folder: str) -> Found:
     """Reads what the steps of `write` have written."""
-    files = sorted(Path(folder).glob(f"{_LINES}*"))
+    files = sorted(Path(folder).glob(f"{LINES}*"))
     return read_lines(line for file in files for line in file.read_text("utf-8").splitlines())
 
 
@@ -79,7 +81,9 @@ class Find(beam.PTransform):
             for pattern in self._patterns
         ]
         fingerprints = (
-            found | beam.Flatten(pipeline=root.pipeline) | "Fingerprint" >> beam.Map(_fingerprint)
+            found
+            | beam.Flatten(pipeline=root.pipeline)
+            | "Fingerprint" >> beam.FlatMap(_fingerprint)
         )
         pictures = fingerprints | "Pictures" >> beam.Map(attrgetter("picture"))
         groups = fingerprints | "By pixels" >> beam.Map(_by_digest) | "Equal" >> beam.GroupByKey()
@@ -136,8 +140,10 @@ def _source_id(one: Fingerprint) -> str:
     return one.picture.source_id
 
 
-def _fingerprint(serialized: bytes) -> Fingerprint:
-    return fingerprint(Sample.parse(serialized))
+def _fingerprint(serialized: bytes) -> Iterator[Fingerprint]:
+    # What an older release let in and does not decode, the Trainer names.
+    with contextlib.suppress(OSError):
+        yield fingerprint(Sample.parse(serialized))
 
 
 def _by_digest(one: Fingerprint) -> tuple[str, Fingerprint]:

@@ -93,6 +93,7 @@ class Leaks:
         near: Images that show the same in other pixels; equal ones are not counted again.
         burst: Photographs taken one right after the other.
         label_conflicts: Pictures under two labels.
+        dropped: Train and eval images that were left out for it.
         findings: The same in words, for a summary.
     """
 
@@ -101,6 +102,7 @@ class Leaks:
     near: Copies
     burst: Burst
     label_conflicts: Conflicts
+    dropped: int = 0
     findings: tuple[Finding, ...] = ()
 
 
@@ -218,15 +220,23 @@ def _copies(clusters: Iterable[tuple[Pictures, Pictures]]) -> list[int]:
     ]
 
 
-def twins(groups: Iterable[Group], split: str, known: Sequence[str]) -> set[str]:
-    """Returns the source ids of a split's images that have a copy in other splits."""
-    return {
-        picture.source_id
-        for group in groups
-        if any(picture.split in known for picture in group.pictures)
-        for picture in group.pictures
-        if picture.split == split
-    }
+def twin_kinds(
+    groups: Iterable[Group], split: str, known: Sequence[str]
+) -> dict[str, Literal["exact", "near"]]:
+    """Returns what kind of copy images have in other splits, by their source ids.
+
+    Args:
+        groups: All of them.
+        split: Whose images.
+        known: The other splits.
+    """
+    kinds: dict[str, Literal["exact", "near"]] = {}
+    for group in groups:
+        digests = {picture.digest for picture in group.pictures if picture.split in known}
+        for picture in group.pictures:
+            if digests and picture.split == split:
+                kinds[picture.source_id] = "exact" if picture.digest in digests else "near"
+    return kinds
 
 
 def read_groups(path: Path) -> Iterator[Group]:

@@ -2,7 +2,7 @@
 
 import json
 
-from data.leaks.report import Copies, Group, count, groups, read_lines, twins
+from data.leaks.report import Copies, Group, count, groups, read_lines, twin_kinds
 from data.pictures import Picture
 
 
@@ -78,6 +78,8 @@ def test_a_group_is_read_as_it_was_written() -> None:
 
 def test_the_twins_of_a_split() -> None:
     found = [*groups(read_lines(LINES))]
-    assert twins(found, "test", ("train", "eval")) == {"test/x/1", "test/x/2"}
-    assert twins(found, "eval", ("train",)) == {"eval/x/4"}
-    assert twins(found, "train", ("test",)) == {"train/x/3", "train/y/5"}
+    assert twin_kinds(found, "test", ("train", "eval")) == dict.fromkeys(
+        ("test/x/1", "test/x/2"), "exact"
+    )
+    assert twin_kinds(found, "eval", ("train",)) == {"eval/x/4": "near"}
+    assert twin_kinds(found, "train", ("test",)) == {"train/x/3": "exact", "train/y/5": "near"}
