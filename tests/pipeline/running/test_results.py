@@ -140,5 +140,5 @@ def test_slices_of_twins_are_no_classes() -> None:
     found = read_without_twins(result)
     assert found is not None
     assert (found.images, found.accuracy) == (104, 0.875)
-    assert [round(end, 3) for end in found.accuracy_interval] == [0.798, 0.926]
+    assert [round(end, 3) for end in found.accuracy_interval] == [0.798, 0.925]
     assert read_without_twins(tfma.EvalResult([], [], None, None, "", "", "")) is None
