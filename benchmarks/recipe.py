@@ -18,7 +18,6 @@ A training that is in the file already is not repeated: a study that was stopped
 
 import argparse
 import json
-import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,6 +28,8 @@ from typing import Any, get_args
 import numpy as np
 
 from data.convert import ingest
+from data.leaks.bursts import is_within, number_of
+from data.leaks.fingerprint import digest_of_pixels
 from data.sample import Sample, read_samples
 from drawing import NO_SIGN, SIGNS
 from modules.machines.options import DeviceOptions, Precision
@@ -36,7 +37,6 @@ from modules.training.recipe import Recipe
 from signs import features
 
 FOLDS = 5
-_BURST = 10  # photographs taken within so many numbers of each other are nearly the same
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Photographs:
 
     def twins(self) -> np.ndarray:
         """Groups of pixel-identical images: int64 [n], equal for images that are equal."""
-        flat = self.pixels.reshape(len(self.pixels), -1)
-        return np.unique(flat, axis=0, return_inverse=True)[1].reshape(-1)
+        digests = [digest_of_pixels(image) for image in self.pixels]
+        return np.unique(digests, return_inverse=True)[1]
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ def read_photographs(source: str, workspace: Path) -> Photographs:
 
 
 def _number(source_id: str) -> int:
-    found = re.search(r"\d_IMG_(\d+)", source_id)  # train_signs/0_IMG_5957 (1).jpg
-    if not found:
+    number = number_of(source_id)
+    if number is None:
         raise SystemExit(f"{source_id} has no number: this wants CS230's zip of the photographs")
-    return int(found[1])
+    return number
 
 
 def split_photographs(photographs: Photographs, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -144,8 +144,8 @@ def split_photographs(photographs: Photographs, split: str) -> tuple[np.ndarray,
         held[np.array_split(members, FOLDS)[fold]] = True
     twins = photographs.twins()
     alike = np.isin(twins, twins[held])
-    distance = np.abs(photographs.numbers[:, None] - photographs.numbers[held][None]).min(axis=1)
-    return np.flatnonzero(known & ~held & ~alike & (distance > _BURST)), np.flatnonzero(held)
+    is_beside = is_within(photographs.numbers, photographs.numbers[held])
+    return np.flatnonzero(known & ~held & ~alike & ~is_beside), np.flatnonzero(held)
 
 
 def run_trial(

@@ -31,19 +31,14 @@ def convert(plan: Plan, images: int, beam_args: Sequence[str]) -> None:
         images: How many there are.
         beam_args: Pipeline options as on a command line, such as `--runner=FlinkRunner`.
     """
-    options = PipelineOptions(list(beam_args))
-    is_local = options.view_as(StandardOptions).runner in (None, "DirectRunner", "FnApiRunner")
-    if is_local:
-        options.view_as(StandardOptions).runner = _LOCAL_RUNNER
-    beam_decides = not is_local or any(argument.startswith("--direct_") for argument in beam_args)
+    beam_decides = not _is_local(beam_args) or any(
+        argument.startswith("--direct_") for argument in beam_args
+    )
     processes = 1 if beam_decides else how_many(plan, images)
     shards = list(range(plan.shards))
     # Own processes share the shards of one element; Beam's workers get an element per shard.
     elements = [shards] if processes > 1 else [[shard] for shard in shards]
-    try:
-        pipeline = beam.Pipeline(options=options)
-    except ValueError as err:  # for example a runner that does not exist
-        raise IngestError(f"Beam refuses its options {' '.join(beam_args)}: {err}") from err
+    pipeline = pipeline_of(beam_args)
     _ = (
         pipeline
         | "Shards" >> beam.Create(elements)
@@ -52,6 +47,26 @@ def convert(plan: Plan, images: int, beam_args: Sequence[str]) -> None:
     )
     with _one_error():
         pipeline.run().wait_until_finish()
+
+
+def pipeline_of(beam_args: Sequence[str]) -> beam.Pipeline:
+    """Makes a pipeline; without a runner among the options it runs in this process.
+
+    Raises:
+        IngestError: Beam refuses its options.
+    """
+    options = PipelineOptions(list(beam_args))
+    if _is_local(beam_args):
+        options.view_as(StandardOptions).runner = _LOCAL_RUNNER
+    try:
+        return beam.Pipeline(options=options)
+    except ValueError as err:  # for example a runner that does not exist
+        raise IngestError(f"Beam refuses its options {' '.join(beam_args)}: {err}") from err
+
+
+def _is_local(beam_args: Sequence[str]) -> bool:
+    runner = PipelineOptions(list(beam_args)).view_as(StandardOptions).runner
+    return runner in (None, "DirectRunner", "FnApiRunner")
 
 
 class _WriteShards(beam.DoFn):

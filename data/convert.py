@@ -25,11 +25,13 @@ from data import IngestError, spans
 from data.dataset_name import check_classes_of, check_name, dataset_name
 from data.findings import of_classes, of_copies
 from data.manifest import Manifest, Shard, check_strangers, damage
-from data.pictures import copies
+from data.pictures import Picture, copies, digest_of
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.processes import how_many, watched, write_shards
+from data.sample import read_samples
 from data.shard import records_path, result_path
 from data.sources import open_source
+from data.sources.divided import Divided
 from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.sources.source import (
     Ignored,
@@ -76,6 +78,12 @@ class Ingested:
     reused: bool
     repaired: tuple[str, ...] = ()
 
+    @property
+    def patterns(self) -> list[str]:
+        """Patterns of the files of every split that holds images."""
+        splits = [split for split in SPLITS if self.manifest.split_size(split)]
+        return [f"{self.directory}/{split}/*" for split in splits]
+
 
 def ingest(
     source: str | Path,
@@ -113,17 +121,33 @@ def ingest(
     if name is not None:
         check_name(name)
     root = Path(root).absolute()
+    divided = None
+    if answers.leak_free:
+        # What is alike shows once the images are there, as the source divides them.
+        as_it_is = ingest(
+            source,
+            root,
+            name=name,
+            max_rejected=max_rejected,
+            beam_args=beam_args,
+            seed=seed,
+            answers=dataclasses.replace(answers, leak_free=False),
+            progress=progress,
+        )
+        divided = _leak_free(as_it_is, beam_args, seed)
     try:
         with spans.workplace(root) as folder:
             opened = open_source(
                 source,
                 seed=seed,
-                answers=answers,
+                answers=dataclasses.replace(answers, leak_free=False),
                 cache=root / ".downloads",
                 progress=_counting("Downloading SIGNS", "bytes", progress),
             )
             if test_for:
                 opened = ForTest(opened, tuple(test_for))
+            if divided is not None:
+                opened = Divided(opened, divided)
             listing = Listing(folder)
             with contextlib.closing(opened):
                 reasons = Counter[str]()
@@ -208,6 +232,24 @@ def ingest(
         if any(os.strerror(number) in str(err) for number in _FULL):
             raise _disk_full(root) from err
         raise
+
+
+def _leak_free(ingested: Ingested, beam_args: Sequence[str], seed: int) -> Mapping[str, str | None]:
+    """Returns a split for each image of a span, by its source id; None leaves it out."""
+    # Here, because importing Beam takes three seconds.
+    from data.leaks.find import find
+    from data.leaks.leak_free import leak_free
+    from data.leaks.report import groups
+
+    found = find(ingested.patterns, beam_args)
+    pictures = [
+        Picture(digest_of(sample.image), sample.source_id, sample.split, sample.class_name)
+        for split in SPLITS
+        if ingested.manifest.split_size(split)
+        for sample in read_samples(ingested.directory / split)
+    ]
+    splits = leak_free(pictures, groups(found), seed=seed)
+    return {one.source_id: split for one, split in zip(pictures, splits, strict=True)}
 
 
 def _taking(

@@ -30,7 +30,10 @@ _SEEN = {
     "test_in_train": (TEST, (TRAIN, EVAL), "the score on them says nothing of new pictures"),
     "eval_in_train": (EVAL, (TRAIN,), "the curves look better than they are"),
 }
-_TWO_CLASSES = "two_classes"
+_NEARLY = {"test_near_train": "test_in_train", "eval_near_train": "eval_in_train"}
+_TWO_CLASSES, _BURST = "two_classes", "test_in_burst"
+# What is told of copies and neighbours: data.leaks looks closer, and tells more of them.
+OF_COPIES = (*_SEEN, *_NEARLY, _BURST, _TWO_CLASSES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,43 +97,73 @@ def of_copies(
         path: Of findings.jsonl.
     """
     counts: Counter[str] = Counter()
-    examples: dict[str, list[str]] = {kind: [] for kind in (*_SEEN, _TWO_CLASSES)}
+    examples: dict[str, list[tuple[Picture, Picture]]] = {}
     with path.open("w", encoding="utf-8") as file:
         for group in groups:
             kinds = []
-            for kind, count, example in _in_group(group):
+            for kind, count, one, other in _in_group(group):
                 kinds.append(kind)
                 counts[kind] += count
-                if len(examples[kind]) < _SHOWN:
-                    examples[kind].append(example)
+                if len(told := examples.setdefault(kind, [])) < _SHOWN:
+                    told.append((one, other))
             if kinds:
                 file.writelines(_line(kinds, picture) for picture in group)
+    return in_words(counts, examples, sizes)
+
+
+def in_words(
+    counts: Mapping[str, int],
+    examples: Mapping[str, Sequence[tuple[Picture, Picture]]],
+    sizes: Mapping[str, int],
+) -> list[Finding]:
+    """Returns what there is to tell of copies.
+
+    Args:
+        counts: By kind, how many images or pictures it is about.
+        examples: By kind, pairs of images that are one picture; the first few are told.
+        sizes: Images by split.
+    """
     texts = {
-        kind: f"{counts[kind]:,} of {sizes[split]:,} {split} images are {' or '.join(earlier)} "
-        f"images, too: {words}"
+        kind: f"{counts.get(kind, 0):,} of {sizes.get(split, 0):,} {split} images are "
+        f"{' or '.join(earlier)} images, too: {words}"
         for kind, (split, earlier, words) in _SEEN.items()
     }
-    number = counts[_TWO_CLASSES]
+    for kind, equal in _NEARLY.items():
+        split, earlier, words = _SEEN[equal]
+        texts[kind] = (
+            f"{counts.get(kind, 0):,} of {sizes.get(split, 0):,} {split} images are nearly "
+            f"{' or '.join(earlier)} images: {words}"
+        )
+    texts[_BURST] = (
+        f"{counts.get(_BURST, 0):,} of {sizes.get(TEST, 0):,} {TEST} images were taken right "
+        f"before or after {TRAIN} or {EVAL} images: new pictures are harder"
+    )
+    number = counts.get(_TWO_CLASSES, 0)
     are = "picture is" if number == 1 else "pictures are"
     texts[_TWO_CLASSES] = f"{number:,} {are} under two classes, of which one must be wrong"
     return [
-        Finding(kind, counts[kind], text, tuple(examples[kind]))
-        for kind, text in texts.items()
-        if counts[kind]
+        Finding(
+            kind,
+            counts[kind],
+            texts[kind],
+            tuple(f"{a.source_id} is {b.source_id}" for a, b in examples.get(kind, ())[:_SHOWN]),
+        )
+        for kind in OF_COPIES
+        if counts.get(kind)
     ]
 
 
-def _in_group(group: Sequence[Picture]) -> Iterator[tuple[str, int, str]]:
-    """Yields what the images of one picture tell: the kind, how many they are, one of them."""
+def _in_group(group: Sequence[Picture]) -> Iterator[tuple[str, int, Picture, Picture]]:
+    """Yields what the images of one picture tell: the kind, how many they are, two of them."""
     for kind, (split, earlier, _) in _SEEN.items():
         ones = [picture for picture in group if picture.split == split]
         before = [picture for picture in group if picture.split in earlier]
         if ones and before:
-            yield kind, len(ones), f"{ones[0].source_id} is {before[0].source_id}"
+            yield kind, len(ones), ones[0], before[0]
     first = group[0]
     for other in group:
         if other.class_name != first.class_name:
-            yield _TWO_CLASSES, 1, f"{first.source_id} is {other.source_id}"
+            yield _TWO_CLASSES, 1, first, other
             return
 
 

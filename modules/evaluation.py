@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ACCURACY = "accuracy"
 EXAMPLE_COUNT = "example_count"
 CALIBRATION = "calibration"
+# A feature that the Evaluator adds: what copy of a test image is trained on.
+TWIN = "twin"
+NO_TWIN = "none"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def eval_config(
         slicing_specs=[
             config_pb2.SlicingSpec(),  # all images
             config_pb2.SlicingSpec(feature_keys=[features.CLASS_NAME]),
+            *([] if test_set else [config_pb2.SlicingSpec(feature_keys=[TWIN])]),
         ],
         metrics_specs=[
             config_pb2.MetricsSpec(

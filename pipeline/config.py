@@ -94,6 +94,8 @@ class PipelineConfig:
     image_size: int = features.IMAGE_SIZE  # pixels a side that the network sees
     # "curated": the schema in the repository; "infer": SchemaGen's guess, for exploration.
     schema: Literal["curated", "infer"] = "curated"
+    # Copies of what is held out: tell of them, train without them, or do not run.
+    leaks: Literal["report", "drop", "fail"] = "report"
     train: Recipe = field(default_factory=Recipe)
     devices: DeviceOptions = field(default_factory=DeviceOptions)
     # Start from the weights of the latest blessed model, where there is one.

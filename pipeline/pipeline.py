@@ -1,7 +1,8 @@
 """The DAG: one `create_pipeline` for every runner.
 
 ImportExampleGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer -> Evaluator
-                                     (schema)                         (baseline)    |
+        |                            (schema)               |         (baseline)    |
+        +-> LeakageGuard -----------------------------------+--(twins)--------------+
                                                        Pusher <- ServingCheck <-----+
 
 On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model it starts from;
@@ -33,6 +34,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing
 from components.baseline import LatestBlessed
 from components.evaluator import Evaluator
 from components.example_validator import ExampleValidator
+from components.leakage_guard import LeakageGuard
 from components.newest_pushed import NewestPushed
 from components.pusher import Pusher
 from components.pusher.executor import KEYS
@@ -65,13 +67,21 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         input_config=_input_config(config.data),
         range_config=_range_config(config.data),
     )
+    guard = LeakageGuard(example_gen.outputs["examples"], config.leaks)
     examples = example_gen.outputs["examples"]
+    if config.leaks == "drop":
+        examples = guard.outputs["clean_examples"]
     schema_file = str(schema_path(Path(environment.code_root)))
     curated = ImportSchemaGen(schema_file=schema_file).with_id("CuratedSchema")
     # The curated schema tells StatisticsGen that an image is no word to count.
     statistics_gen = StatisticsGen(examples=examples, schema=curated.outputs["schema"])
     statistics = statistics_gen.outputs["statistics"]
-    components: list[BaseComponent | Resolver] = [example_gen, curated, statistics_gen]
+    components: list[BaseComponent | Resolver] = [
+        example_gen,
+        guard,
+        curated,
+        statistics_gen,
+    ]
     schema = curated.outputs["schema"]
     if config.schema == "infer":
         schema_gen = SchemaGen(statistics=statistics, infer_feature_shape=True)
@@ -93,6 +103,8 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         splits_config=transform_pb2.SplitsConfig(analyze=[features.TRAIN]),
     )
     transform.add_upstream_node(validator)
+    # What the policy forbids ends the run before the training.
+    transform.add_upstream_node(guard)
     tuner = None
     if config.tune.trials:
         tuner = Tuner(
@@ -125,6 +137,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
     baseline = _baseline(environment, model, config.data.class_names).with_id("Baseline")
     evaluator = Evaluator(
         examples=examples,
+        leaks=guard.outputs["leaks"],
         model=model,
         baseline_model=baseline.outputs["model"],
         class_names=config.data.class_names,

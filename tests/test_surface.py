@@ -106,6 +106,19 @@ COMMANDS = {
         "--workspace": "workspace",
         "--json": False,
     },
+    "leaks": {
+        "--data": "synthetic",
+        "--name": None,
+        "--layout": None,
+        "--split": None,
+        "--zip-encoding": None,
+        "--max-rejected": 0.01,
+        "--out": None,
+        "--runner": None,
+        "--direct_num_workers": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
     "predict": {
         "images": None,
         "--address": "127.0.0.1:8500",
@@ -250,6 +263,7 @@ SETTINGS = {
     "evaluate.min_accuracy_on.shop",
     "evaluate.min_class_accuracy",
     "image_size",
+    "leaks",
     "schema",
     "serve.precision",
     "serving_check_images",
@@ -348,6 +362,30 @@ SUMMARY = {
         "test_images": 20,
         "training_images": 100,
     },
+    "leaks": {
+        "images": {"train": 80, "eval": 20, "test": 20},
+        "exact": {
+            "test_images_with_twin_in_train": 1,
+            "eval_images_with_twin_in_train": 0,
+            "duplicate_pairs_within_train": 2,
+            "duplicate_pairs_within_test": 0,
+        },
+        "near": {
+            "test_images_with_twin_in_train": 0,
+            "eval_images_with_twin_in_train": 0,
+            "duplicate_pairs_within_train": 0,
+            "duplicate_pairs_within_test": 0,
+        },
+        "burst": {
+            "photographs": 9,
+            "test_images_with_neighbour_in_train": 3,
+            "within": 10,
+        },
+        "label_conflicts": {"exact": 0, "near": 1},
+        "dropped": 0,
+        "findings": [],
+    },
+    "without_twins": {"images": 19, "accuracy": 0.89, "accuracy_interval": [0.69, 0.97]},
     "metrics": {"accuracy": 0.9, "accuracy/cat": None},
     "also_tested": [
         {
@@ -589,6 +627,14 @@ def test_the_json_of_an_ingestion_and_the_span_it_leaves(signs: Callable[..., An
     for shard in manifest["shards"]:
         assert_frozen("A shard in it", set(shard), {"path", "split", "bytes", "sha256", "records"})
         assert re.fullmatch(r"(train|eval|test)/[\w.-]+", shard["path"])
+
+
+def test_the_json_of_a_search_for_leaks(signs: Callable[..., Any]) -> None:
+    found = signs("leaks", "--data", "synthetic:20")
+    frozen = SUMMARY["leaks"]
+    assert_frozen("The JSON of `signs leaks`", set(found), {"name", "span", "version", *frozen})
+    for name in ("exact", "near", "burst", "label_conflicts"):
+        assert_frozen(f"Its {name}", set(found[name]), set(frozen[name]))
 
 
 def test_the_json_of_a_diagnosis() -> None:

@@ -9,7 +9,13 @@ from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import BaseChannel, Channel, ComponentSpec
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
-from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
+from tfx.types.standard_artifacts import (
+    ExampleAnomalies,
+    Examples,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+)
 
 from components.evaluator.executor import Executor
 from signs import features
@@ -28,6 +34,7 @@ class EvaluatorSpec(ComponentSpec):
     }
     INPUTS = {  # noqa: RUF012
         "examples": ChannelParameter(type=Examples),
+        "leaks": ChannelParameter(type=ExampleAnomalies),
         "model": ChannelParameter(type=Model),
         "baseline_model": ChannelParameter(type=Model, optional=True),
         "also_test": ChannelParameter(type=Examples, optional=True),
@@ -52,6 +59,7 @@ class Evaluator(BaseBeamComponent):
     def __init__(
         self,
         examples: BaseChannel,
+        leaks: BaseChannel,
         model: BaseChannel,
         baseline_model: BaseChannel,
         class_names: Sequence[str],
@@ -62,6 +70,7 @@ class Evaluator(BaseBeamComponent):
 
         Args:
             examples: type Examples, with a `test` split.
+            leaks: what LeakageGuard found in them: accuracy is told without twins as well.
             model: the candidate, type Model.
             baseline_model: type Model; without any, only the absolute thresholds count.
             class_names: one per class, in the order of the labels.
@@ -72,6 +81,7 @@ class Evaluator(BaseBeamComponent):
         super().__init__(
             EvaluatorSpec(
                 examples=examples,
+                leaks=leaks,
                 model=model,
                 baseline_model=baseline_model,
                 also_test=also_test,

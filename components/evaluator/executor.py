@@ -8,11 +8,12 @@ before it has seen an image.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
@@ -29,6 +30,9 @@ from tfx.types.standard_component_specs import (
 )
 from tfx.utils import path_utils
 
+from components.leakage_guard.executor import GROUPS
+from data.leaks.report import TRAINED_ON, read_groups, twin_kinds
+from modules import evaluation as evaluations
 from modules.evaluation import Thresholds, eval_config
 from modules.training.undecodable import naming_undecodable
 from signs import features
@@ -79,7 +83,9 @@ class Executor(stock.Executor):
         [shared] = [model for model in models if model.model_name != tfma.BASELINE_KEY]
         patterns = [f"{artifact.uri}/Split-*/*" for artifact in (*test, *further)]
         with naming_undecodable(patterns), self._make_beam_pipeline() as pipeline:
-            _evaluate(pipeline, test, features.TEST, models, config, evaluation)
+            groups = read_groups(Path(input_dict["leaks"][0].uri) / GROUPS)
+            twins = twin_kinds(groups, features.TEST, TRAINED_ON)
+            _evaluate(pipeline, test, features.TEST, models, config, evaluation, twins)
             for name in names:
                 _evaluate(
                     pipeline,
@@ -103,6 +109,13 @@ class Executor(stock.Executor):
 def further_evaluation(evaluation: str, name: str) -> str:
     """The folder of what TFMA found on a further test set, within the evaluation's."""
     return f"{evaluation}/{ALSO_TEST_KEY}/{name}"
+
+
+def _with_twins(batch: pa.RecordBatch, twins: Mapping[str, str]) -> pa.RecordBatch:
+    """Adds the feature by which TFMA slices."""
+    ids = batch.column(batch.schema.names.index(features.SOURCE_ID)).to_pylist()
+    kinds = [[twins.get(one[0].decode(), evaluations.NO_TWIN).encode()] for one in ids]
+    return batch.append_column(evaluations.TWIN, pa.array(kinds, pa.list_(pa.binary())))
 
 
 def thresholds_of(exec_properties: dict[str, Any], test_sets: Sequence[str]) -> Thresholds:
@@ -148,8 +161,9 @@ def _evaluate(
     models: list[tfma.types.EvalSharedModel],
     config: config_pb2.EvalConfig,
     output: str,
+    twins: Mapping[str, str] | None = None,
 ) -> None:
-    """Adds the evaluation of one split to the pipeline."""
+    """Adds the evaluation of one split to the pipeline; `twins` are those of `twin_kinds`."""
     read = tfxio_utils.get_tfxio_factory_from_artifact(
         examples=examples,
         telemetry_descriptors=["Evaluator"],
@@ -159,6 +173,7 @@ def _evaluate(
     _ = (
         pipeline
         | f"Read[{split}]" >> read(f"{folder}/*").BeamSource()
+        | f"Twins[{split}]" >> beam.Map(_with_twins, twins or {})
         | f"Evaluate[{split}]"
         >> tfma.ExtractEvaluateAndWriteResults(
             eval_shared_model=models if len(models) > 1 else models[0],

@@ -37,7 +37,11 @@ LayoutOption = Annotated[
 ]
 SplitOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=FOLDER", help="A folder of a split, as in train=seg_train."),
+    typer.Option(
+        metavar="NAME=FOLDER",
+        help="A folder of a split, as in train=seg_train. Or leak-free: divide all images anew, "
+        "and keep copies and neighbours in a burst on one side.",
+    ),
 ]
 ZipEncodingOption = Annotated[
     str | None, typer.Option(help="Code page of the names in a zip, such as cp866, gbk or cp932.")

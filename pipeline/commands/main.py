@@ -20,6 +20,7 @@ _MISUSE = 2
 _COMMANDS = {  # in the order in which help lists them
     "doctor": "pipeline.commands.doctor",
     "ingest": "pipeline.commands.ingest",
+    "leaks": "pipeline.commands.leaks",
     "run": "pipeline.commands.run",
     "serve": "pipeline.commands.serve",
     "predict": "pipeline.commands.predict",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Tuned,
         Unmet,
         Weakest,
+        WithoutTwins,
     )
 
 app = typer.Typer()
@@ -146,6 +147,8 @@ def render_summary(console: Console, run: "RunSummary") -> None:
         images = run.counts.get(features.TEST)
         sure = "" if run.accuracy_interval is None else f" ({_interval(run.accuracy_interval)})"
         lines.append(("accuracy", f"{percent(run.accuracy)} on {_images(images)}{sure}"))
+    if run.without_twins is not None and run.without_twins.images != images:
+        lines.append(("", _without(run.without_twins)))
     if run.weakest is not None:
         lines.append(("weakest", _weakest(run.weakest)))
     if run.simple_answers is not None:
@@ -210,6 +213,13 @@ def _images(count: int | None) -> str:
 def _interval(interval: tuple[float, float]) -> str:
     low, high = interval
     return f"95 % interval: {100 * low:.1f} to {percent(high)}"
+
+
+def _without(found: "WithoutTwins") -> str:
+    return (
+        f"{percent(found.accuracy)} on the {found.images:,} of which no copy is trained on "
+        f"({_interval(found.accuracy_interval)})"
+    )
 
 
 def _weakest(weakest: "Weakest") -> str:

@@ -25,6 +25,7 @@ _STEPS = {
     IMPORTING: 9.0,
     "CuratedSchema": 0.3,
     "ImportExampleGen": 5.0,
+    "LeakageGuard": 4.0,
     "StatisticsGen": 7.0,
     "ExampleValidator": 0.2,
     "Transform": 3.0,

@@ -17,6 +17,7 @@ from tfx.components.evaluator import constants as evaluator_constants
 from tfx.types import Artifact, artifact_utils
 
 from components.evaluator.executor import further_evaluation
+from components.leakage_guard.executor import load_leaks
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
 from modules import evaluation
 from modules.trainer import HISTORY
@@ -31,6 +32,7 @@ from pipeline.running.summary import (
     Tuned,
     Unmet,
     Weakest,
+    WithoutTwins,
     wilson,
 )
 from pipeline.showing.wording import percent, shorten
@@ -72,6 +74,8 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         ),
         weakest=read_weakest(evaluated, config.data.class_names),
         simple_answers=_simple_answers(nodes),
+        leaks=load_leaks(output("LeakageGuard", "leaks").uri),
+        without_twins=read_without_twins(evaluated),
         metrics=dict(metrics),
         also_tested=tuple(_also_tested(evaluation_dir, config)),
         blessed=blessed,
@@ -191,9 +195,20 @@ def read_metrics(result: tfma.EvalResult) -> dict[str, float]:
                 continue
             if slice_key == ():
                 metrics[name] = float(value["doubleValue"])
-            elif name == evaluation.ACCURACY:
+            elif name == evaluation.ACCURACY and slice_key[0][0] == features.CLASS_NAME:
                 metrics[f"{name}/{slice_key[0][1]}"] = float(value["doubleValue"])
     return metrics
+
+
+def read_without_twins(result: tfma.EvalResult) -> WithoutTwins | None:
+    """How the model does on test images of which no copy is trained on; None if there are none."""
+    for slice_key, by_output in result.slicing_metrics:
+        if slice_key == ((evaluation.TWIN, evaluation.NO_TWIN),):
+            values = by_output[""][""]
+            accuracy = float(values[evaluation.ACCURACY]["doubleValue"])
+            images = int(values[evaluation.EXAMPLE_COUNT]["doubleValue"])
+            return WithoutTwins(images, accuracy, wilson(accuracy, images))
+    return None
 
 
 def read_weakest(result: tfma.EvalResult, class_names: Sequence[str]) -> Weakest | None:

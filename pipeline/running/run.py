@@ -16,6 +16,8 @@ from typing import Literal
 
 from rich.console import Console
 
+from data.findings import OF_COPIES, Finding
+from data.leaks.report import Leaks
 from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.test_set import sources_by_name
 from pipeline.config import PipelineConfig, default_config, override
@@ -195,7 +197,7 @@ def run_ingested(
         span=ingested.span,
         version=ingested.version,
         counts=data.counts,
-        findings=ingested.manifest.findings,
+        findings=with_leaks(ingested.manifest.findings, result.leaks),
         components=components,
         training_s=trainer.seconds if trainer and trainer.state == "done" else None,
         error=end.error,
@@ -205,6 +207,13 @@ def run_ingested(
     summary = in_place(summary, workspace)
     summary.save(directory)
     return summary
+
+
+def with_leaks(findings: Sequence[Finding], leaks: Leaks | None) -> tuple[Finding, ...]:
+    """What an ingestion told, but of copies what LeakageGuard has found, which looks closer."""
+    if leaks is None:
+        return tuple(findings)
+    return (*(one for one in findings if one.kind not in OF_COPIES), *leaks.findings)
 
 
 def _memory_advice(config: PipelineConfig) -> str:

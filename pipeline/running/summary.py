@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import AwareDatetime, TypeAdapter
 
 from data.findings import Finding
+from data.leaks.report import Leaks
 from pipeline.showing.events import State, Text
 from signs import durable
 
@@ -98,6 +99,15 @@ class SimpleAnswers:
 
 
 @dataclass(frozen=True)
+class WithoutTwins:
+    """What the test images have shown of which no copy, exact or near, is trained on."""
+
+    images: int
+    accuracy: float  # on them, in [0, 1]
+    accuracy_interval: tuple[float, float]  # 95 %, Wilson's
+
+
+@dataclass(frozen=True)
 class AlsoTested:
     """What a further test set has shown."""
 
@@ -123,6 +133,8 @@ class RunResult:
     accuracy_interval: tuple[float, float] | None = None  # 95 %, Wilson's
     weakest: Weakest | None = None
     simple_answers: SimpleAnswers | None = None
+    leaks: Leaks | None = None  # what makes the accuracy look better than it is
+    without_twins: WithoutTwins | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)  # by class: `accuracy/{class}`
     also_tested: tuple[AlsoTested, ...] = ()  # on further test sets
     blessed: bool | None = None  # by the Evaluator; None where it did not get to say

@@ -6,12 +6,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import validation_result_pb2
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import Channel
-from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
+from tfx.types.standard_artifacts import (
+    ExampleAnomalies,
+    Examples,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+)
 
 from components.evaluator import Evaluator, executor
 from components.evaluator.executor import Executor
@@ -30,6 +37,14 @@ def made(kind: type, folder: Path, **properties: Any) -> Any:
     return artifact
 
 
+def no_leaks(root: Path) -> ExampleAnomalies:
+    """What LeakageGuard writes where there is nothing."""
+    leaks = made(ExampleAnomalies, root / "leaks")
+    (root / "leaks").mkdir(exist_ok=True)
+    (root / "leaks" / "groups.jsonl").touch()
+    return leaks
+
+
 @pytest.fixture
 def evaluate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -46,7 +61,7 @@ def evaluate(
         evaluated: Evaluated = {}
 
         def note(pipeline: object, examples: object, split: str, *rest: Any) -> None:
-            models, config, output = rest
+            models, config, output, *_ = rest
             folder = str(Path(output).relative_to(tmp_path))
             evaluated[folder] = ([model.model_name for model in models], config)
             assert split in ("test", *json.loads(sets or "[]"))
@@ -61,6 +76,7 @@ def evaluate(
         inputs = {
             "examples": [made(Examples, tmp_path / "examples", split_names='["test"]')],
             "model": [made(Model, tmp_path / "model", id=7)],
+            "leaks": [no_leaks(tmp_path)],
         }
         if baseline:
             inputs["baseline_model"] = [made(Model, tmp_path / "baseline", id=4)]
@@ -175,6 +191,7 @@ def test_an_image_that_does_not_decode_is_named(
         "examples": [made(Examples, tmp_path / "examples", split_names='["test"]')],
         "also_test": [made(Examples, tmp_path / "further", split_names='["a"]')],
         "model": [made(Model, tmp_path / "model")],
+        "leaks": [no_leaks(tmp_path)],
     }
     outputs = {
         "evaluation": [made(ModelEvaluation, tmp_path / "evaluation")],
@@ -189,6 +206,7 @@ def test_a_threshold_may_be_a_parameter_of_the_run() -> None:
     parameter = RuntimeParameter("min_accuracy", ptype=float, default=0.9)
     evaluator = Evaluator(
         Channel(type=Examples),
+        Channel(type=ExampleAnomalies),
         Channel(type=Model),
         Channel(type=Model),
         class_names=["0", "1"],
@@ -196,3 +214,13 @@ def test_a_threshold_may_be_a_parameter_of_the_run() -> None:
     )
     assert evaluator.exec_properties["min_accuracy"] is parameter
     assert evaluator.exec_properties["class_names"] == '["0", "1"]'
+
+
+def test_each_test_image_is_told_what_copy_of_it_is_trained_on() -> None:
+    ids = pa.array([[b"a"], [b"b"], [b"c"]], pa.list_(pa.binary()))
+    batch = pa.RecordBatch.from_arrays([ids], ["source_id"])
+    told = executor._with_twins(batch, {"a": "exact", "b": "near"})
+    assert told.column(told.schema.names.index("twin")).to_pylist() == [
+        *([b"exact"], [b"near"], [b"none"])
+    ]
+    assert told.num_columns == 2

@@ -69,6 +69,8 @@ def test_a_further_set_has_the_same_metrics_and_one_threshold(config):
     assert bound.threshold.value_threshold.lower_bound.value == 0.6
     assert not bound.threshold.HasField("change_threshold")
     assert not metric(fair, "SparseCategoricalAccuracy").per_slice_thresholds
+    assert list(config.slicing_specs[-1].feature_keys) == ["twin"]
+    del config.slicing_specs[-1]  # who has twins is known of the data's own test split
     for one in (config, shop):
         metric(one, "SparseCategoricalAccuracy").ClearField("per_slice_thresholds")
     assert shop == config
@@ -82,7 +84,8 @@ def test_the_model_is_asked_by_its_names(config):
 
 
 def test_all_images_and_each_class_are_slices(config):
-    assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["class_name"]]
+    specs = [list(spec.feature_keys) for spec in config.slicing_specs]
+    assert specs == [[], ["class_name"], ["twin"]]
 
 
 def test_calibration_is_of_each_class(config):

@@ -18,7 +18,14 @@ from pipeline.pipeline import create_pipeline
 
 DATA = Data("colours", 2, ("grün", "red"), {"train": 8, "eval": 4, "test": 2})
 STEPS = [
-    *("ImportExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "Transform"),
+    *(
+        "ImportExampleGen",
+        "LeakageGuard",
+        "CuratedSchema",
+        "StatisticsGen",
+        "ExampleValidator",
+        "Transform",
+    ),
     *("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher"),
 ]
 

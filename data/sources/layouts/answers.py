@@ -9,6 +9,8 @@ from data import IngestError
 from data.sources.names import split_of
 from signs.features import SPLITS
 
+LEAK_FREE = "leak-free"
+
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
@@ -18,6 +20,7 @@ class Answers:
         layout: What the top folders are.
         splits: Pairs of a split's name and a folder of it.
         zip_encoding: The code page of the names in a zip that does not tell it.
+        leak_free: Whether all images are divided anew, with what shows nearly the same together.
 
     Raises:
         IngestError: An answer that makes no sense.
@@ -26,6 +29,7 @@ class Answers:
     layout: Literal["classes", "splits"] | None = None
     splits: tuple[tuple[str, str], ...] = ()
     zip_encoding: str | None = None
+    leak_free: bool = False
 
     def __post_init__(self) -> None:
         if self.layout == "classes" and self.splits:
@@ -46,18 +50,20 @@ class Answers:
         splits: Sequence[str],
         zip_encoding: str | None,
     ) -> Self:
-        """Reads options: `splits` as in train=seg_train."""
+        """Reads options: `splits` as in train=seg_train; leak-free is an answer of its own."""
         pairs = []
         for text in splits:
+            if text == LEAK_FREE:
+                continue
             name, _, folder = text.partition("=")
             split = split_of(name.strip())
             if split is None or not folder.strip():
                 raise IngestError(
                     f"--split must be NAME=FOLDER with the name {', '.join(SPLITS)}, as in "
-                    f"--split train=seg_train. Received: {text!r}"
+                    f"--split train=seg_train, or {LEAK_FREE}. Received: {text!r}"
                 )
             pairs.append((split, folder.strip()))
-        return cls(layout, tuple(pairs), zip_encoding)
+        return cls(layout, tuple(pairs), zip_encoding, LEAK_FREE in splits)
 
     def as_dict(self) -> Mapping[str, object]:
         """Returns the answers that were given: they belong to what identifies a span."""
@@ -65,6 +71,7 @@ class Answers:
             "layout": self.layout,
             "splits": [list(pair) for pair in self.splits],
             "zip_encoding": self.zip_encoding,
+            "leak_free": self.leak_free,
         }
         return {name: answer for name, answer in given.items() if answer}
 

@@ -33,8 +33,8 @@ OPTIONS = ClusterOptions(
     training=TrainingOptions(gpu=1, node_selector={"pool": "gpu"}),
 )
 STEPS = {
-    "ImportExampleGen", "CuratedSchema", "StatisticsGen", "ExampleValidator", "Transform",
-    "Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher",
+    "ImportExampleGen", "LeakageGuard", "CuratedSchema", "StatisticsGen", "ExampleValidator",
+    "Transform", "Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher",
 }  # fmt: skip
 
 

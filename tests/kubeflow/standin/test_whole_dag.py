@@ -29,8 +29,8 @@ SIGNS = Path(sys.executable).with_name("signs")
 NAME = "colours"
 IMAGE = f"signs@sha256:{'0' * 64}"
 STEPS = {
-    "CuratedSchema", "ImportExampleGen", "StatisticsGen", "ExampleValidator", "Transform",
-    "Trainer", "AlsoTest", "Baseline", "Evaluator", "ServingCheck", "Pusher",
+    "CuratedSchema", "ImportExampleGen", "LeakageGuard", "StatisticsGen", "ExampleValidator",
+    "Transform", "Trainer", "AlsoTest", "Baseline", "Evaluator", "ServingCheck", "Pusher",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from data.sources.layouts.answers import NO_ANSWERS, Answers
 from pipeline.commands.options import typed
 from pipeline.commands.run import render_summary
 from pipeline.running import run
-from pipeline.running.summary import ComponentSummary, RunSummary, Tuned
+from pipeline.running.summary import ComponentSummary, RunSummary, Tuned, WithoutTwins
 from tests.pipeline.summaries import ALSO_TESTED, FULL, STARTED, UNBLESSED, shown
 
 
@@ -45,6 +45,16 @@ def test_the_summary_repeats_what_the_data_hide_from_the_score() -> None:
         "            3 pictures are under two classes",
         "  blessed   yes",
     ]
+
+
+def test_the_summary_has_the_accuracy_without_twins() -> None:
+    without = replace(FULL, without_twins=WithoutTwins(104, 0.92308, (0.85523, 0.96057)))
+    assert shown(render_summary, without)[2] == (
+        "            92.3 % on the 104 of which no copy is trained on "
+        "(95 % interval: 85.5 to 96.1 %)"
+    )
+    of_all = replace(FULL, without_twins=WithoutTwins(120, 0.93333, (0.87395, 0.96577)))
+    assert shown(render_summary, of_all) == shown(render_summary, FULL)
 
 
 def test_the_summary_tells_of_further_test_sets() -> None:

@@ -11,7 +11,15 @@ from tfx.types import Artifact
 from tfx.types.standard_artifacts import HyperParameters, Model, TunerResults
 
 from pipeline.running.local_runner import NodeResult
-from pipeline.running.results import note, read_start, read_tuned, read_unmet, read_weakest
+from pipeline.running.results import (
+    note,
+    read_metrics,
+    read_start,
+    read_tuned,
+    read_unmet,
+    read_weakest,
+    read_without_twins,
+)
 from pipeline.running.summary import Tuned, Unmet, Weakest
 
 MISSED = """
@@ -110,3 +118,27 @@ def test_the_weakest_class_and_what_it_is_taken_for() -> None:
     result = evaluated((0, 0, 9), (0, 2, 1), (1, 1, 4), (1, 0, 1), (1, 2, 3), (2, 2, 5))
     assert read_weakest(result, "abcd") == Weakest("b", 0.5, 8, "c", 3)  # nothing is known of d
     assert read_weakest(evaluated((0, 0, 9), (1, 1, 4)), "ab") is None
+
+
+def test_slices_of_twins_are_no_classes() -> None:
+    def numbers(accuracy: float, images: float) -> dict:
+        values = {"accuracy": accuracy, "example_count": images}
+        return {"": {"": {name: {"doubleValue": value} for name, value in values.items()}}}
+
+    slices = {
+        (): numbers(0.9, 120),
+        (("class_name", "none"),): numbers(0.8, 20),
+        (("twin", "none"),): numbers(0.875, 104),
+        (("twin", "exact"),): numbers(1.0, 12),
+    }
+    result = tfma.EvalResult([*slices.items()], [], None, None, "", "", "")
+    assert read_metrics(result) == {
+        "accuracy": 0.9,
+        "example_count": 120,
+        "accuracy/none": 0.8,
+    }
+    found = read_without_twins(result)
+    assert found is not None
+    assert (found.images, found.accuracy) == (104, 0.875)
+    assert [round(end, 3) for end in found.accuracy_interval] == [0.798, 0.925]
+    assert read_without_twins(tfma.EvalResult([], [], None, None, "", "", "")) is None

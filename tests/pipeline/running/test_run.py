@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from data.findings import Finding
+from data.leaks.report import Burst, Conflicts, Copies, Leaks
 from pipeline.config import ConfigError, FurtherSet
 from pipeline.environment import Workspace
 from pipeline.keeping.holding import HeldError
 from pipeline.running import run as running
 from pipeline.running.child import Job
 from pipeline.running.history import load_runs
-from pipeline.running.run import run
+from pipeline.running.run import run, with_leaks
 from pipeline.running.summary import ComponentSummary, Query, RunSummary
 from signs import durable
 from signs.errors import UserError
@@ -151,3 +153,12 @@ def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HeldError, match=r"cannot be written \(.+\): choose another"):
         run("synthetic:30", Workspace(tmp_path / "file" / "workspace"), Console())
+
+
+def test_of_copies_a_run_tells_what_leakage_guard_has_found() -> None:
+    few, copies = Finding("class_of_few_test", 1, "few"), Finding("test_in_train", 1, "1 of 9")
+    closer = Finding("test_in_train", 2, "2 of 9")
+    burst = Burst()
+    leaks = Leaks({"test": 9}, Copies(), Copies(), burst, Conflicts(), findings=(closer,))
+    assert with_leaks((few, copies), leaks) == (few, closer)
+    assert with_leaks((few, copies), None) == (few, copies)
