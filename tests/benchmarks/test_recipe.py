@@ -111,6 +111,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path, monkeypatch, course):
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_the_command_of_the_docs_runs(signs_data, tmp_path):
     small = ["blocks=[1]", "width=4", "epochs=1", "sizes=[[1.0,1.0]]", "drawn=0"]
     command = [

@@ -137,6 +137,20 @@ def told_epochs(caplog) -> list[int]:
     return sorted(epochs)
 
 
+def looked_at(arguments, monkeypatch) -> str:
+    """Where a training looks for what was kept of it."""
+    found = []
+
+    def stop(*_, checkpoints, **__):
+        found.append(checkpoints)
+        raise InterruptedError
+
+    with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(trainer, "train", stop)
+        run_fn(arguments)
+    return found[0]
+
+
 def test_a_training_whose_export_failed_is_not_repeated(
     tmp_path, transform_graph, caplog, monkeypatch
 ):
@@ -153,19 +167,21 @@ def test_a_training_whose_export_failed_is_not_repeated(
             patch.setattr(trainer, "export_copies", no_room)
             run_fn(first)
         assert told_epochs(caplog) == [1, 2]
-        assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+        (begun,) = (tmp_path / "checkpoints").iterdir()
 
         # Another recipe is another training.
         other = fn_args(tmp_path / "data", transform_graph, replace(recipe, seed=1), **kept)
-        run_fn(other)
-        assert told_epochs(caplog) == [1, 2]
+        assert looked_at(other, monkeypatch) != str(begun)
 
         # So are other images, though their files have the same names and lengths.
         other = fn_args(tmp_path / "other", transform_graph, recipe, swap_labels=True, **kept)
         files = [tmp_path / name / "Split-train" / "a.gz" for name in ("data", "other")]
         assert files[0].stat().st_size == files[1].stat().st_size
-        run_fn(other)
-        assert told_epochs(caplog) == [1, 2]
+        assert looked_at(other, monkeypatch) != str(begun)
+
+        same = fn_args(tmp_path / "data", transform_graph, recipe, **kept)
+        assert looked_at(same, monkeypatch) == str(begun)
 
         # TFX gives the next attempt new folders.
         second = fn_args(tmp_path / "data", transform_graph, recipe, **kept)
