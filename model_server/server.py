@@ -44,8 +44,6 @@ log = logging.getLogger(__name__)
 
 # Requests had their time: what still holds a model now, or is still loading one, will not end soon.
 _UNLOAD_TIMEOUT_S = 2.0
-# Of the REST API, in memory at the same time.
-_BODIES_BYTES = 256 * 2**20
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -232,7 +230,9 @@ class ModelServer:
                     cors=options.rest_api_enable_cors_support,
                     metrics_path=(prometheus.path or _METRICS_PATH) if prometheus.enable else "",
                     max_body_bytes=options.max_request_bytes * 3 // 2,  # in base64
-                    max_bodies_bytes=max(_BODIES_BYTES, options.max_request_bytes * 3),
+                    max_bodies_bytes=max(
+                        RestOptions.max_bodies_bytes, options.max_request_bytes * 3
+                    ),
                 ),
                 self._metrics,
                 page,
