@@ -59,7 +59,7 @@ def test_few_items_make_few_shards(tmp_path: Path) -> None:
 
 def test_many_small_items_make_many_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module, "_MOST_IMAGES", 50)
-    assert len(dealt(tmp_path, 1001, shard_bytes=10**9)) == 21
+    assert len(dealt(tmp_path / "many", 1001, shard_bytes=10**9)) == 21
 
 
 class Bytes:
