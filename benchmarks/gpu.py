@@ -110,6 +110,7 @@ def measure_recipe(settings: Settings, data: Path, tell: Callable[..., None]) ->
 
     from modules.machines.devices import choose, float32_copy
     from modules.training.drawings import drawings, drawings_in_step
+    from modules.training.images import Images
     from modules.training.input import share_of_batch, steps_per_epoch, training_batches
     from modules.training.loop import build_network, train
 
@@ -131,7 +132,12 @@ def measure_recipe(settings: Settings, data: Path, tell: Callable[..., None]) ->
         train(
             network,
             training_batches(
-                prepared.batch(128), len(known), recipe, settings.size, CLASSES, drawn=drawn
+                Images.prepared(prepared.batch(128)),
+                len(known),
+                recipe,
+                settings.size,
+                CLASSES,
+                drawn=drawn,
             ),
             steps,
             recipe,
@@ -198,13 +204,14 @@ def _batches(recipe: Recipe, size: int) -> Any:
     """Noise, one batch of it ten times an epoch."""
     import tensorflow as tf
 
+    from modules.training.images import Images
     from modules.training.input import training_batches
 
     count = 10 * recipe.batch_size
     pixels = np.random.default_rng(0).random((recipe.batch_size, size, size, 3), np.float32)
     labels = np.arange(recipe.batch_size) % CLASSES
     prepared = tf.data.Dataset.from_tensors((pixels, labels)).repeat(10)
-    return training_batches(prepared, count, recipe, size, CLASSES)
+    return training_batches(Images.prepared(prepared), count, recipe, size, CLASSES)
 
 
 def _step(

@@ -178,6 +178,7 @@ def run_trial(
 
     from modules.machines.devices import choose, float32_copy
     from modules.training.drawings import drawings, drawings_in_step
+    from modules.training.images import Images
     from modules.training.input import share_of_batch, steps_per_epoch, training_batches
     from modules.training.loop import build_network, train
 
@@ -205,7 +206,7 @@ def run_trial(
         in_step = drawings_in_step(recipe, class_names, share_of_batch(count, recipe))
         drawn = drawings(recipe, class_names, size, in_step, recipe.epochs * steps)
         batches = training_batches(
-            prepared.batch(128), count, recipe, size, len(class_names), drawn=drawn
+            Images.prepared(prepared.batch(128)), count, recipe, size, len(class_names), drawn=drawn
         )
         with tempfile.TemporaryDirectory() as run_dir:
             by_epoch = train(

@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         network, transform, calibration = _trained(artifacts)
         models = dict(_loaded(network, transform, calibration, Path(directory)))
-        examples = _newest(artifacts / "ImportExampleGen" / "examples")
+        examples = _newest(artifacts / "SpanGen" / "examples")
         test = [sample.image for sample in read_samples(examples / f"Split-{features.TEST}")]
         for batch in BATCHES:
             print(json.dumps(_times(models, test, batch, args.rounds)), flush=True)

@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from modules.machines.devices import Devices, choose
 from modules.machines.options import DeviceOptions, Precision
+from modules.training.images import Images
 from modules.training.input import training_batches
 from modules.training.loop import build_network, make_optimizer, train
 from modules.training.recipe import Recipe
@@ -91,7 +92,7 @@ def ours(recipe: Recipe, pixels: np.ndarray, labels: np.ndarray, devices: Device
         clock = _Clock()
         train(
             network,
-            training_batches(prepared, len(pixels), recipe, SIZE, CLASSES),
+            training_batches(Images.prepared(prepared), len(pixels), recipe, SIZE, CLASSES),
             steps,
             recipe,
             Path(folder),

@@ -26,9 +26,10 @@ from signs.features import SPLITS
 from signs.image_bytes import canonical_bytes
 
 SHARD_BYTES = 100 * 2**20
-# Small data sets are cut so that a few processes have something to do each.
-_SHARD_IMAGES = 250
-_SHARDS_OF_SMALL = 16
+# Small data sets are cut so that a few processes have something to do each, and many small images
+# so that many have.
+_SHARD_IMAGES, _SHARDS_OF_SMALL = 250, 16
+_MOST_IMAGES = 10_000
 _BUFFERED = 100_000  # lines
 _FEW = 20  # images of a class, of which one or two are for test
 _LISTING = "listing.jsonl"
@@ -146,7 +147,8 @@ class Listing:
     def deal(self, seed: int, shard_bytes: int) -> int:
         """Writes the parts and returns how many there are."""
         small = min(self.items // _SHARD_IMAGES, _SHARDS_OF_SMALL)
-        shards = max(math.ceil(self._bytes / shard_bytes), small, 1)
+        many = math.ceil(self.items / _MOST_IMAGES)
+        shards = max(math.ceil(self._bytes / shard_bytes), small, many, 1)
         for shard in range(shards):
             self.folder.joinpath(_part(shard)).touch()
         for lines in self._batches():

@@ -59,7 +59,7 @@ def read_samples(directory: Path) -> Iterator[Sample]:
 
     Args:
         directory: Holds gzipped TFRecord files of what `Sample.serialize` wrote, and nothing else:
-            a split of a span, or of ImportExampleGen's Examples.
+            a split of a span, or of SpanGen's Examples.
 
     Raises:
         ValueError: A file is damaged.

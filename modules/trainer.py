@@ -25,7 +25,8 @@ from modules.network import logits_of
 from modules.training.checkpoints import training_name
 from modules.training.drawings import drawings, drawings_in_step
 from modules.training.errors import TrainingError
-from modules.training.input import read_prepared, share_of_batch, steps_per_epoch, training_batches
+from modules.training.images import read_images
+from modules.training.input import share_of_batch, steps_per_epoch, training_batches
 from modules.training.job import TrainingJob
 from modules.training.log import log_evaluation
 from modules.training.loop import build_network, train
@@ -88,9 +89,11 @@ def run_fn(fn_args: "FnArgs") -> None:
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     transform = transform_output.transform_features_layer()
     spec = transform_output.raw_feature_spec()
-    prepared = read_prepared(fn_args.train_files, transform, spec)
+    images = read_images(fn_args.train_files, transform, spec, count)
     eval_count = fn_args.num_examples.get(features.EVAL)
-    eval_images = read_prepared(fn_args.eval_files, transform, spec, eval_count)
+    eval_images = read_images(fn_args.eval_files, transform, spec, eval_count or count).batches(
+        eval_count, job.image_size
+    )
     # A data set without such a split has the training images there.
     eval_is_new = features.EVAL not in recipe.splits and eval_count is not None
 
@@ -115,7 +118,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         by_epoch = train(
             network,
             training_batches(
-                prepared, count, recipe, job.image_size, len(job.class_names), workers, drawn
+                images, count, recipe, job.image_size, len(job.class_names), workers, drawn
             ),
             steps,
             recipe,

@@ -30,8 +30,8 @@ from modules.machines.devices import Devices, choose
 from modules.training.checkpoints import training_name
 from modules.training.drawings import Drawings, drawings, drawings_in_step
 from modules.training.errors import TrainingError
+from modules.training.images import Images, read_images
 from modules.training.input import (
-    read_prepared,
     share_of_batch,
     steps_per_epoch,
     training_batches,
@@ -85,9 +85,11 @@ def tuner_fn(fn_args: "FnArgs") -> TunerFnResult:
     spec = transform_output.raw_feature_spec()
     tuner = RecipeTuner(
         recipe,
-        read_prepared(fn_args.train_files, transform, spec, count),
+        read_images(fn_args.train_files, transform, spec, count),
         count,
-        read_prepared(fn_args.eval_files, transform, spec, eval_count),
+        read_images(fn_args.eval_files, transform, spec, eval_count).batches(
+            eval_count, job.image_size
+        ),
         image_size=job.image_size,
         classes=len(job.class_names),
         trials=search.trials,
@@ -130,7 +132,7 @@ class RecipeTuner(base_tuner.BaseTuner):
     def __init__(
         self,
         recipe: Recipe,
-        train_images: tf.data.Dataset,
+        train_images: Images,
         count: int,
         eval_images: tf.data.Dataset,
         *,
@@ -147,9 +149,9 @@ class RecipeTuner(base_tuner.BaseTuner):
 
         Args:
             recipe: of each trial, but for the values that are searched.
-            train_images: batches of (float32 [batch, size, size, 3] in [0, 1], int64 [batch]).
+            train_images: as `training_batches` takes them.
             count: number of images in them.
-            eval_images: as `train_images`.
+            eval_images: batches of (float32 [batch, size, size, 3] in [0, 1], int64 [batch]).
             image_size: pixels a side.
             classes: number of classes.
             trials: how many.

@@ -1,12 +1,12 @@
 """The DAG: one `create_pipeline` for every runner.
 
-ImportExampleGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer -> Evaluator
-        |                            (schema)               |         (baseline)    |
-        +-> LeakageGuard -----------------------------------+--(twins)--------------+
-                                                       Pusher <- ServingCheck <-----+
+SpanGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer -> Evaluator
+   |                           (schema)             |         (baseline)     |
+   +-> LeakageGuard --------------------------------+--(twins)---------------+
+                                                Pusher <- ServingCheck <-----+
 
 On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model it starts from;
-AlsoTest, a second ImportExampleGen, brings further test sets to the Evaluator, a split for each.
+AlsoTest, a second SpanGen, brings further test sets to the Evaluator, a split for each.
 """
 
 import json
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from tfx.components import ImportExampleGen, SchemaGen, StatisticsGen, Transform, Tuner
+from tfx.components import SchemaGen, StatisticsGen, Transform, Tuner
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.common.resolver import Resolver
@@ -22,7 +22,6 @@ from tfx.orchestration import metadata
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import (
-    example_gen_pb2,
     pusher_pb2,
     range_config_pb2,
     trainer_pb2,
@@ -39,6 +38,7 @@ from components.newest_pushed import NewestPushed
 from components.pusher import Pusher
 from components.pusher.executor import KEYS
 from components.serving_check import ServingCheck
+from components.span_gen import SpanGen
 from components.trainer import Trainer
 from data.schema import schema_path
 from pipeline.code import code_digest
@@ -62,10 +62,10 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
     Returns:
         A TFX pipeline that any TFX runner takes.
     """
-    example_gen = ImportExampleGen(
-        input_base=_parameter(environment, "data_root", environment.data_root),
-        input_config=_input_config(config.data),
-        range_config=_range_config(config.data),
+    example_gen = SpanGen(
+        _parameter(environment, "data_root", environment.data_root),
+        _patterns(config.data),
+        _range_config(config.data),
     )
     guard = LeakageGuard(example_gen.outputs["examples"], config.leaks)
     examples = example_gen.outputs["examples"]
@@ -188,25 +188,15 @@ def _parameter(environment: Environment, name: str, value: T) -> T | RuntimePara
     return RuntimeParameter(name=name, ptype=type(value), default=value)
 
 
-def _also_test(config: PipelineConfig, environment: Environment) -> ImportExampleGen | None:
+def _also_test(config: PipelineConfig, environment: Environment) -> SpanGen | None:
     """All further test sets, each as a split of its name; they stay the ones that were named."""
     if not config.also_test:
         return None
-    splits = []
+    patterns = {}
     for one in config.also_test:
         version = features.SPAN_PATTERN.format(SPAN=one.span, VERSION=one.version)
-        pattern = f"{one.name}/{version}/{features.TEST}/*"
-        splits.append(example_gen_pb2.Input.Split(name=one.name, pattern=pattern))
-    output = None
-    if len(splits) == 1:
-        # A single split would be divided into train and eval.
-        only = example_gen_pb2.SplitConfig.Split(name=splits[0].name, hash_buckets=1)
-        output = example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=[only]))
-    return ImportExampleGen(
-        input_base=environment.also_test_root,
-        input_config=example_gen_pb2.Input(splits=splits),
-        output_config=output,
-    ).with_id("AlsoTest")
+        patterns[one.name] = f"{one.name}/{version}/{features.TEST}/*"
+    return SpanGen(environment.also_test_root, patterns).with_id("AlsoTest")
 
 
 def _thresholds(
@@ -255,16 +245,11 @@ def _range_config(data: Data) -> range_config_pb2.RangeConfig | None:
     )
 
 
-def _input_config(data: Data) -> example_gen_pb2.Input:
+def _patterns(data: Data) -> dict[str, str]:
     pattern = features.SPAN_PATTERN
     if data.version is not None:
         pattern = pattern.replace("{VERSION}", str(data.version))
-    return example_gen_pb2.Input(
-        splits=[
-            example_gen_pb2.Input.Split(name=split, pattern=f"{pattern}/{split}/*")
-            for split in data.splits
-        ]
-    )
+    return {split: f"{pattern}/{split}/*" for split in data.splits}
 
 
 def _eval_splits(config: PipelineConfig) -> list[str]:

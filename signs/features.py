@@ -7,7 +7,7 @@ Data flows past these names from the source files to the client of the served mo
 This module imports nothing, so that a command line can start without TensorFlow.
 """
 
-# --- The tf.train.Example that `data/` writes and ImportExampleGen reads -------------------------
+# --- The tf.train.Example that `data/` writes and SpanGen reads -------------------------
 IMAGE = "image"  # bytes: one encoded image, JPEG or PNG
 LABEL = "label"  # int64: index into the class names of the manifest, in [0, number of classes)
 CLASS_NAME = "class_name"  # bytes: UTF-8
@@ -47,7 +47,7 @@ KNOWN = "known"  # bool [batch]: false where the picture is of no kind that the 
 GRPC_PORT, REST_PORT = 8500, 8501  # where TensorFlow Serving's documentation has its APIs
 
 # --- Spans on disk -------------------------------------------------------------------------------
-SPAN_PATTERN = "span-{SPAN}/v-{VERSION}"  # as ImportExampleGen spells it
+SPAN_PATTERN = "span-{SPAN}/v-{VERSION}"  # as TFX spells it
 MANIFEST = "manifest.json"
 SYNTHETIC_DATASET = "signs-synthetic"  # the name that drawn hands have, and no photographs
 REJECTED = "rejected.jsonl"  # what could not be used, beside the manifest

@@ -1,19 +1,20 @@
 """The training input: TFRecords of examples in, augmented batches out.
 
-TFRecord files -> parse -> Transform's graph -> uint8 (in memory) -> shuffle -> batch, with drawings
-beside it -> augment
+in memory:  records -> prepare -> uint8, kept -> shuffle -> batch \
+streamed:   records -> shuffle -> batch -> prepare -> uint8        +-> drawings beside -> augment
 
 What an epoch holds is a function of the seed and the epoch's number: which images, in which order,
-changed how. So a training can be repeated, and taken up again at any epoch.
+changed how. So a training can be repeated, and taken up again at any epoch, without those before.
 
 Images are kept, and brought to a GPU, as uint8: a quarter of float32's bytes. Those that Transform
 has resized are rounded to it, by 0.002 at most.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -21,13 +22,17 @@ from modules.machines.workers import ALONE, Workers
 from modules.training.augmentation import augment, matte
 from modules.training.drawings import Drawings, beside
 from modules.training.errors import TrainingError
+from modules.training.images import Images
 from modules.training.recipe import Augmentation, Recipe
-from signs import features
 
 # Prepared images are kept in memory up to this size; beyond it they are prepared anew each epoch.
 MEMORY_LIMIT_BYTES = 1 << 30
-_DECODE_BATCH = 128  # images
-_SHUFFLE_BUFFER = 4096  # images, where they are streamed
+# Encoded images, among which the next one is drawn, where they are streamed.
+_SHUFFLE_BYTES = 256 << 20
+# Batches that are prepared at the same time take no more than this, as float32, or one at a time.
+_PREPARED_BYTES = 64 << 20
+_CHANNELS = 4  # RGB and cover
+_PRIME = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -58,39 +63,8 @@ class Batches:
         return finished.prefetch(2)
 
 
-def read_prepared(
-    file_patterns: Sequence[str],
-    transform: keras.Layer,
-    feature_spec: dict,
-    count: int | None = None,
-) -> tf.data.Dataset:
-    """Reads examples and applies Transform's graph.
-
-    Args:
-        file_patterns: patterns of gzipped TFRecord files of tf.train.Examples.
-        transform: what `TFTransformOutput.transform_features_layer()` returned.
-        feature_spec: what `TFTransformOutput.raw_feature_spec()` returned.
-        count: number of examples, where it is known: Keras warns of data that end unannounced.
-
-    Returns:
-        Batches of (float32 [batch, size, size, 3] in [0, 1], int64 [batch]).
-    """
-    files = sorted(path for pattern in file_patterns for path in tf.io.gfile.glob(pattern))
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
-
-    def prepare(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        prepared = transform(tf.io.parse_example(batch, feature_spec))
-        return prepared[features.PIXELS], prepared[features.LABEL]
-
-    batches = records.batch(_DECODE_BATCH).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    if count is not None:
-        cardinality = tf.data.experimental.assert_cardinality(-(-count // _DECODE_BATCH))
-        batches = batches.apply(cardinality)
-    return batches
-
-
 def training_batches(
-    prepared: tf.data.Dataset,
+    images: Images,
     count: int,
     recipe: Recipe,
     image_size: int,
@@ -101,8 +75,8 @@ def training_batches(
     """All batches of a training, `steps_per_epoch(count, recipe, workers)` an epoch.
 
     Args:
-        prepared: what `read_prepared` returned.
-        count: number of images in `prepared`.
+        images: what `read_images` returned.
+        count: number of images.
         recipe: batch size, number and sizes of the epochs, augmentation and seed.
         image_size: pixels a side of the prepared images.
         classes: number of classes.
@@ -112,14 +86,14 @@ def training_batches(
     """
     steps = steps_per_epoch(count, recipe, workers)
     sizes = recipe.size_of_epochs(image_size)
-    in_memory = count * image_size**2 * 4 <= MEMORY_LIMIT_BYTES
+    in_memory = count * image_size**2 * _CHANNELS <= MEMORY_LIMIT_BYTES
 
     def finish(
-        images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, part: Workers
+        pixels: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, part: Workers
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        count, step = images.shape[0], step[0]
-        images = augment(
-            tf.image.convert_image_dtype(images, tf.float32),
+        count, step = pixels.shape[0], step[0]
+        pixels = augment(
+            tf.image.convert_image_dtype(pixels, tf.float32),
             recipe.augmentation,
             size=tf.constant(sizes)[step // steps],
             seed=tf.stack([recipe.seed, tf.cast(step, tf.int32)]),
@@ -128,12 +102,12 @@ def training_batches(
         )
         # The size stays open: one trace of the training step then serves all of them, where each
         # trace of ResNet50 takes half a minute on two cores.
-        images = tf.ensure_shape(images, [count, None, None, 3])
+        pixels = tf.ensure_shape(pixels, [count, None, None, 3])
         shows_none = tf.cast(labels == classes, tf.float32)[:, tf.newaxis]
-        return images, tf.one_hot(labels, classes) + shows_none / classes
+        return pixels, tf.one_hot(labels, classes) + shows_none / classes
 
     choose = _from_memory if in_memory else _streamed
-    chosen = choose(prepared.map(_with_cover), count, recipe, workers)
+    chosen = choose(images, image_size, count, recipe, workers)
     if drawn:
         chosen = beside(chosen, share_of_batch(count, recipe, workers), drawn, recipe.seed, workers)
     return Batches(chosen, finish, workers)
@@ -172,24 +146,24 @@ def share_of_batch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
 
 
 def _from_memory(
-    images: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers
+    images: Images, size: int, count: int, recipe: Recipe, workers: Workers
 ) -> Callable[[int], tf.data.Dataset]:
     share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
-    parts = list(images.as_numpy_iterator())
-    pixels = tf.constant(np.concatenate([pixels for pixels, _ in parts]))
-    labels = tf.constant(np.concatenate([labels for _, labels in parts]))
+    pixels, labels = _kept(images, size, count)
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         """Which images this worker has in each step of an epoch, with the step's number."""
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(count), seed=tf.stack([tf.cast(recipe.seed, tf.int64), epoch])
+            tf.range(count), seed=_seed_of(recipe, epoch)
         )
         order = tf.reshape(order[: steps * workers.count * share], [steps, workers.count, share])
         step = epoch * steps + tf.range(steps, dtype=tf.int64)
         return tf.data.Dataset.from_tensor_slices((order[:, workers.index], step))
 
     def take(chosen: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return tf.gather(pixels, chosen), tf.gather(labels, chosen), tf.fill([share], step)
+        found = tf.numpy_function(lambda places: pixels[places], [chosen], tf.uint8)
+        found = tf.ensure_shape(found, [share, *pixels.shape[1:]])
+        return found, tf.gather(labels, chosen), tf.fill([share], step)
 
     def from_epoch(epoch: int) -> tf.data.Dataset:
         return tf.data.Dataset.range(epoch, recipe.epochs).flat_map(of_epoch).map(take)
@@ -197,25 +171,47 @@ def _from_memory(
     return from_epoch
 
 
+def _kept(images: Images, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """All of them: uint8 [count, size, size, 4] and int64 [count], once and not as a tensor.
+
+    Making a tensor of an array takes twice its memory more.
+    """
+    pixels = np.empty((count, size, size, _CHANNELS), np.uint8)
+    labels = np.empty(count, np.int64)
+    end = 0
+    for part, its_labels in images.batches(size=size).map(_with_cover).as_numpy_iterator():
+        begin, end = end, end + len(part)
+        pixels[begin:end], labels[begin:end] = part, its_labels
+    if end != count:
+        raise TrainingError(f"there are {end} images where {count} were counted")
+    return pixels, labels
+
+
 def _streamed(
-    images: tf.data.Dataset, count: int, recipe: Recipe, workers: Workers
+    images: Images, size: int, count: int, recipe: Recipe, workers: Workers
 ) -> Callable[[int], tf.data.Dataset]:
     share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
+    buffer = min(count, max(share, _SHUFFLE_BYTES // images.bytes_each))
+    at_a_time = min(os.cpu_count() or 1, max(1, _PREPARED_BYTES // (share * size**2 * 12)))
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        """This worker's batches of an epoch, encoded, with the numbers of their steps."""
+        seed = _seed_of(recipe, epoch)
+        encoded = images.read(seed).shuffle(buffer, seed[0] + seed[1] * _PRIME)
+        batches = encoded.batch(share, drop_remainder=True).take(steps * workers.count)
+        step = tf.data.Dataset.range(epoch * steps, (epoch + 1) * steps)
+        return tf.data.Dataset.zip(step, batches.shard(workers.count, workers.index))
+
+    def prepare(step: tf.Tensor, batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        parts = batch if isinstance(batch, tuple) else (batch,)
+        return *_with_cover(*images.prepare(*parts)), tf.fill([share], step)
 
     def from_epoch(epoch: int) -> tf.data.Dataset:
-        # A new data set each time: the shuffle of one that was read before goes on from there.
-        batches = (
-            images.unbatch()
-            .shuffle(_SHUFFLE_BUFFER, seed=recipe.seed)
-            .repeat()
-            .batch(share, drop_remainder=True)
-            .shard(workers.count, workers.index)
-        )
-        numbered = tf.data.Dataset.zip(tf.data.Dataset.range(recipe.epochs * steps), batches)
-        # The epochs before are read once more: that takes a small part of the time that they took,
-        # and the order is what it would have been.
-        return numbered.skip(epoch * steps).map(
-            lambda step, chosen: (*chosen, tf.fill([share], step))
-        )
+        chosen = tf.data.Dataset.range(epoch, recipe.epochs).flat_map(of_epoch)
+        return chosen.map(prepare, num_parallel_calls=at_a_time)
 
     return from_epoch
+
+
+def _seed_of(recipe: Recipe, epoch: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.cast(recipe.seed, tf.int64), epoch])

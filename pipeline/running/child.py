@@ -126,7 +126,7 @@ def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -
         version = pushed_version(nodes)
         if version is None:
             return collect(nodes, job.config)
-        examples = nodes["ImportExampleGen"].outputs["examples"]
+        examples = nodes["SpanGen"].outputs["examples"]
         test_examples = Path(artifact_utils.get_split_uri(examples, features.TEST))
         # One after the other: with the server asked from a second thread, the process crashed once.
         with phase(events, QUERYING):

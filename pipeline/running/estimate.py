@@ -24,7 +24,7 @@ from signs import features
 _STEPS = {
     IMPORTING: 9.0,
     "CuratedSchema": 0.3,
-    "ImportExampleGen": 5.0,
+    "SpanGen": 0.5,
     "LeakageGuard": 4.0,
     "StatisticsGen": 7.0,
     "ExampleValidator": 0.2,

@@ -240,7 +240,7 @@ def read_weakest(result: tfma.EvalResult, class_names: Sequence[str]) -> Weakest
 
 
 def _simple_answers(nodes: Mapping[str, NodeResult]) -> SimpleAnswers | None:
-    examples = nodes["ImportExampleGen"].outputs["examples"]
+    examples = nodes["SpanGen"].outputs["examples"]
     folders = {
         split: Path(artifact_utils.get_split_uri(examples, split))
         for split in artifact_utils.decode_split_names(examples[0].split_names)

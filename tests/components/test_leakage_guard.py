@@ -19,7 +19,7 @@ from tests.data.leaks.pictures import jpeg, scene
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Examples as ImportExampleGen leaves them: three images have a copy where it does harm."""
+    """Examples as SpanGen leaves them: three images have a copy where it does harm."""
     folder = tmp_path_factory.mktemp("examples")
     files = {f"train/cat/{n}.png": encode_png(scene(n)) for n in range(5)}
     files |= {f"train/dog/{n}.png": encode_png(scene(50 + n)) for n in range(5)}

@@ -5,6 +5,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from data import plan as plan_module
 from data.plan import Listing, Plan, rejections_path
 from data.sources.drawn import SyntheticSource
 from data.sources.source import Emit, Ignored, Item, Rejection, Surveyed, UnreadableError
@@ -52,6 +55,11 @@ def test_the_seed_alone_decides(tmp_path: Path) -> None:
 def test_few_items_make_few_shards(tmp_path: Path) -> None:
     for count, shards in ((0, 1), (1, 1), (499, 1), (500, 2), (1000, 4)):
         assert len(dealt(tmp_path / str(count), count, shard_bytes=10**9)) == shards
+
+
+def test_many_small_items_make_many_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "_MOST_IMAGES", 50)
+    assert len(dealt(tmp_path / "many", 1001, shard_bytes=10**9)) == 21
 
 
 class Bytes:

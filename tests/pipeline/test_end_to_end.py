@@ -134,7 +134,7 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     }
     states = {name: component["state"] for name, component in first["components"].items()}
     assert set(states.values()) == {"done"}
-    assert {"ImportExampleGen", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= set(states)
+    assert {"SpanGen", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= set(states)
     # In bfloat16, where the processor has it and no answer changes; else the run says why not.
     served = first["served"]
     assert (served["precision"] == "float32") is bool(served["without_bfloat16"])
@@ -348,7 +348,7 @@ def candidate(first: dict[str, Any], workspace: Path) -> dict[str, Path]:
         "model": only("Trainer", "model") / "Format-Serving",
         "model_run": only("Trainer", "model_run"),
         "transform_graph": only("Transform", "transform_graph"),
-        "test": only("ImportExampleGen", "examples") / "Split-test",
+        "test": only("SpanGen", "examples") / "Split-test",
     }
 
 

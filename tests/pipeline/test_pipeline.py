@@ -19,7 +19,7 @@ from pipeline.pipeline import create_pipeline
 DATA = Data("colours", 2, ("grün", "red"), {"train": 8, "eval": 4, "test": 2})
 STEPS = [
     *(
-        "ImportExampleGen",
+        "SpanGen",
         "LeakageGuard",
         "CuratedSchema",
         "StatisticsGen",

@@ -18,7 +18,7 @@ from tests.kubeflow.submitting.submit_fixtures import IMAGE, PIPELINE, write_pip
 
 SIGNS = Path(sys.executable).parent / "signs"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.c2VjcmV0"
-FINISHED = run("SUCCEEDED", step("ImportExampleGen"), step("Trainer"))
+FINISHED = run("SUCCEEDED", step("SpanGen"), step("Trainer"))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def submit(tmp_path: Path, *arguments: object, **environment: str) -> tuple[int,
 
 
 def test_a_run_that_succeeds(server: FakeApiServer, pipeline: Path, tmp_path: Path) -> None:
-    server.runs_look_like = [run("RUNNING", step("ImportExampleGen", "RUNNING")), FINISHED]
+    server.runs_look_like = [run("RUNNING", step("SpanGen", "RUNNING")), FINISHED]
     code, out, err = submit(
         tmp_path, pipeline, "--host", f"{server.address}/", "--set-parameter", "train_steps=7"
     )
@@ -63,8 +63,8 @@ def test_a_run_that_succeeds(server: FakeApiServer, pipeline: Path, tmp_path: Pa
         f"Run: {sent['display_name']}",
         f"Look: {server.address}/#/runs/details/{sent['run_id']}",
         sent["display_name"],
-        "ImportExampleGen: running",
-        "ImportExampleGen: done in 42 s",
+        "SpanGen: running",
+        "SpanGen: done in 42 s",
         "Trainer: done in 42 s",
         "Succeeded.",
     ]
@@ -75,7 +75,7 @@ def test_a_run_that_fails(server: FakeApiServer, pipeline: Path, tmp_path: Path)
     nodes = step("Trainer", "FAILED")
     pod = "signs-x7k2p-retry-system-container-impl-1674538155"
     server.logs[pod] = "signs: Trainer failed: the loss is not finite\n"
-    server.runs_look_like = [run("FAILED", step("ImportExampleGen"), nodes)]
+    server.runs_look_like = [run("FAILED", step("SpanGen"), nodes)]
     code, out, err = submit(tmp_path, pipeline, "--host", server.address, "--json")
     assert code == 1
     told = json.loads(out)  # and nothing else on standard output
@@ -86,14 +86,14 @@ def test_a_run_that_fails(server: FakeApiServer, pipeline: Path, tmp_path: Path)
         "error": f"Trainer failed (pod {pod}): the loss is not finite",
     }
     assert {name: step["state"] for name, step in told["steps"].items()} == {
-        "ImportExampleGen": "done",
+        "SpanGen": "done",
         "Trainer": "failed",
     }
     assert f"Failed: {told['error']}" in err.splitlines()
 
 
 def test_ctrl_c_leaves_the_run_alone(server: FakeApiServer, pipeline: Path, tmp_path: Path) -> None:
-    server.runs_look_like = [run("RUNNING", step("ImportExampleGen", "RUNNING"))]
+    server.runs_look_like = [run("RUNNING", step("SpanGen", "RUNNING"))]
     token = tmp_path / "token"
     token.write_text(TOKEN)
     process = start(tmp_path, pipeline, "--host", server.address, "--token-file", token)
@@ -155,7 +155,7 @@ def test_dry_run_asks_nobody(pipeline: Path, tmp_path: Path) -> None:
         "  experiment  signs-synthetic",
         "  artifacts   minio://mlpipeline/v2/artifacts",
         f"  image       {IMAGE}",
-        "  steps       ImportExampleGen Trainer",
+        "  steps       SpanGen Trainer",
         "  starts      by cron at 0 */6 * * *",
         "  parameter   data_root = '/workspace/data'",
         f"  parameter   image = '{IMAGE}'",
@@ -177,7 +177,7 @@ def test_dry_run_as_json(pipeline: Path, tmp_path: Path) -> None:
         "pipeline_root": "minio://mlpipeline/v2/artifacts",
         "service_account": None,
         "images": [IMAGE],
-        "steps": ["ImportExampleGen", "Trainer"],
+        "steps": ["SpanGen", "Trainer"],
         "parameters": {
             "data_root": "/workspace/data",
             "image": IMAGE,

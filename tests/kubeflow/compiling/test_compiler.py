@@ -33,7 +33,7 @@ OPTIONS = ClusterOptions(
     training=TrainingOptions(gpu=1, node_selector={"pool": "gpu"}),
 )
 STEPS = {
-    "ImportExampleGen", "LeakageGuard", "CuratedSchema", "StatisticsGen", "ExampleValidator",
+    "SpanGen", "LeakageGuard", "CuratedSchema", "StatisticsGen", "ExampleValidator",
     "Transform", "Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher",
 }  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_parameters_reach_their_steps(spec: dict[str, Any]) -> None:
         if "componentInputParameter" in value and name != "image"
     }
     assert reached == {
-        ("ImportExampleGen", "input_base"): "data_root",
+        ("SpanGen", "input_base"): "data_root",
         ("Trainer", "max_steps"): "train_steps",
         ("Evaluator", "min_accuracy"): "min_accuracy",
         ("Evaluator", "min_class_accuracy"): "min_class_accuracy",
@@ -198,14 +198,14 @@ def test_what_reads_or_writes_the_volume_is_never_cached(spec: dict[str, Any]) -
     cached = {
         name for name, task in tasks(spec).items() if task["cachingOptions"].get("enableCache")
     }
-    assert set(tasks(spec)) - cached == {"ImportExampleGen", "Baseline", "WarmStart", "Pusher"}
+    assert set(tasks(spec)) - cached == {"SpanGen", "Baseline", "WarmStart", "Pusher"}
 
 
 def test_named_span_is_cached_and_the_newest_is_not() -> None:
     def is_cached(span: int | None, version: int | None) -> bool:
         config = default_config(replace(DATA, span=span, version=version))
         pipeline = next(yaml.safe_load_all(compile_pipeline(config, OPTIONS)))
-        return "enableCache" in tasks(pipeline)["ImportExampleGen"]["cachingOptions"]
+        return "enableCache" in tasks(pipeline)["SpanGen"]["cachingOptions"]
 
     assert is_cached(3, 1)
     assert not is_cached(3, None)

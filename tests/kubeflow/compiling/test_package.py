@@ -42,7 +42,7 @@ def test_data_set_is_compiled(
     pipeline = next(yaml.safe_load_all(output.read_text()))
     tasks = pipeline["root"]["dag"]["tasks"]
     assert {"WarmStart", "Tuner"} <= set(tasks)
-    assert "range_config" not in tasks["ImportExampleGen"]["inputs"]["parameters"]
+    assert "range_config" not in tasks["SpanGen"]["inputs"]["parameters"]
     trainer = tasks["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
     assert TrainingJob.from_custom_config(json.loads(trainer)).recipe.epochs == 7
     accelerator = {"resourceType": "nvidia.com/gpu", "resourceCount": "2"}
@@ -57,7 +57,7 @@ def test_data_set_is_compiled(
 
     assert main([*arguments, "--pin-span"]) == 0
     pinned = next(yaml.safe_load_all(output.read_text()))
-    parameters = pinned["root"]["dag"]["tasks"]["ImportExampleGen"]["inputs"]["parameters"]
+    parameters = pinned["root"]["dag"]["tasks"]["SpanGen"]["inputs"]["parameters"]
     assert '"start_span_number": 1' in parameters["range_config"]["runtimeValue"]["constant"]
     assert "span-{SPAN}/v-1/train/*" in parameters["input_config"]["runtimeValue"]["constant"]
 

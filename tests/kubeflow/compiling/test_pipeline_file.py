@@ -16,7 +16,7 @@ def test_reads_what_was_compiled(tmp_path: Path) -> None:
     pipeline = read_pipeline(write_pipeline(tmp_path))
     assert pipeline.name == "signs-synthetic"
     assert pipeline.root == "minio://mlpipeline/v2/artifacts"
-    assert pipeline.steps == ("ImportExampleGen", "Trainer")
+    assert pipeline.steps == ("SpanGen", "Trainer")
     assert pipeline.retried == {"Trainer"}
     assert pipeline.images == ("{{$.inputs.parameters['image']}}",)
     assert list(pipeline.parameters) == ["data_root", "image", "min_accuracy", "train_steps"]
@@ -36,9 +36,7 @@ def test_version_names_the_content(tmp_path: Path) -> None:
     assert other != first
 
 
-CYCLE = PIPELINE.replace(
-    "        taskInfo: {name: ImportExampleGen}", "        dependentTasks: [Trainer]"
-)
+CYCLE = PIPELINE.replace("        taskInfo: {name: SpanGen}", "        dependentTasks: [Trainer]")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +75,7 @@ def test_refuses_json_and_what_cannot_be_read(tmp_path: Path) -> None:
 
 def test_the_platforms_document_may_be_missing(tmp_path: Path) -> None:
     pipeline = read_pipeline(write_pipeline(tmp_path, PIPELINE.split("---\n")[0]))
-    assert pipeline.steps == ("ImportExampleGen", "Trainer")
+    assert pipeline.steps == ("SpanGen", "Trainer")
 
 
 STEPS = {

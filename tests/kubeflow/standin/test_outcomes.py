@@ -26,7 +26,7 @@ def test_artifacts_lie_in_the_store_with_their_properties(tmp_path: Path) -> Non
     record.executions = {
         "Trainer": made("Trainer", "model", "Model", device="cpu", steps=3, rate=0.5),
         "Baseline": made("Baseline", "model", "Model"),
-        "ImportExampleGen": made("ImportExampleGen", "examples", "Examples", split_names='["a"]'),
+        "SpanGen": made("SpanGen", "examples", "Examples", split_names='["a"]'),
         "Pusher": made("Pusher", "pushed_model", "PushedModel", pushed=0),
         "Later": Execution("Later", "CANCELED"),
     }
@@ -34,7 +34,7 @@ def test_artifacts_lie_in_the_store_with_their_properties(tmp_path: Path) -> Non
 
     outcomes = outcomes_of(record, Workspace(tmp_path))
 
-    assert set(outcomes) == {"Trainer", "Baseline", "ImportExampleGen", "Pusher"}
+    assert set(outcomes) == {"Trainer", "Baseline", "SpanGen", "Pusher"}
     trainer = outcomes["Trainer"]
     assert (trainer.reused, trainer.seconds, set(trainer.outputs)) == (True, 2.5, {"model"})
     [model] = trainer.outputs["model"]
@@ -43,7 +43,7 @@ def test_artifacts_lie_in_the_store_with_their_properties(tmp_path: Path) -> Non
     assert model.get_string_custom_property("device") == "cpu"
     assert model.get_int_custom_property("steps") == 3
     assert model.get_float_custom_property("rate") == 0.5
-    assert outcomes["ImportExampleGen"].outputs["examples"][0].split_names == '["a"]'
+    assert outcomes["SpanGen"].outputs["examples"][0].split_names == '["a"]'
     # No model is no baseline; what was not pushed is told all the same.
     assert outcomes["Baseline"].outputs == {}
     assert outcomes["Pusher"].outputs["pushed_model"][0].get_int_custom_property("pushed") == 0

@@ -29,7 +29,7 @@ SIGNS = Path(sys.executable).with_name("signs")
 NAME = "colours"
 IMAGE = f"signs@sha256:{'0' * 64}"
 STEPS = {
-    "CuratedSchema", "ImportExampleGen", "LeakageGuard", "StatisticsGen", "ExampleValidator",
+    "CuratedSchema", "SpanGen", "LeakageGuard", "StatisticsGen", "ExampleValidator",
     "Transform", "Trainer", "AlsoTest", "Baseline", "Evaluator", "ServingCheck", "Pusher",
 }  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_artifacts_tell_of_the_object_store_and_not_of_a_containers_folders(
     first: dict[str, Any], workspace: Workspace
 ) -> None:
     executions = record_of(workspace, first["run_id"])["executions"]
-    examples = executions["ImportExampleGen"]["artifacts"]["examples"]
+    examples = executions["SpanGen"]["artifacts"]["examples"]
     assert examples["metadata"]["custom:span"] == 1  # TFX's way with names of its own
     blessing = executions["Evaluator"]["artifacts"]["blessing"]["metadata"]
     model = executions["Trainer"]["artifacts"]["model"]["uri"]
@@ -195,7 +195,7 @@ def damaged(
     """A run whose examples are damaged in the store as soon as they are there."""
 
     def change(task: str, execution: Execution) -> None:
-        if task == "ImportExampleGen" and execution.state == "COMPLETE":
+        if task == "SpanGen" and execution.state == "COMPLETE":
             store = Store(workspace.root / "kubeflow" / "store")
             for path in store.files(execution.artifacts["examples"].uri):
                 damage(path)

@@ -17,24 +17,24 @@ from tests.kubeflow.step.spans import write_span
 def test_stock_example_gen_looks_for_a_folder_named_span(
     pipeline: Pipeline, data: dict[str, str]
 ) -> None:
-    executor, executor_input, spec = pipeline.step("ImportExampleGen", data)
+    executor, executor_input, spec = pipeline.step("SpanGen", data)
     del executor_input["outputs"]["artifacts"]["executor-logs"]
     (examples,) = executor_input["outputs"]["artifacts"]["examples"]["artifacts"]
     examples["uri"] = str(pipeline.launcher.local(examples["uri"]))
     args = arguments(executor, executor_input, spec)
-    with pytest.raises(Exception, match=r"span-\{SPAN\}/v-\{VERSION\}/train"):
+    with pytest.raises(Exception, match=r"span-\{SPAN\}/v-\{VERSION\}"):
         stock.main(stock._parse_flags(["", *args]))
 
 
 def test_the_newest_span_is_found_and_its_number_kept(
     pipeline: Pipeline, data: dict[str, str]
 ) -> None:
-    examples = pipeline.run("ImportExampleGen", data)["examples"]
+    examples = pipeline.run("SpanGen", data)["examples"]
     assert examples["metadata"]["custom:span"] == 10
     assert examples["metadata"]["custom:version"] == 2
     assert examples["metadata"]["split_names"] == '["train", "eval", "test"]'
     assert "num_files:1" in examples["metadata"]["input_fingerprint"]
-    folder = pipeline.local("ImportExampleGen", "examples") / "Split-test"
+    folder = pipeline.local("SpanGen", "examples") / "Split-test"
     assert sorted(one.source_id for one in read_samples(folder)) == [
         "10/2/0",
         "10/2/1",
@@ -51,16 +51,16 @@ def test_further_test_sets_are_splits_from_several_spans(
     splits = {"shop": "shop/span-1/v-2/test/*", "fair": "fair/span-3/v-1/test/*"}
     config = {"splits": [{"name": name, "pattern": each} for name, each in splits.items()]}
     given = {"input_base": str(root), "input_config": json.dumps(config)}
-    examples = pipeline.run("ImportExampleGen", given)["examples"]
+    examples = pipeline.run("SpanGen", given)["examples"]
     assert examples["metadata"]["split_names"] == '["shop", "fair"]'
-    folder = pipeline.local("ImportExampleGen", "examples")
+    folder = pipeline.local("SpanGen", "examples")
     for name, sources in (("shop", "1/2/"), ("fair", "3/1/")):
         found = [one.source_id for one in read_samples(folder / f"Split-{name}")]
         assert sorted(found) == [f"{sources}{number}" for number in range(4)]
 
     assert shop.is_dir()
     flip(fair)
-    step = pipeline.step("ImportExampleGen", given)
+    step = pipeline.step("SpanGen", given)
     assert entrypoint.main(arguments(*step)) == 1
     assert f"{fair}/train/records.gz differs from its checksum" in capfd.readouterr().err
 
@@ -124,7 +124,7 @@ def test_data_that_are_not_whole_are_told(
 ) -> None:
     base = tmp_path / "signs"
     spoil(write_span(base, 1, 0))
-    step = pipeline.step("ImportExampleGen", {"input_base": str(base)})
+    step = pipeline.step("SpanGen", {"input_base": str(base)})
     assert entrypoint.main(arguments(*step)) == 1
     last = capfd.readouterr().err.splitlines()[-1]
-    assert last == f"signs: ImportExampleGen failed: {words.format(base=base)}"
+    assert last == f"signs: SpanGen failed: {words.format(base=base)}"

@@ -44,7 +44,7 @@ class Reader(tf.Module):
 @pytest.fixture
 def trained(pipeline: Pipeline, data: dict[str, str]) -> Pipeline:
     """A pipeline that has its examples and a candidate, which is always right."""
-    pipeline.run("ImportExampleGen", data)
+    pipeline.run("SpanGen", data)
     uri = "minio://mlpipeline/v2/artifacts/signs/run-1/Trainer/1f0e/model"
     Reader().save(pipeline.launcher.local(uri) / "Format-Serving")
     pipeline.produced["Trainer"] = {"model": pipeline.launcher.register("model", uri)}

@@ -7,13 +7,13 @@ IMAGE = f"ghcr.io/me/signs@sha256:{'a' * 64}"
 PIPELINE = f"""\
 components:
   comp-examplegen:
-    executorLabel: ImportExampleGen_executor
+    executorLabel: SpanGen_executor
     inputDefinitions: {{parameters: {{image: {{parameterType: STRING}}}}}}
   comp-trainer: {{executorLabel: Trainer_executor}}
 defaultPipelineRoot: minio://mlpipeline/v2/artifacts
 deploymentSpec:
   executors:
-    ImportExampleGen_executor:
+    SpanGen_executor:
       container:
         command: [python, -m, kubeflow.step.entrypoint]
         image: '{{{{$.inputs.parameters[''image'']}}}}'
@@ -24,13 +24,13 @@ pipelineInfo: {{name: signs-synthetic}}
 root:
   dag:
     tasks:
-      ImportExampleGen:
+      SpanGen:
         componentRef: {{name: comp-examplegen}}
         inputs: {{parameters: {{image: {{componentInputParameter: image}}}}}}
-        taskInfo: {{name: ImportExampleGen}}
+        taskInfo: {{name: SpanGen}}
       Trainer:
         componentRef: {{name: comp-trainer}}
-        dependentTasks: [ImportExampleGen]
+        dependentTasks: [SpanGen]
         retryPolicy: {{maxRetryCount: 3}}
         taskInfo: {{name: Trainer}}
   inputDefinitions:

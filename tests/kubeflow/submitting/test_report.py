@@ -44,7 +44,7 @@ def test_what_would_be_sent(report: Report) -> None:
         "pipeline_root": "minio://mlpipeline/v2/artifacts",
         "service_account": None,
         "images": (IMAGE,),
-        "steps": ("ImportExampleGen", "Trainer"),
+        "steps": ("SpanGen", "Trainer"),
         "parameters": {
             "data_root": "/workspace/data",
             "image": IMAGE,
@@ -62,7 +62,7 @@ def test_what_would_be_sent(report: Report) -> None:
         "  experiment  signs-synthetic",
         "  artifacts   minio://mlpipeline/v2/artifacts",
         f"  image       {IMAGE}",
-        "  steps       ImportExampleGen Trainer",
+        "  steps       SpanGen Trainer",
         "  starts      by cron at 0 */6 * * *",
         "  parameter   data_root = '/workspace/data'",
         f"  parameter   image = '{IMAGE}'",

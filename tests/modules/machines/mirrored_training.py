@@ -22,6 +22,7 @@ from modules.machines.options import DeviceOptions
 from modules.network import build_resnet, for_training
 from modules.training.adamw import FusedAdamW
 from modules.training.finishing import FinishingModel
+from modules.training.images import Images
 from modules.training.input import training_batches
 from modules.training.recipe import Recipe
 
@@ -99,7 +100,9 @@ def _finished(devices: Devices) -> np.ndarray:
     """A batch of changed images, as the replicas finish their parts of it."""
     pixels = np.random.default_rng(2).random((BATCH, 16, 16, 3), np.float32)
     prepared = tf.data.Dataset.from_tensors((pixels, np.arange(BATCH) % CLASSES))
-    batches = training_batches(prepared, BATCH, Recipe(batch_size=BATCH), 16, CLASSES)
+    batches = training_batches(
+        Images.prepared(prepared), BATCH, Recipe(batch_size=BATCH), 16, CLASSES
+    )
     with devices.building():
         inputs = keras.Input((16, 16, 3))
         model = FinishingModel(inputs, keras.layers.Flatten()(inputs))

@@ -23,6 +23,7 @@ from modules.machines.gpu_diagnosis import HiddenGpu
 from modules.machines.options import DeviceError, DeviceOptions
 from modules.machines.workers import Workers
 from modules.network import build_resnet, for_training
+from modules.training.images import Images
 from modules.training.input import training_batches
 from modules.training.recipe import Recipe
 from tests import ROOT
@@ -473,7 +474,7 @@ def test_several_gpus_learn_what_one_learns(trained_on, count):
 @pytest.mark.parametrize("count", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_gpus_finish_the_batch_that_the_cpu_would(trained_on, count):
     pixels = np.random.default_rng(2).random((8, 16, 16, 3), np.float32)
-    prepared = tf.data.Dataset.from_tensors((pixels, np.arange(8) % 3))
+    prepared = Images.prepared(tf.data.Dataset.from_tensors((pixels, np.arange(8) % 3)))
     batches = training_batches(prepared, 8, Recipe(batch_size=8), 16, 3)
     [(expected, _)] = batches(0).take(1).as_numpy_iterator()
     trained_on(1, 2)

@@ -12,7 +12,8 @@ from modules.machines.workers import Workers
 from modules.training import input as training_input
 from modules.training.drawings import Drawings
 from modules.training.errors import TrainingError
-from modules.training.input import read_prepared, share_of_batch, steps_per_epoch, training_batches
+from modules.training.images import Images, read_images
+from modules.training.input import share_of_batch, steps_per_epoch, training_batches
 from modules.training.recipe import Augmentation, Recipe
 from tests.modules.examples import example, noise, png, write_examples
 from tests.modules.training.augmentation.changes import OFF
@@ -22,11 +23,12 @@ SIDE = 16
 Batch = tuple[np.ndarray, np.ndarray]
 
 
-def greys(count: int) -> tf.data.Dataset:
-    """Image i is of the grey i / 100 and of the class i % 3; batches of 5."""
+def greys(count: int) -> Images:
+    """Image i is of the grey i / 100 and of the class i % 3."""
     values = np.arange(count, dtype=np.float32)[:, None, None, None] / 100
     pixels = np.broadcast_to(values, (count, SIDE, SIDE, 3))
-    return tf.data.Dataset.from_tensor_slices((pixels, np.arange(count) % 3)).batch(5)
+    batches = tf.data.Dataset.from_tensor_slices((pixels, np.arange(count) % 3)).batch(5)
+    return Images.prepared(batches)
 
 
 def batches(count: int = 12, **changes) -> list[Batch]:
@@ -104,7 +106,8 @@ def test_changes_grow_at_first_and_calm_down_in_the_end():
         sizes=FULL_SIZE,
         augmentation=replace(OFF, strength=0.5, brightness=0.9, ramp=0.25, calm=0.5),
     )
-    flat = tf.data.Dataset.from_tensors((np.full((4, SIDE, SIDE, 3), 0.4), np.zeros(4, int)))
+    same = np.full((4, SIDE, SIDE, 3), 0.4, np.float32), np.zeros(4, int)
+    flat = Images.prepared(tf.data.Dataset.from_tensors(same))
     change = np.array(
         [
             np.abs(images[:, 0, 0, 0] / 0.4 - 1).max()
@@ -176,7 +179,8 @@ def test_a_training_can_be_taken_up_at_any_epoch(path):
 
 
 def test_an_image_is_changed_anew_in_each_epoch():
-    pixels = tf.data.Dataset.from_tensors((np.stack(noise(1)).astype(np.float32) / 255, [0]))
+    one = np.stack(noise(1)).astype(np.float32) / 255, np.zeros(1, int)
+    pixels = Images.prepared(tf.data.Dataset.from_tensors(one))
     recipe = Recipe(epochs=4, batch_size=1, sizes=FULL_SIZE)
     found = [
         batch[0] for batch in training_batches(pixels, 1, recipe, SIDE, 3)(0).as_numpy_iterator()
@@ -239,7 +243,8 @@ def test_fewer_images_than_workers_are_an_error():
 
 def read(transform_graph, *patterns: str) -> Batch:
     output = tft.TFTransformOutput(str(transform_graph))
-    dataset = read_prepared(patterns, output.transform_features_layer(), output.raw_feature_spec())
+    spec = output.raw_feature_spec()
+    dataset = read_images(patterns, output.transform_features_layer(), spec, 5).batches()
     pixels, labels = zip(*dataset.as_numpy_iterator(), strict=True)
     return np.concatenate(pixels), np.concatenate(labels)
 

@@ -24,6 +24,7 @@ from modules.training import loop
 from modules.training.adamw import FusedAdamW
 from modules.training.errors import TrainingError
 from modules.training.finishing import FinishingModel
+from modules.training.images import Images
 from modules.training.input import training_batches
 from modules.training.log import log_evaluation
 from modules.training.loop import train
@@ -38,7 +39,7 @@ def fit(run_dir: Path, recipe: Recipe, batches=None, validation=None):
     keras.utils.set_random_seed(recipe.seed)
     network = build_resnet((SIDE, SIDE, 3), 2, blocks=recipe.blocks, width=recipe.width)
     if batches is None:
-        batches = training_batches(prepared(), 32, recipe, SIDE, 2)
+        batches = training_batches(Images.prepared(prepared()), 32, recipe, SIDE, 2)
     return network, train(network, batches, 4, recipe, run_dir, validation=validation)
 
 
@@ -161,7 +162,7 @@ def kept(
     keras.utils.set_random_seed(0)
     recipe = Recipe(**SMALL, epochs=epochs, learning_rate=0.01)
     network = build_resnet((SIDE, SIDE, 3), 2, blocks=recipe.blocks, width=recipe.width)
-    batches = batches or training_batches(prepared(), 32, recipe, SIDE, 2)
+    batches = batches or training_batches(Images.prepared(prepared()), 32, recipe, SIDE, 2)
     history = train(
         network, batches, 4, recipe, run_dir, checkpoints=str(root / "checkpoints"), **options
     )
@@ -188,7 +189,7 @@ def test_a_loss_that_is_no_number_is_never_kept(tmp_path, monkeypatch):
         images, labels = batches.finish(images, labels, step, part)
         return tf.where(step[0] == 6, np.nan, images), labels
 
-    batches = training_batches(prepared(), 32, Recipe(**SMALL, epochs=3), SIDE, 2)
+    batches = training_batches(Images.prepared(prepared()), 32, Recipe(**SMALL, epochs=3), SIDE, 2)
     with pytest.raises(TrainingError, match=r"the loss is nan at step 8 \(epoch 2\)"):
         kept(tmp_path, batches=dataclasses.replace(batches, finish=spoilt))
     assert [path.name for path in (tmp_path / "checkpoints").glob("*.index")] == ["epoch-1.index"]
@@ -257,7 +258,7 @@ def test_a_gpu_finishes_its_batches_and_makes_several_steps_at_once(
 def test_with_xla_the_cpu_finishes_the_batches(monkeypatch):
     devices = on_a_gpu(monkeypatch, xla=True)
     recipe = Recipe(**SMALL, epochs=1)
-    batches = training_batches(prepared(), 32, recipe, SIDE, 2)
+    batches = training_batches(Images.prepared(prepared()), 32, recipe, SIDE, 2)
     trained = FinishingModel(inputs := keras.Input((SIDE, SIDE, 3)), inputs)
     [images, labels] = loop.feed(trained, batches, 0, devices).element_spec
     assert trained.batches is None

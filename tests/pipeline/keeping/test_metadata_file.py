@@ -80,7 +80,7 @@ def test_they_are_made_relative_once_and_kept_as_they_were(workspace: Workspace)
     assert make_relative(workspace) == 5
     with sqlite3.connect(workspace.metadata) as database:
         found = [uri for (uri,) in database.execute("SELECT uri FROM Artifact ORDER BY id")]
-    assert found[0] == "artifacts/photos/ImportExampleGen/examples/1"
+    assert found[0] == "artifacts/photos/SpanGen/examples/1"
     assert all((workspace.root / uri).is_dir() for uri in found)
     kept = workspace.metadata.with_name("metadata.sqlite.absolute")
     assert kept.read_bytes() == before

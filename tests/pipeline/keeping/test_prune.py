@@ -62,7 +62,7 @@ def test_the_last_runs_stay_whole(made: Made) -> None:
     for number in (3, 4):
         assert made.folder(number, "Trainer", "model").is_dir()
     # Version 2 stays, and with it all that it was made from, though its run does not.
-    assert made.folder(2, "ImportExampleGen", "examples").is_dir()
+    assert made.folder(2, "SpanGen", "examples").is_dir()
     assert made.folder(2, "Transform", "transform_graph").is_dir()
     assert (made.workspace.data / "photos" / "span-2" / "v-1").is_dir()
     assert not (made.workspace.data / "photos" / "span-1").exists()
@@ -104,7 +104,7 @@ def test_the_baseline_stays_where_its_version_is_gone(made: Made) -> None:
     made.add_run(6, blessed=False)
     staying = {item.path: item.why for item in plan(made.workspace, 1).staying("artifacts")}
     assert staying[made.folder(4, "Trainer", "model")] == "the baseline"
-    assert staying[made.folder(4, "ImportExampleGen", "examples")] == "the baseline"
+    assert staying[made.folder(4, "SpanGen", "examples")] == "the baseline"
 
 
 def test_what_a_killed_training_has_left_goes_with_its_run(made: Made) -> None:

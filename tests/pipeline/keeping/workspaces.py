@@ -45,9 +45,7 @@ class Made:
         log.parent.mkdir(exist_ok=True)
         log.write_text("much")
 
-        examples = self._step(
-            number, "ImportExampleGen", {}, "examples", "Examples", span=number, version=1
-        )
+        examples = self._step(number, "SpanGen", {}, "examples", "Examples", span=number, version=1)
         graph = self._step(
             number, "Transform", {"examples": examples}, "transform_graph", "TransformGraph"
         )

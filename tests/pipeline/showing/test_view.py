@@ -25,8 +25,8 @@ def progress_of(*events: Event) -> RunState:
 def in_training() -> RunState:
     return progress_of(
         Phase("importing TensorFlow and TFX", 14.0),
-        RunStarted(("ImportExampleGen", "StatisticsGen", "Trainer", "Evaluator", "Pusher")),
-        ComponentState("ImportExampleGen", "done", 5.0),
+        RunStarted(("SpanGen", "StatisticsGen", "Trainer", "Evaluator", "Pusher")),
+        ComponentState("SpanGen", "done", 5.0),
         ComponentState("StatisticsGen", "reused", 0.1, "[bold] the same data as in an older run"),
         ComponentState("Trainer", "running", time=time.time() - 65),
         TRAINING,
@@ -58,7 +58,7 @@ def test_the_whole_picture() -> None:
         " signs  20261122-221400-ab12" + " " * 47 + "0:00",
         "",
         " ✓  importing TensorFlow and TFX  done     0:14",
-        " ✓  ImportExampleGen              done     0:05",
+        " ✓  SpanGen              done     0:05",
         " ↺  StatisticsGen                 reused         [bold] the same data as in an…",
         f" {spinner}  Trainer                       running  1:05",
         " ·  Evaluator                     waiting",
@@ -123,7 +123,7 @@ def test_the_last_picture_is_whole_even_in_a_low_terminal() -> None:
         progress.stop(time.time())
     text = written(console)
     last = text[text.rindex("importing") :]
-    for name in ("ImportExampleGen", "StatisticsGen", "Trainer", "Evaluator", "Pusher"):
+    for name in ("SpanGen", "StatisticsGen", "Trainer", "Evaluator", "Pusher"):
         assert name in last
     assert "\x1b[?25h" in last  # the cursor is back
 
