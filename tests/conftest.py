@@ -10,8 +10,8 @@ from tests import ROOT
 
 pytest_plugins = ["tests.served"]
 
-# What takes longest is begun first: else one worker ends alone with it. Where files are handed out in
-# their order, that is: `--no-loadscope-reorder` (see the Makefile).
+# What takes longest is begun first: else one worker ends alone with it. xdist keeps the order under
+# `--no-loadscope-reorder` (see the Makefile).
 LONGEST_FIRST = [
     "tests/kubeflow/standin/test_whole_dag.py",
     "tests/pipeline/test_end_to_end.py",

@@ -29,8 +29,10 @@ from modules.training.log import log_evaluation
 from modules.training.loop import train
 from modules.training.progress import TrainingProgress
 from modules.training.recipe import Recipe
-from tests.modules.dark_and_bright import SIDE, SMALL, prepared
+from tests.modules.dark_and_bright import SIDE, SMALL, prepared, quick_changes
 from tests.modules.training.augmentation.changes import OFF
+
+pytestmark = pytest.mark.usefixtures("quick_changes")
 
 
 def fit(run_dir: Path, recipe: Recipe, batches=None, validation=None):
@@ -397,4 +399,5 @@ if __name__ == "__main__":
     if sys.argv[2] == "memory":
         _exhaust_memory(Path(sys.argv[1]))
     else:
-        kept(Path(sys.argv[1]), callbacks=[_KillAt(int(sys.argv[2]))])
+        with quick_changes():
+            kept(Path(sys.argv[1]), callbacks=[_KillAt(int(sys.argv[2]))])
