@@ -54,7 +54,7 @@ browser:
 
 test: lint browser
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
-	    --max-worker-restart 0 $(ARGS)
+	    --no-loadscope-reorder --max-worker-restart 0 --durations 15 --durations-min 5 $(ARGS)
 
 test-native:
 	tests/native.sh make test WORKERS=$(WORKERS) ARGS="$(ARGS)"

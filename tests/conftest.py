@@ -10,7 +10,27 @@ from tests import ROOT
 
 pytest_plugins = ["tests.served"]
 
+# What takes longest is begun first: else one worker ends alone with it. xdist keeps the order under
+# `--no-loadscope-reorder` (see the Makefile).
+LONGEST_FIRST = [
+    "tests/kubeflow/standin/test_whole_dag.py",
+    "tests/pipeline/test_end_to_end.py",
+    "tests/modules/training/test_loop.py",
+    "tests/modules/training/test_input.py",
+    "tests/pipeline/test_tuning.py",
+    "tests/notebooks/test_resnet_blocks.py",
+    "tests/modules/machines/test_distributed.py",
+    "tests/modules/test_trainer.py",
+    "tests/model_server/test_descriptors.py",
+]
+
 SIGNS_DATA = ROOT.parent / "shared" / "data" / "signs"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take longest before all others, which stay in their order."""
+    place = {ROOT / name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
-"""Transform's graph, as TFX's Transform writes it for a function without analyzers."""
+"""Transform's graph, as TFX's Transform writes it, and a way to train without its slow start."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,12 @@ def transform_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(folder),
     )
     return folder
+
+
+@pytest.fixture(scope="module")
+def quick_changes() -> Iterator[None]:
+    """For tests of what is around a training: see tests/modules/dark_and_bright.py."""
+    from tests.modules import dark_and_bright
+
+    with dark_and_bright.quick_changes():
+        yield

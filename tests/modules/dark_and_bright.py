@@ -1,8 +1,13 @@
 """Images that a network of one block learns to tell apart: dark noise and bright noise."""
 
+from unittest import mock
+
 import numpy as np
 import tensorflow as tf
 
+from modules.machines.workers import ALONE, Workers
+from modules.training import input as training_input
+from modules.training.augmentation.draws import Draws
 from modules.training.recipe import Augmentation
 
 SIDE = 16
@@ -23,3 +28,27 @@ def pictures(count: int = 32) -> tuple[np.ndarray, np.ndarray]:
 def prepared(count: int = 32) -> tf.data.Dataset:
     pixels, labels = pictures(count)
     return tf.data.Dataset.from_tensor_slices((pixels.astype(np.float32) / 255, labels)).batch(8)
+
+
+def _relit(
+    images: tf.Tensor,
+    config: Augmentation,
+    *,
+    size: tf.Tensor,
+    seed: tf.Tensor,
+    strength: tf.Tensor | float = 1.0,
+    workers: Workers = ALONE,
+) -> tf.Tensor:
+    draws = Draws(seed, tf.shape(images)[0], workers)
+    draws.strength = strength
+    light = 1 + draws.spread(0.2 * bool(config.strength))
+    return tf.image.resize(images[..., :3], [size, size]) * light
+
+
+def quick_changes() -> mock._patch:
+    """Has a training change nothing of its images but size and brightness, anew in each step.
+
+    The graph of all changes takes seconds to build; test_input.py and the runs of whole pipelines
+    have it.
+    """
+    return mock.patch.object(training_input, "augment", _relit)

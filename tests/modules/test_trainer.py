@@ -23,6 +23,8 @@ from modules.training.recipe import Recipe
 from tests.modules.dark_and_bright import SIDE, SMALL, pictures
 from tests.modules.examples import example, png, write_examples
 
+pytestmark = pytest.mark.usefixtures("quick_changes")
+
 
 def fn_args(
     root: Path,

@@ -20,6 +20,8 @@ from modules.training.recipe import Augmentation, Recipe
 from modules.tuner import RecipeTuner, search_space, tuner_fn
 from tests.modules.examples import example, png, write_examples
 
+pytestmark = pytest.mark.usefixtures("quick_changes")
+
 SIDE = 16
 RECIPE = Recipe(
     blocks=(1,),
