@@ -19,11 +19,18 @@ NOTEBOOK = ROOT / "notebooks" / "resnet_blocks.ipynb"
 # Takes the place of the notebook's own settings.
 SMALL_SETTING = """
 DATA = "synthetic:120"
-RECIPE = Recipe(blocks=(1, 1), width=4, epochs=3, splits=("train",))
+RECIPE = Recipe(blocks=(1, 1), width=4, epochs=3, sizes=((1.0, 1.0),), splits=("train",))
 TRAINED = None
 OTHER_HANDS = "synthetic:24"
 SHALLOW, DEEP = (1,), (3, 3)
 WIDTH, EPOCHS, SMALL = 4, 2, 16
+
+# Trainings leave the images as they are: the graph of all changes takes seconds to build.
+import tensorflow as tf
+from modules.training import input as training_input
+training_input.augment = lambda images, _, *, size, **draws: (
+    tf.image.resize(images[..., :3], [size, size])
+)
 """
 
 # What the tests look at, as JSON in the last output. The network ends in an average and a head, so

@@ -38,7 +38,10 @@ from signs.durable import lock
 
 SIGNS = Path(sys.executable).with_name("signs")
 CLASSES = {"dark blue": (20, 20, 120), "grün": (40, 180, 60), "red": (210, 40, 40)}
-SMALL = ("train.blocks=[1]", "train.width=8", "train.epochs=12", "image_size=32")
+SMALL = (
+    *("train.blocks=[1]", "train.width=8", "train.epochs=12", "image_size=32"),
+    "train.sizes=[[1.0,1.0]]",  # another size takes seconds, and test_input.py and others have it
+)
 SETTINGS = (*SMALL, "train.learning_rate=0.01", "evaluate.min_class_accuracy=0")
 
 
@@ -251,7 +254,7 @@ def test_a_further_test_set_may_decide_alone(
 def test_a_killed_run_is_finished_by_the_next(
     first: dict[str, Any], images: Path, workspace: Path
 ) -> None:
-    changed = (*SETTINGS, "train.seed=1", "train.epochs=60", "evaluate.min_accuracy_change=-1")
+    changed = (*SETTINGS, "train.seed=1", "train.epochs=30", "evaluate.min_accuracy_change=-1")
     with subprocess.Popen(
         command(images, workspace, *changed), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as victim:
@@ -279,7 +282,7 @@ def test_a_killed_run_is_finished_by_the_next(
     states = {name: component["state"] for name, component in again["components"].items()}
     assert states["Transform"] == "reused"
     assert states["Trainer"] == "done"
-    assert re.search(r"going on after epoch \d+ of 60", Path(again["log"]).read_text())
+    assert re.search(r"going on after epoch \d+ of 30", Path(again["log"]).read_text())
     assert list(_checkpoints(workspace).iterdir()) == []
     assert again["pushed_version"] > first["pushed_version"]
     assert versions(workspace) == [str(first["pushed_version"]), str(again["pushed_version"])]

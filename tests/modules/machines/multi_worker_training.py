@@ -21,7 +21,7 @@ from modules.trainer import run_fn
 from modules.training.job import TrainingJob
 from modules.training.recipe import Recipe
 from modules.training.tell_progress import TellProgress
-from tests.modules.dark_and_bright import SMALL
+from tests.modules.dark_and_bright import SMALL, quick_changes
 
 STOPPED_AFTER = 1  # epochs
 
@@ -95,4 +95,5 @@ def at_epoch(number: int, act: Callable[[], object]) -> mock._patch:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with quick_changes():
+        main(Path(sys.argv[1]))

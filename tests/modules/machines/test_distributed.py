@@ -23,6 +23,8 @@ from tests.modules.examples import noise, png
 from tests.modules.machines.multi_worker_training import RECIPE
 from tests.modules.test_trainer import fn_args
 
+pytestmark = pytest.mark.usefixtures("quick_changes")
+
 WORKERS = 2
 FLOAT32 = DeviceOptions(precision="float32")  # in which weights can be compared
 
