@@ -30,9 +30,12 @@ class Scripted(tf.Module):
         return {
             features.PROBABILITIES: probabilities,
             features.CONFIDENCE: self.confidence * tf.ones_like(probabilities[:, 0]),
-            features.LABEL: found[features.LABEL],
             features.PREDICTED_CLASS_NAME: tf.gather(tf.constant(self.class_names), answer),
         }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
+    def label(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.int64)})
 
 
 def save(folder: Path, class_names: tuple[str, ...], wrong: str = "", sure: float = 0.97) -> Path:
@@ -47,7 +50,7 @@ def save(folder: Path, class_names: tuple[str, ...], wrong: str = "", sure: floa
     model = Scripted(class_names, wrong, sure)
     signatures = {
         features.SERVING_DEFAULT: model.answer,
-        features.TRANSFORM_FEATURES: model.answer,
+        features.TRANSFORM_FEATURES: model.label,
     }
     tf.saved_model.save(model, str(folder / "Format-Serving"), signatures=signatures)
     return folder

@@ -87,7 +87,7 @@ def test_parameters_keep_their_defaults(spec: dict[str, Any]) -> None:
         },
         "min_accuracy": {
             "parameterType": "NUMBER_DOUBLE",
-            "defaultValue": 0.8,
+            "defaultValue": 0.7,
             "isOptional": True,
         },
         "min_accuracy_change": {
@@ -97,7 +97,7 @@ def test_parameters_keep_their_defaults(spec: dict[str, Any]) -> None:
         },
         "min_class_accuracy": {
             "parameterType": "NUMBER_DOUBLE",
-            "defaultValue": 0.5,
+            "defaultValue": 0.4,
             "isOptional": True,
         },
         "min_corrupted_accuracy": {
@@ -260,9 +260,9 @@ def test_kfp_loads_it_as_a_component(text: str, tmp_path: Path) -> None:
         "data_root": ("String", "/workspace/data/signs"),
         "image": ("String", IMAGE),
         "max_calibration_error": ("Float", 0.15),
-        "min_accuracy": ("Float", 0.8),
+        "min_accuracy": ("Float", 0.7),
         "min_accuracy_change": ("Float", -1.0),
-        "min_class_accuracy": ("Float", 0.5),
+        "min_class_accuracy": ("Float", 0.4),
         "min_corrupted_accuracy": ("Float", 0.5),
         "must_beat": ("String", "both"),
         "significance": ("Float", 0.05),
