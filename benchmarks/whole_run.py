@@ -79,7 +79,12 @@ def ours(zipped: Path, scratch: Path) -> tuple[Cost, Cost]:
     """The cost of `signs run`, and of `fit` in it."""
     workspace = scratch / "workspace"
     # After one epoch a model knows nothing: without thresholds, so that it is pushed.
-    settings = ("train.epochs=1", "evaluate.min_accuracy=0", "evaluate.min_class_accuracy=0")
+    # But spoilt copies are looked at.
+    settings = (
+        *("train.epochs=1", "evaluate.min_accuracy=0", "evaluate.min_class_accuracy=0"),
+        *("evaluate.min_corrupted_accuracy=0.001", "evaluate.max_calibration_error=1"),
+        "evaluate.must_beat=nothing",
+    )
     command = [sys.executable, "-m", "pipeline.commands", "run", "--data", str(zipped)]
     command += [word for setting in settings for word in ("--set", setting)]
     costs = _measured([*command, "--workspace", str(workspace)], _ROOT, scratch)

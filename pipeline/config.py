@@ -131,7 +131,7 @@ class PipelineConfig:
                     f"evaluate.min_accuracy_on.{name}: there is no further test set {name!r}; "
                     f"{there}"
                 )
-        least = {name: self.evaluate.min_accuracy_on.get(name) for name in names}
+        least = {name: self.evaluate.accuracy_on(name) for name in names}
         object.__setattr__(self, "evaluate", replace(self.evaluate, min_accuracy_on=least))
 
     @property

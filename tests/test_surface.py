@@ -258,10 +258,14 @@ SETTINGS = {
     "devices.gpus",
     "devices.precision",
     "devices.xla",
+    "evaluate.max_calibration_error",
     "evaluate.min_accuracy",
     "evaluate.min_accuracy_change",
     "evaluate.min_accuracy_on.shop",
     "evaluate.min_class_accuracy",
+    "evaluate.min_corrupted_accuracy",
+    "evaluate.must_beat",
+    "evaluate.significance",
     "image_size",
     "leaks",
     "schema",
@@ -409,6 +413,24 @@ SUMMARY = {
             "test_set": "shop",
         }
     ],
+    "verdict": {
+        "blessed": False,
+        "rows": [
+            {
+                "check": "accuracy",
+                "on": "test",
+                "value": 0.9,
+                "low": 0.699,
+                "high": 0.972,
+                "limit": 0.8,
+                "passes": False,
+                "of": 20,
+                "why": "at least 80.0 % must be proven",
+            }
+        ],
+        "simple_answers": None,
+        "baseline": {"won": 1, "lost": 0, "p": 1.0, "verdict": "no difference"},
+    },
     "infra_blessed": True,
     "served": {
         "precision": "bfloat16",

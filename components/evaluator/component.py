@@ -29,6 +29,10 @@ class EvaluatorSpec(ComponentSpec):
         "example_splits": ExecutionParameter(type=str),
         "min_accuracy": ExecutionParameter(type=float),
         "min_class_accuracy": ExecutionParameter(type=float),
+        "min_corrupted_accuracy": ExecutionParameter(type=float),
+        "max_calibration_error": ExecutionParameter(type=float),
+        "must_beat": ExecutionParameter(type=str),
+        "significance": ExecutionParameter(type=float),
         "min_accuracy_change": ExecutionParameter(type=float),
         "min_accuracy_on": ExecutionParameter(type=str, optional=True),  # JSON
     }

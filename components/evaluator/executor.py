@@ -2,13 +2,16 @@
 
     evaluation/                    of `test`, beside the baseline where there is one
     evaluation/also_test/{name}/   of a further test set
+    evaluation/corrupted/          of spoilt copies of test images
 
 All of them share a Beam pipeline and the loaded model: another evaluation would cost five seconds
 before it has seen an image.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +32,20 @@ from tfx.types.standard_component_specs import (
     MODEL_KEY,
 )
 from tfx.utils import path_utils
+from tfx_bsl.tfxio import tf_example_record
 
+from components.evaluator import corrupted, judging
+from components.evaluator.simple_answers import simple_answers
 from components.leakage_guard.executor import GROUPS
 from data.leaks.report import TRAINED_ON, read_groups, twin_kinds
-from modules import evaluation as evaluations
-from modules.evaluation import Thresholds, eval_config
+from modules.evaluation import CORRUPTION, NO_TWIN, TWIN, Check, Thresholds, eval_config
+from modules.evaluation.checks import checks_of_corrupted, checks_of_further, checks_of_test
+from modules.evaluation.verdict import Comparison, Row, SimpleAnswers, Verdict
 from modules.training.undecodable import naming_undecodable
 from signs import features
 from signs.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 ALSO_TEST_KEY = "also_test"
 
 
@@ -68,8 +76,18 @@ class Executor(stock.Executor):
         class_names = json.loads(exec_properties["class_names"])
         [candidate], baselines = input_dict[MODEL_KEY], input_dict.get(BASELINE_MODEL_KEY, [])
         evaluation = artifact_utils.get_single_uri(output_dict[EVALUATION_KEY])
+        groups = read_groups(Path(input_dict["leaks"][0].uri) / GROUPS)
+        twins = twin_kinds(groups, features.TEST, TRAINED_ON)
+        simple = _simple_answers(test)
+        [test_folder] = map(Path, artifact_utils.get_split_uris(test, features.TEST))
+        checks = checks_of_test(
+            thresholds, simple, has_twins=bool(twins), has_baseline=bool(baselines)
+        )
+        further_checks = {name: checks_of_further(thresholds, name) for name in names}
+        copies_checks = checks_of_corrupted(thresholds) if corrupted.are_there(test_folder) else ()
 
-        config = _completed(eval_config(thresholds, class_names), bool(baselines))
+        config = eval_config(checks, class_names, (features.CLASS_NAME, TWIN))
+        config = _completed(config, bool(baselines))
         models = [
             tfma.default_eval_shared_model(
                 path_utils.serving_model_path(
@@ -81,29 +99,32 @@ class Executor(stock.Executor):
             for spec in config.model_specs
         ]
         [shared] = [model for model in models if model.model_name != tfma.BASELINE_KEY]
+        only = shared._replace(model_name="")  # as TFMA calls the only one
         patterns = [f"{artifact.uri}/Split-*/*" for artifact in (*test, *further)]
         with naming_undecodable(patterns), self._make_beam_pipeline() as pipeline:
-            groups = read_groups(Path(input_dict["leaks"][0].uri) / GROUPS)
-            twins = twin_kinds(groups, features.TEST, TRAINED_ON)
-            _evaluate(pipeline, test, features.TEST, models, config, evaluation, twins)
+            batches = _read(pipeline, test, features.TEST, twins)
+            _evaluate(batches, features.TEST, models, config, evaluation)
             for name in names:
-                _evaluate(
-                    pipeline,
-                    further,
-                    name,
-                    [shared._replace(model_name="")],  # as TFMA calls the only one
-                    _completed(eval_config(thresholds, class_names, name), has_baseline=False),
-                    further_evaluation(evaluation, name),
-                )
-        gates = [name for name in names if thresholds.min_accuracy_on.get(name) is not None]
-        judged = [evaluation, *(further_evaluation(evaluation, name) for name in gates)]
+                config = eval_config(further_checks[name], class_names)
+                folder = further_evaluation(evaluation, name)
+                _evaluate(_read(pipeline, further, name), name, [only], _completed(config), folder)
+            if copies_checks:
+                config = eval_config(copies_checks, class_names, [CORRUPTION], with_plots=False)
+                folder = corrupted_evaluation(evaluation)
+                spoilt = _copies(pipeline, test_folder)
+                _evaluate(spoilt, CORRUPTION, [only], _completed(config), folder)
+        judged = [
+            (evaluation, checks, features.TEST),
+            *((further_evaluation(evaluation, name), further_checks[name], name) for name in names),
+            (corrupted_evaluation(evaluation), copies_checks, CORRUPTION),
+        ]
+        found = None
+        if baselines:
+            found = judging.comparison(evaluation, thresholds.significance)
+        verdict = _verdict(judged, simple, found)
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
-        _bless(
-            blessing,
-            all(tfma.load_validation_result(one).validation_ok for one in judged),
-            candidate,
-            baselines,
-        )
+        _bless(blessing, verdict.blessed, candidate, baselines)
+        verdict.save(Path(blessing.uri))
 
 
 def further_evaluation(evaluation: str, name: str) -> str:
@@ -111,11 +132,16 @@ def further_evaluation(evaluation: str, name: str) -> str:
     return f"{evaluation}/{ALSO_TEST_KEY}/{name}"
 
 
+def corrupted_evaluation(evaluation: str) -> str:
+    """The folder of what TFMA found on spoilt copies, within the evaluation's."""
+    return f"{evaluation}/corrupted"
+
+
 def _with_twins(batch: pa.RecordBatch, twins: Mapping[str, str]) -> pa.RecordBatch:
     """Adds the feature by which TFMA slices."""
     ids = batch.column(batch.schema.names.index(features.SOURCE_ID)).to_pylist()
-    kinds = [[twins.get(one[0].decode(), evaluations.NO_TWIN).encode()] for one in ids]
-    return batch.append_column(evaluations.TWIN, pa.array(kinds, pa.list_(pa.binary())))
+    kinds = [[twins.get(one[0].decode(), NO_TWIN).encode()] for one in ids]
+    return batch.append_column(TWIN, pa.array(kinds, pa.list_(pa.binary())))
 
 
 def thresholds_of(exec_properties: dict[str, Any], test_sets: Sequence[str]) -> Thresholds:
@@ -139,47 +165,102 @@ def thresholds_of(exec_properties: dict[str, Any], test_sets: Sequence[str]) -> 
             raise UserError(
                 f"min_accuracy_on: there is no further test set {name!r}; there are: {there}"
             )
-    return Thresholds(
-        min_accuracy=exec_properties["min_accuracy"],
-        min_class_accuracy=exec_properties["min_class_accuracy"],
-        min_accuracy_change=exec_properties["min_accuracy_change"],
-        min_accuracy_on=least,
-    )
+    others = [one.name for one in fields(Thresholds) if one.name != "min_accuracy_on"]
+    return Thresholds(**{name: exec_properties[name] for name in others}, min_accuracy_on=least)
 
 
-def _completed(config: config_pb2.EvalConfig, has_baseline: bool) -> config_pb2.EvalConfig:
+def _simple_answers(examples: list[types.Artifact]) -> SimpleAnswers | None:
+    folders = {
+        split: Path(artifact_utils.get_split_uri(examples, split))
+        for split in artifact_utils.decode_split_names(examples[0].split_names)
+    }
+    test = folders.pop(features.TEST)
+    try:
+        return simple_answers(folders.values(), test)
+    except OSError as err:  # a picture that an older release has let in
+        _LOG.warning("no simple answers to compare with: %s", err)
+        return None
+
+
+def _completed(config: config_pb2.EvalConfig, has_baseline: bool = False) -> config_pb2.EvalConfig:
     """What TFMA wants to be told; without a baseline, thresholds of changes count for nothing."""
     return tfma.utils.update_eval_config_with_defaults(
         config, has_baseline=has_baseline, rubber_stamp=True
     )
 
 
-def _evaluate(
+def _read(
     pipeline: beam.Pipeline,
     examples: list[types.Artifact],
     split: str,
-    models: list[tfma.types.EvalSharedModel],
-    config: config_pb2.EvalConfig,
-    output: str,
     twins: Mapping[str, str] | None = None,
-) -> None:
-    """Adds the evaluation of one split to the pipeline; `twins` are those of `twin_kinds`."""
+) -> beam.PCollection[pa.RecordBatch]:
+    """Reads a split; `twins` are those of `twin_kinds`."""
     read = tfxio_utils.get_tfxio_factory_from_artifact(
         examples=examples,
         telemetry_descriptors=["Evaluator"],
         raw_record_column_name=tfma.constants.ARROW_INPUT_COLUMN,
     )
     [folder] = artifact_utils.get_split_uris(examples, split)
-    _ = (
+    return (
         pipeline
         | f"Read[{split}]" >> read(f"{folder}/*").BeamSource()
         | f"Twins[{split}]" >> beam.Map(_with_twins, twins or {})
-        | f"Evaluate[{split}]"
-        >> tfma.ExtractEvaluateAndWriteResults(
-            eval_shared_model=models if len(models) > 1 else models[0],
-            eval_config=config,
-            output_path=output,
-        )
+    )
+
+
+def _copies(pipeline: beam.Pipeline, test: Path) -> beam.PCollection[pa.RecordBatch]:
+    """Makes the copies where they are evaluated: they lie on no disk."""
+    batches = tf_example_record.TFExampleBeamRecord(
+        physical_format="inmem",
+        telemetry_descriptors=["Evaluator"],
+        raw_record_column_name=tfma.constants.ARROW_INPUT_COLUMN,
+    )
+    return (
+        pipeline
+        | "TestSplit" >> beam.Create([test])
+        | "Corrupt" >> beam.FlatMap(corrupted.copies).with_output_types(bytes)
+        | "ReadCopies" >> batches.BeamSource()
+    )
+
+
+def _evaluate(
+    batches: beam.PCollection[pa.RecordBatch],
+    name: str,
+    models: list[tfma.types.EvalSharedModel],
+    config: config_pb2.EvalConfig,
+    output: str,
+) -> None:
+    """Adds the evaluation of some images to the pipeline."""
+    _ = batches | f"Evaluate[{name}]" >> tfma.ExtractEvaluateAndWriteResults(
+        eval_shared_model=models if len(models) > 1 else models[0],
+        eval_config=config,
+        output_path=output,
+    )
+
+
+def _verdict(
+    judged: Sequence[tuple[str, Sequence[Check], str]],
+    simple: SimpleAnswers | None,
+    baseline: Comparison | None,
+) -> Verdict:
+    """What TFMA has decided, all of it together.
+
+    Args:
+        judged: folder, checks and test set of each evaluation, that of `test` first.
+        simple: what answers without a network score.
+        baseline: how it differs from the candidate; None: there is none.
+    """
+    rows: list[Row] = []
+    for folder, checks, name in judged:
+        compared = baseline is not None and folder == judged[0][0]
+        rows += judging.rows(folder, checks, name, compared=compared)
+    decided = [folder for folder, checks, _ in judged if checks]
+    return Verdict(
+        blessed=all(tfma.load_validation_result(folder).validation_ok for folder in decided),
+        rows=tuple(sorted(rows, key=lambda row: row.check in ("class", "corruption"))),
+        simple_answers=simple,
+        baseline=baseline,
     )
 
 

@@ -31,17 +31,18 @@ from pipeline.commands.options import (
     typed,
 )
 from pipeline.commands.runs import in_a_word
+from pipeline.showing.verdict import verdict_lines
 from pipeline.showing.wording import duration, percent, say, shorten
 from signs import features
 from signs.command import INTERRUPTED
 from signs.versions import version_name
 
 if TYPE_CHECKING:
+    from modules.evaluation.verdict import SimpleAnswers
     from pipeline.running.summary import (
         AlsoTested,
         RunSummary,
         Served,
-        SimpleAnswers,
         Tuned,
         Unmet,
         Weakest,
@@ -159,7 +160,10 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     lines += [("note" if not i else "", one.text) for i, one in enumerate(run.findings)]
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
-        lines += [("", _in_words(unmet)) for unmet in run.not_blessed_reasons]
+        if run.verdict is None:
+            lines += [("", _in_words(unmet)) for unmet in run.not_blessed_reasons]
+        else:
+            lines += [("", line) for line in verdict_lines(run.verdict)]
     if run.passed_over:
         lines += [
             ("not with" if not i else "", why) for i, why in enumerate(shorten(run.passed_over))
@@ -232,7 +236,7 @@ def _weakest(weakest: "Weakest") -> str:
 def _also(found: "AlsoTested") -> Iterator[tuple[str, str]]:
     decides = "measured only"
     if found.min_accuracy is not None:
-        decides = f"at least {percent(found.min_accuracy)} is needed"
+        decides = f"at least {percent(found.min_accuracy)} must be proven"
     yield (
         "also on",
         f"{found.name}: {percent(found.accuracy)} on {found.images:,} images "

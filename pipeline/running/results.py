@@ -4,41 +4,36 @@ Evaluator's metrics and validation, the serving check's and Pusher's properties 
 """
 
 import json
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.proto import validation_result_pb2
 from tfx.components.evaluator import constants as evaluator_constants
-from tfx.types import Artifact, artifact_utils
+from tfx.types import Artifact
 
 from components.evaluator.executor import further_evaluation
 from components.leakage_guard.executor import load_leaks
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
 from modules import evaluation
+from modules.evaluation.evidence import wilson
+from modules.evaluation.verdict import Row, Verdict, read
 from modules.trainer import HISTORY
 from pipeline.config import PipelineConfig
 from pipeline.running.local_runner import NodeResult
-from pipeline.running.simple_answers import simple_answers
 from pipeline.running.summary import (
     AlsoTested,
     RunResult,
     Served,
-    SimpleAnswers,
     Tuned,
     Unmet,
     Weakest,
     WithoutTwins,
-    wilson,
 )
 from pipeline.showing.wording import percent, shorten
 from signs import features
-
-_LOG = logging.getLogger(__name__)
 
 
 def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResult:
@@ -57,6 +52,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
 
     evaluation_dir = output("Evaluator", "evaluation").uri
     blessing = output("Evaluator", "blessing")
+    verdict = read(Path(blessing.uri))
     check = json.loads((Path(output("ServingCheck", "blessing").uri) / RESULT_FILE).read_text())
     destination = pushed_version(nodes)
     history = json.loads((Path(output("Trainer", "model_run").uri) / HISTORY).read_text())
@@ -73,13 +69,14 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
             metrics[evaluation.ACCURACY], int(metrics[evaluation.EXAMPLE_COUNT])
         ),
         weakest=read_weakest(evaluated, config.data.class_names),
-        simple_answers=_simple_answers(nodes),
+        simple_answers=verdict.simple_answers if verdict else None,
         leaks=load_leaks(output("LeakageGuard", "leaks").uri),
         without_twins=read_without_twins(evaluated),
         metrics=dict(metrics),
         also_tested=tuple(_also_tested(evaluation_dir, config)),
         blessed=blessed,
-        not_blessed_reasons=tuple(_all_unmet(evaluation_dir, config)),
+        not_blessed_reasons=read_unmet(verdict, config.evaluate.min_accuracy_on) if verdict else (),
+        verdict=verdict,
         infra_blessed=bool(check[BLESSED_PROPERTY]) if blessed else None,
         served=_served(check),
         pushed_version=int(destination.name) if destination else None,
@@ -115,14 +112,6 @@ def _also_tested(evaluation_dir: str, config: PipelineConfig) -> Iterator[AlsoTe
             min_accuracy=least,
             metrics=dict(metrics),
         )
-
-
-def _all_unmet(evaluation_dir: str, config: PipelineConfig) -> Iterator[Unmet]:
-    yield from read_unmet(tfma.load_validation_result(evaluation_dir))
-    for name, least in config.evaluate.min_accuracy_on.items():
-        if least is not None:
-            found = tfma.load_validation_result(further_evaluation(evaluation_dir, name))
-            yield from (replace(unmet, test_set=name) for unmet in read_unmet(found))
 
 
 def pushed_version(nodes: Mapping[str, NodeResult]) -> Path | None:
@@ -239,42 +228,21 @@ def read_weakest(result: tfma.EvalResult, class_names: Sequence[str]) -> Weakest
     )
 
 
-def _simple_answers(nodes: Mapping[str, NodeResult]) -> SimpleAnswers | None:
-    examples = nodes["SpanGen"].outputs["examples"]
-    folders = {
-        split: Path(artifact_utils.get_split_uri(examples, split))
-        for split in artifact_utils.decode_split_names(examples[0].split_names)
-    }
-    test = folders.pop(features.TEST)
-    try:
-        return simple_answers(folders.values(), test)
-    except OSError as err:  # a picture that an older release has let in; the run is whole without
-        _LOG.warning("no simple answers to compare with: %s", err)
-        return None
+def read_unmet(verdict: Verdict, further: Collection[str]) -> tuple[Unmet, ...]:
+    """The rows that do not pass, in short; `further` names the further test sets."""
+    return tuple(_unmet(row, further) for row in verdict.rows if not row.passes)
 
 
-def read_unmet(result: validation_result_pb2.ValidationResult) -> tuple[Unmet, ...]:
-    """The thresholds that the candidate missed, those over all images first."""
-    unmet = []
-    for by_slice in result.metric_validations_per_slice:
-        name = ", ".join(
-            f"{key.column} {key.bytes_value.decode(errors='replace')}"
-            for key in by_slice.slice_key.single_slice_keys
-        )
-        for failure in by_slice.failures:
-            threshold = failure.metric_threshold
-            is_change = failure.metric_key.is_diff
-            unmet.append(
-                Unmet(
-                    metric=failure.metric_key.name.removesuffix("_diff"),
-                    threshold=(
-                        threshold.change_threshold.absolute.value
-                        if is_change
-                        else threshold.value_threshold.lower_bound.value
-                    ),
-                    value=failure.metric_value.double_value.value,
-                    kind="change" if is_change else "absolute",
-                    slice=name or None,
-                )
-            )
-    return tuple(sorted(unmet, key=lambda one: one.slice or ""))
+def _unmet(row: Row, further: Collection[str]) -> Unmet:
+    slices = {"class": features.CLASS_NAME, "corruption": evaluation.CORRUPTION}
+    if row.check in slices:
+        where = f"{slices[row.check]} {row.on}"
+        return Unmet(evaluation.ACCURACY, row.limit, row.held, slice=where)
+    is_change = row.check == "change"
+    return Unmet(
+        metric=evaluation.ACCURACY if is_change else row.check,
+        threshold=row.limit,
+        value=row.held,
+        kind="change" if is_change else "absolute",
+        test_set=row.on if row.on in further else None,
+    )

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from data.findings import Finding
 from data.leaks.report import Leaks
+from modules.evaluation.verdict import SimpleAnswers, Verdict
 from pipeline.showing.events import State, Text
 from signs import durable
 
@@ -30,10 +31,11 @@ class ComponentSummary:
 
 @dataclass(frozen=True)
 class Unmet:
-    """A lower bound that the model did not reach: why it is not blessed.
+    """A limit that the model did not meet: a row of the verdict that does not pass, in short.
 
-    `value` is the metric itself where `kind` is absolute, and its difference from the last blessed
-    model's where it is change; None where the metric could not be computed.
+    `value` is what was held against the limit: of an accuracy, the lower end of its interval;
+    where `kind` is change, its difference from the last blessed model's; None where there was
+    nothing to measure.
     """
 
     metric: str
@@ -89,16 +91,6 @@ class Weakest:
 
 
 @dataclass(frozen=True)
-class SimpleAnswers:
-    """What answers without a network score on the test images, in [0, 1]."""
-
-    majority: float  # the most frequent class of the training images, always
-    nearest_neighbour: float  # the class of the training image whose 16 x 16 pixels are nearest
-    test_images: int  # on so many of the test images
-    training_images: int  # from so many of the training images
-
-
-@dataclass(frozen=True)
 class WithoutTwins:
     """What the test images have shown of which no copy, exact or near, is trained on."""
 
@@ -116,13 +108,8 @@ class AlsoTested:
     accuracy: float  # on them, in [0, 1]
     accuracy_interval: tuple[float, float]  # 95 %, Wilson's
     weakest: Weakest | None
-    min_accuracy: float | None  # that was asked for; None: the set decides nothing
+    min_accuracy: float | None  # that must be proven; None: the set decides nothing
     metrics: dict[str, float | None] = field(default_factory=dict)  # as of the test split
-
-    @property
-    def is_met(self) -> bool:
-        """Whether what was asked for holds."""
-        return self.min_accuracy is None or self.accuracy >= self.min_accuracy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +126,7 @@ class RunResult:
     also_tested: tuple[AlsoTested, ...] = ()  # on further test sets
     blessed: bool | None = None  # by the Evaluator; None where it did not get to say
     not_blessed_reasons: tuple[Unmet, ...] = ()
+    verdict: Verdict | None = None  # all that was asked of the model, row by row
     infra_blessed: bool | None = None  # by the serving check
     served: Served | None = None  # what that check found; None where it did not get to ask
     pushed_version: int | None = None
@@ -208,17 +196,6 @@ class RunSummary(RunResult, _Run):  # in JSON, what run it is comes first
             pydantic.ValidationError: it is damaged.
         """
         return _json().validate_json((run_directory / SUMMARY).read_bytes())
-
-
-def wilson(fraction: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a fraction that was seen in `count` independent cases (Wilson 1927).
-
-    It says how far other test images of the same kind may be from these; it holds at 0 and 1 too.
-    """
-    z2 = 1.959964**2 / count
-    middle = (fraction + z2 / 2) / (1 + z2)
-    half = (z2 * (fraction * (1 - fraction) + z2 / 4)) ** 0.5 / (1 + z2)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 @cache

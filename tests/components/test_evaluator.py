@@ -1,15 +1,18 @@
-"""Thresholds reach TFMA's configuration, set by set; what TFMA does with it, whole runs show."""
+"""The real Evaluator, TFMA included, on models whose every answer is written down here.
+
+Each of its runs takes five seconds of CPU. Those in which a single check fails are slow tests.
+"""
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
-import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.proto import validation_result_pb2
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import Channel
 from tfx.types.standard_artifacts import (
@@ -22,11 +25,21 @@ from tfx.types.standard_artifacts import (
 
 from components.evaluator import Evaluator, executor
 from components.evaluator.executor import Executor
+from data.leaks.report import Group
+from data.pictures import Picture
+from data.sample import Sample
+from data.tfrecord import Writer
+from modules.evaluation import Thresholds
+from modules.evaluation.verdict import Verdict, read
 from signs.errors import UserError
+from signs.image_bytes import encode_png
+from tests.components import scripted
 from tests.modules.examples import example, write_examples
 
-THRESHOLDS = {"min_accuracy": 0.9, "min_class_accuracy": 0.7, "min_accuracy_change": 0.01}
-Evaluated = dict[str, tuple[list[str], tfma.EvalConfig]]  # models and configuration by output
+CLASSES = ("a", "b")
+TEST = 120  # images, of which the first half is of class a
+# What is not looked at costs a test nothing.
+QUICK = Thresholds(min_accuracy=0.7, min_class_accuracy=0.5, min_corrupted_accuracy=0)
 
 
 def made(kind: type, folder: Path, **properties: Any) -> Any:
@@ -45,113 +58,208 @@ def no_leaks(root: Path) -> ExampleAnomalies:
     return leaks
 
 
-@pytest.fixture
-def evaluate(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., tuple[Evaluated, ModelBlessing]]:
-    """Runs the executor with a TFMA that only notes what it is given."""
+def write_split(folder: Path, pictures: list[np.ndarray], labels: list[int]) -> None:
+    """Writes a split of an Examples artifact; the images' ids are `{split}/{number}`."""
+    folder.mkdir(parents=True)
+    split = folder.name.removeprefix("Split-")
+    with Writer(folder / "a.gz") as file:
+        for number, (pixels, label) in enumerate(zip(pictures, labels, strict=True)):
+            name = f"{split}/{number:03}"
+            sample = Sample(encode_png(pixels), label, CLASSES[label], name, split)
+            file.write(sample.serialize())
 
-    @contextmanager
-    def no_pipeline(self: Executor) -> Iterator[None]:
-        yield None
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise: neither the most frequent class nor the nearest image is right more than by chance."""
+    root, random = tmp_path_factory.mktemp("noisy"), np.random.default_rng(0)
+    for split, count in (("train", 40), ("test", TEST), ("shop", 20), ("fair", 10)):
+        pixels = random.integers(0, 256, (count, 16, 16, 3), np.uint8)
+        labels = [int(number >= count / 2) for number in range(count)]
+        write_split(root / f"Split-{split}", list(pixels), labels)
+    return root
+
+
+@pytest.fixture(scope="module")
+def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dark and light: the nearest image is always right, and four of five are of one class."""
+    root = tmp_path_factory.mktemp("easy")
+    for split in ("train", "test"):
+        labels = [int(number >= 96) for number in range(TEST)]
+        pixels = [np.full((16, 16, 3), 40 + 150 * label, np.uint8) for label in labels]
+        write_split(root / f"Split-{split}", pixels, labels)
+    return root
+
+
+Judge = Callable[..., Verdict]
+
+
+@pytest.fixture
+def judge(noisy: Path, tmp_path: Path) -> Judge:
+    """Runs the executor on models that are wrong where they are told to be."""
 
     def run(
-        unmet: tuple[str, ...] = (), baseline: bool = False, sets: str | None = None, **more: Any
-    ) -> tuple[Evaluated, ModelBlessing]:
-        evaluated: Evaluated = {}
-
-        def note(pipeline: object, examples: object, split: str, *rest: Any) -> None:
-            models, config, output, *_ = rest
-            folder = str(Path(output).relative_to(tmp_path))
-            evaluated[folder] = ([model.model_name for model in models], config)
-            assert split in ("test", *json.loads(sets or "[]"))
-
-        def validated(output: str) -> validation_result_pb2.ValidationResult:
-            is_met = Path(output).name not in unmet
-            return validation_result_pb2.ValidationResult(validation_ok=is_met)
-
-        monkeypatch.setattr(Executor, "_make_beam_pipeline", no_pipeline)
-        monkeypatch.setattr(executor, "_evaluate", note)
-        monkeypatch.setattr(tfma, "load_validation_result", validated)
+        wrong: str = "",
+        *,
+        baseline: str | None = None,
+        sure: float = 0.97,
+        thresholds: Thresholds = QUICK,
+        data: Path = noisy,
+        sets: str | None = None,
+        twins: str = "",
+    ) -> Verdict:
         inputs = {
-            "examples": [made(Examples, tmp_path / "examples", split_names='["test"]')],
-            "model": [made(Model, tmp_path / "model", id=7)],
+            "examples": [made(Examples, data, split_names='["train", "test"]')],
+            "model": [made(Model, scripted.save(tmp_path / "new", CLASSES, wrong, sure), id=7)],
             "leaks": [no_leaks(tmp_path)],
         }
-        if baseline:
-            inputs["baseline_model"] = [made(Model, tmp_path / "baseline", id=4)]
+        (tmp_path / "leaks" / "groups.jsonl").write_text(twins)
+        if baseline is not None:
+            old = scripted.save(tmp_path / "old", CLASSES, baseline)
+            inputs["baseline_model"] = [made(Model, old, id=4)]
         if sets:
-            inputs["also_test"] = [made(Examples, tmp_path / "further", split_names=sets)]
-        blessing = made(ModelBlessing, tmp_path / "blessing")
+            inputs["also_test"] = [made(Examples, data, split_names=sets)]
         outputs = {
             "evaluation": [made(ModelEvaluation, tmp_path / "evaluation")],
-            "blessing": [blessing],
+            "blessing": [made(ModelBlessing, tmp_path / "blessing")],
         }
-        Executor().Do(inputs, outputs, {**THRESHOLDS, "class_names": '["0", "1"]', **more})
-        return evaluated, blessing
+        Executor().Do(inputs, outputs, properties(thresholds))
+        verdict = read(tmp_path / "blessing")
+        assert verdict is not None
+        [blessing] = outputs["blessing"]
+        assert blessing.get_int_custom_property("blessed") == verdict.blessed
+        assert blessing.get_int_custom_property("current_model_id") == 7
+        files = {path.name for path in (tmp_path / "blessing").iterdir()}
+        assert files == {"BLESSED" if verdict.blessed else "NOT_BLESSED", "verdict.json"}
+        assert verdict.blessed == all(row.passes for row in verdict.rows)
+        return verdict
 
     return run
 
 
-def accuracy_bounds(config: tfma.EvalConfig) -> list[float]:
-    return [
-        one.threshold.value_threshold.lower_bound.value
-        for one in config.metrics_specs[0].metrics[0].per_slice_thresholds
+def properties(thresholds: Thresholds) -> dict[str, Any]:
+    values = asdict(thresholds)
+    on = json.dumps(values.pop("min_accuracy_on"))
+    return {**values, "min_accuracy_on": on, "class_names": json.dumps(CLASSES)}
+
+
+def missed(verdict: Verdict) -> list[tuple[str, str]]:
+    return [(row.check, row.on) for row in verdict.rows if not row.passes]
+
+
+def test_one_picture_better_is_blessed_and_not_called_better(judge: Judge) -> None:
+    verdict = judge(" test/00[1-3]", baseline=" test/00[0-3]", thresholds=Thresholds())
+    assert verdict.blessed
+    found = verdict.baseline
+    assert found is not None
+    assert (found.won, found.lost, found.p, found.verdict) == (1, 0, 1.0, "no difference")
+    assert [(row.check, row.on, row.of) for row in verdict.rows] == [
+        *(("accuracy", "test", 120), ("calibration error", "test", 120)),
+        *(("majority", "test", 120), ("nearest neighbour", "test", 120)),
+        *(("baseline", "test", 120), ("class", "a", 60), ("class", "b", 60)),
+        *(("corruption", name, 32) for name in ("blur", "brightness", "jpeg")),
+        *(("corruption", name, 32) for name in ("noise", "occlusion", "rotation")),
+    ]
+    accuracy = verdict.rows[0]
+    assert accuracy.value == pytest.approx(117 / 120)
+    assert (accuracy.low, accuracy.high) == pytest.approx((0.92909, 0.99147), abs=1e-4)
+    # All are 0.97 sure, and 0.975 are right.
+    assert verdict.rows[1].value == pytest.approx(0.005, abs=1e-4)
+
+
+def test_each_check_refuses_with_a_row_of_its_own(judge: Judge) -> None:
+    wrong = "( test/0([01].|2[0-2])|blur test/.*[02468]| shop/00.)"
+    thresholds = replace(QUICK, min_corrupted_accuracy=0.5, min_accuracy_on={"fair": None})
+    verdict = judge(wrong, baseline="", sure=0.5, thresholds=thresholds, sets='["shop", "fair"]')
+    assert missed(verdict) == [
+        *(("calibration error", "test"), ("baseline", "test"), ("accuracy", "shop")),
+        *(("class", "a"), ("corruption", "blur")),
     ]
 
 
-def test_thresholds_are_tfmas(evaluate: Callable[..., Any], tmp_path: Path) -> None:
-    evaluated, blessing = evaluate(baseline=True)
-    [(output, (models, config))] = evaluated.items()
-    assert (output, models) == ("evaluation", ["candidate", "baseline"])
-    overall, each_class = config.metrics_specs[0].metrics[0].per_slice_thresholds
-    assert overall.threshold.value_threshold.lower_bound.value == 0.9
-    assert overall.threshold.change_threshold.absolute.value == 0.01
-    assert each_class.threshold.value_threshold.lower_bound.value == 0.7
-    assert list(config.metrics_specs[1].binarize.class_ids.values) == [0, 1]
-    assert blessing.get_int_custom_property("blessed") == 1
-    assert blessing.get_int_custom_property("current_model_id") == 7
-    assert blessing.get_int_custom_property("baseline_model_id") == 4
-    assert [path.name for path in (tmp_path / "blessing").iterdir()] == ["BLESSED"]
+@pytest.mark.slow
+def test_significantly_worse_is_refused(judge: Judge) -> None:
+    verdict = judge(" test/00[0-6]", baseline=" test/00[0]")
+    assert missed(verdict) == [("baseline", "test")]
+    found = verdict.baseline
+    assert found is not None
+    assert (found.won, found.lost, found.verdict) == (0, 6, "worse")
+    [row] = [row for row in verdict.rows if row.check == "baseline"]
+    assert row.value == found.p == pytest.approx(2 / 2**6)
+    assert row.why.startswith("worse: 0 right that the baseline has wrong, 6 wrong that it has")
 
 
-def test_each_further_set_has_a_threshold_and_no_baseline(evaluate: Callable[..., Any]) -> None:
-    sets = {"sets": '["shop", "fair"]', "min_accuracy_on": '{"shop": 0.6, "fair": null}'}
-    for baseline in (True, False):
-        evaluated, _ = evaluate(baseline=baseline, **sets)
-        assert {name: models for name, (models, _) in evaluated.items()} == {
-            "evaluation": ["candidate", "baseline"] if baseline else [""],
-            "evaluation/also_test/shop": [""],
-            "evaluation/also_test/fair": [""],
-        }
-        assert accuracy_bounds(evaluated["evaluation/also_test/shop"][1]) == [0.6]
-        assert accuracy_bounds(evaluated["evaluation/also_test/fair"][1]) == []
-        assert accuracy_bounds(evaluated["evaluation"][1]) == [0.9, 0.7]
+@pytest.mark.slow
+def test_a_change_may_be_asked_for_whatever_is_significant(judge: Judge) -> None:
+    thresholds = replace(QUICK, min_accuracy_change=0.01)
+    verdict = judge(baseline=" test/000", thresholds=thresholds)
+    assert missed(verdict) == [("change", "test")]
+    [row] = [row for row in verdict.rows if row.check == "change"]
+    assert row.value == pytest.approx(1 / 120)
 
 
-@pytest.mark.parametrize(
-    ("unmet", "on", "blessed"),
-    [
-        ((), {"shop": 0.6, "fair": 0.6}, 1),
-        (("shop",), {"shop": 0.6, "fair": 0.6}, 0),
-        (("fair",), {"shop": 0.6, "fair": 0.6}, 0),
-        (("fair",), {"shop": 0.6, "fair": None}, 1),  # it decides nothing
-        (("fair",), {"shop": 0.6}, 1),
-        (("evaluation",), {"shop": 0.6}, 0),
-    ],
-)
-def test_one_blessing_is_for_all_sets(
-    evaluate: Callable[..., Any],
-    tmp_path: Path,
-    unmet: tuple[str, ...],
-    on: dict[str, float],
-    blessed: int,
-) -> None:
-    more = {"sets": '["shop", "fair"]', "min_accuracy_on": json.dumps(on)}
-    _, blessing = evaluate(unmet=unmet, **more)
-    assert blessing.get_int_custom_property("blessed") == blessed
-    name = "BLESSED" if blessed else "NOT_BLESSED"
-    assert [path.name for path in (tmp_path / "blessing").iterdir()] == [name]
+@pytest.mark.slow
+def test_a_single_class_is_refused(judge: Judge) -> None:
+    # 37 of 60 are right: 62 %, of which 49 % are proven.
+    verdict = judge(" test/0([01].|2[0-2])", sure=0.85)
+    assert missed(verdict) == [("class", "a")]
+    [row] = [row for row in verdict.rows if row.on == "a"]
+    assert row.value == pytest.approx(37 / 60)
+    assert row.low == pytest.approx(0.4902, abs=1e-3)
+    assert (row.limit, row.of, row.why) == (0.5, 60, "at least 50.0 % must be proven")
+
+
+@pytest.mark.slow
+def test_a_single_corruption_is_refused(judge: Judge) -> None:
+    verdict = judge("blur test/.*[02468]", thresholds=Thresholds())
+    assert missed(verdict) == [("corruption", "blur")]
+
+
+@pytest.mark.slow
+def test_a_confidence_that_promises_too_little_is_refused(judge: Judge) -> None:
+    verdict = judge(sure=0.8)
+    assert missed(verdict) == [("calibration error", "test")]
+    [row] = [row for row in verdict.rows if not row.passes]
+    assert row.value == pytest.approx(0.2, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_what_the_nearest_image_beats_is_refused(judge: Judge, easy: Path) -> None:
+    verdict = judge(" test/00[01]", data=easy)
+    assert missed(verdict) == [("nearest neighbour", "test")]
+    assert verdict.simple_answers is not None
+    assert verdict.simple_answers.nearest_neighbour == 1
+    assert verdict.simple_answers.majority == 0.8
+
+
+@pytest.mark.slow
+def test_what_is_not_more_than_the_majority_is_refused(judge: Judge, easy: Path) -> None:
+    thresholds = Thresholds(0.7, 0, 0, must_beat="majority", max_calibration_error=1)
+    verdict = judge(" test/(09[6-9]|1..)", data=easy, thresholds=thresholds)
+    assert missed(verdict) == [("majority", "test")]
+
+
+@pytest.mark.slow
+def test_what_is_good_on_copies_alone_is_refused(judge: Judge) -> None:
+    def twin(number: int) -> str:
+        pair = [Picture("d", f"{split}/{number:03}", split, "a") for split in ("test", "train")]
+        return Group("exact", tuple(pair)).to_line()
+
+    twins = "".join(map(twin, range(20, 80)))
+    verdict = judge(" test/(00.|01[01])", twins=twins)
+    assert missed(verdict) == [("accuracy", "test without copies")]
+    [row] = [row for row in verdict.rows if not row.passes]
+    assert (row.of, row.value) == (60, pytest.approx(48 / 60))
+
+
+@pytest.mark.slow
+def test_a_further_set_decides_alone_unless_nothing_is_asked_of_it(judge: Judge) -> None:
+    sets = '["shop", "fair"]'
+    verdict = judge(" (shop|fair)/00.", sets=sets, thresholds=QUICK)
+    assert missed(verdict) == [("accuracy", "shop"), ("accuracy", "fair")]
+    assert [row.of for row in verdict.rows if not row.passes] == [20, 10]
+    free = replace(QUICK, min_accuracy_on={"shop": 0.2, "fair": None})
+    assert judge(" (shop|fair)/00.", sets=sets, thresholds=free).blessed
 
 
 @pytest.mark.parametrize(
@@ -162,33 +270,32 @@ def test_one_blessing_is_for_all_sets(
         ({"min_accuracy_on": '{"c": 0.5}'}, "no further test set 'c'; there are: a, b"),
         ({"min_accuracy_on": "0.5"}, "must be JSON of accuracies by further test set, as in"),
         ({"min_accuracy_on": '{"a": "much"}'}, "must be JSON of accuracies by further test set"),
+        ({"must_beat": "me"}, "must_beat must be one of both, majority, nothing. Received: me"),
     ],
 )
-def test_a_bad_threshold_is_told(
-    evaluate: Callable[..., Any], more: dict[str, Any], message: str
-) -> None:
+def test_a_bad_threshold_is_told(more: dict[str, Any], message: str) -> None:
     """On a cluster they are parameters of each run."""
     with pytest.raises(UserError, match=message):
-        evaluate(sets='["a", "b"]', **more)
+        executor.thresholds_of({**properties(QUICK), **more}, ["a", "b"])
 
 
 def test_an_image_that_does_not_decode_is_named(
-    evaluate: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, noisy: Path
 ) -> None:
     """Examples that older code wrote may hold such images; Beam tells of one as text."""
 
     @contextmanager
-    def fail(self: Executor) -> Iterator[None]:
+    def fail(self: Executor) -> Iterator[Any]:
         yield None
         raise RuntimeError("tensorflow...InvalidArgumentError: jpeg::Uncompress failed [while ...]")
 
-    evaluate()
     monkeypatch.setattr(Executor, "_make_beam_pipeline", fail)
+    for name in ("_read", "_copies", "_evaluate"):
+        monkeypatch.setattr(executor, name, lambda *arguments: None)
     path = tmp_path / "further" / "Split-a" / "a.gz"
     write_examples(path, [example(b"\xff\xd8\xff and no more")])
-    monkeypatch.setattr(executor, "_evaluate", lambda *arguments: None)
     inputs = {
-        "examples": [made(Examples, tmp_path / "examples", split_names='["test"]')],
+        "examples": [made(Examples, noisy, split_names='["train", "test"]')],
         "also_test": [made(Examples, tmp_path / "further", split_names='["a"]')],
         "model": [made(Model, tmp_path / "model")],
         "leaks": [no_leaks(tmp_path)],
@@ -197,23 +304,24 @@ def test_an_image_that_does_not_decode_is_named(
         "evaluation": [made(ModelEvaluation, tmp_path / "evaluation")],
         "blessing": [made(ModelBlessing, tmp_path / "blessing")],
     }
-    properties = {**THRESHOLDS, "class_names": '["0", "1"]'}
     with pytest.raises(UserError, match=r"the image one \(record 0 of .*Split-a/a.gz\)"):
-        Executor().Do(inputs, outputs, properties)
+        Executor().Do(inputs, outputs, properties(QUICK))
 
 
 def test_a_threshold_may_be_a_parameter_of_the_run() -> None:
     parameter = RuntimeParameter("min_accuracy", ptype=float, default=0.9)
+    values = {**properties(Thresholds()), "min_accuracy": parameter}
+    del values["class_names"]
     evaluator = Evaluator(
         Channel(type=Examples),
         Channel(type=ExampleAnomalies),
         Channel(type=Model),
         Channel(type=Model),
-        class_names=["0", "1"],
-        thresholds={**THRESHOLDS, "min_accuracy": parameter},
+        class_names=CLASSES,
+        thresholds=values,
     )
     assert evaluator.exec_properties["min_accuracy"] is parameter
-    assert evaluator.exec_properties["class_names"] == '["0", "1"]'
+    assert evaluator.exec_properties["class_names"] == '["a", "b"]'
 
 
 def test_each_test_image_is_told_what_copy_of_it_is_trained_on() -> None:

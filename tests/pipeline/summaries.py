@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
+from modules.evaluation.verdict import Row, SimpleAnswers, Verdict
 from pipeline.running.summary import (
     AlsoTested,
     ComponentSummary,
     Query,
     RunSummary,
     Served,
-    SimpleAnswers,
     Tuned,
     Unmet,
     Weakest,
@@ -58,6 +58,21 @@ ALSO_TESTED = replace(
     ),
     blessed=False,
     not_blessed_reasons=(Unmet("accuracy", 0.9, 0.615, test_set="shop"),),
+)
+REFUSED = replace(
+    FULL,
+    blessed=False,
+    verdict=Verdict(
+        False,
+        (
+            Row("accuracy", "test", 0.98333, 0.94127, 0.99541, 0.8, True, 120, "why"),
+            Row("baseline", "test", 0.03125, None, None, 0.05, False, 120, "worse: ..."),
+            Row("class", "2", 1.0, 0.83886, 1.0, 0.5, True, 20, "why"),
+            Row("class", "3", 0.95, 0.76387, 0.99112, 0.5, True, 20, "the weakest"),
+            Row("corruption", "blur", 0.5, 0.38103, 0.61897, 0.5, False, 64, "a floor"),
+            Row("corruption", "noise", 1.0, 0.94338, 1.0, 0.5, True, 64, "why"),
+        ),
+    ),
 )
 UNBLESSED = RunSummary(
     run_id="20261123-080000-cd34",

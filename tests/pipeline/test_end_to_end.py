@@ -42,7 +42,14 @@ SMALL = (
     *("train.blocks=[1]", "train.width=8", "train.epochs=12", "image_size=32"),
     "train.sizes=[[1.0,1.0]]",  # another size takes seconds, and test_input.py and others have it
 )
-SETTINGS = (*SMALL, "train.learning_rate=0.01", "evaluate.min_class_accuracy=0")
+# Twelve test images prove little, and their colours are what the nearest image goes by.
+EVALUATE = (
+    *("evaluate.min_accuracy=0.5", "evaluate.min_class_accuracy=0"),
+    *("evaluate.min_corrupted_accuracy=0.05", "evaluate.max_calibration_error=1"),
+    "evaluate.must_beat=majority",
+)
+SETTINGS = (*SMALL, "train.learning_rate=0.01", *EVALUATE)
+MEASURED = "evaluate.min_accuracy_on.a-customer=null"
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +119,7 @@ def versions(workspace: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def first(images: Path, workspace: Path, customer: Path) -> dict[str, Any]:
-    return run(images, workspace, *SETTINGS, also_test=customer)
+    return run(images, workspace, *SETTINGS, MEASURED, also_test=customer)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +183,8 @@ def test_a_further_test_set_is_judged_by_the_models_classes(first: dict[str, Any
     assert 0 < low < found["accuracy"] < high < 1
     assert found["weakest"]["class_name"] in CLASSES
     assert first["blessed"]  # it was not asked for anything
+    checks = {row["check"] for row in first["verdict"]["rows"]}
+    assert checks == {"accuracy", "majority", "corruption"}
 
 
 def test_the_commands_of_the_summary_name_a_picture_that_is_there(first: dict[str, Any]) -> None:
@@ -215,7 +224,7 @@ def test_a_second_run_reuses_everything_though_the_workspace_was_moved_and_pushe
 ) -> None:
     moved = workspace.rename(workspace.with_name("moved, ü {SPAN} %s"))
     try:
-        second = run(images, moved, *SETTINGS, also_test=customer)
+        second = run(images, moved, *SETTINGS, MEASURED, also_test=customer)
     finally:
         moved.rename(workspace)
     assert second["pushed_to"] == f"{moved}/serving/colours"
@@ -245,7 +254,10 @@ def test_a_further_test_set_may_decide_alone(
         *("a-customer", "accuracy"),
         0.95,
     )
-    assert unmet["value"] == refused["also_tested"][0]["accuracy"] < 0.95
+    low, _ = refused["also_tested"][0]["accuracy_interval"]
+    assert unmet["value"] == pytest.approx(low) and low < 0.95
+    [row] = [row for row in refused["verdict"]["rows"] if not row["passes"]]
+    assert (row["check"], row["on"], row["of"]) == ("accuracy", "a-customer", 16)
     assert refused["also_tested"][0]["min_accuracy"] == 0.95
     assert refused["pushed_version"] is None
     assert versions(workspace) == [str(first["pushed_version"])]
@@ -254,7 +266,7 @@ def test_a_further_test_set_may_decide_alone(
 def test_a_killed_run_is_finished_by_the_next(
     first: dict[str, Any], images: Path, workspace: Path
 ) -> None:
-    changed = (*SETTINGS, "train.seed=1", "train.epochs=30", "evaluate.min_accuracy_change=-1")
+    changed = (*SETTINGS, "train.seed=1", "train.epochs=30", "evaluate.significance=0")
     with subprocess.Popen(
         command(images, workspace, *changed), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as victim:
@@ -317,7 +329,8 @@ def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
     before = versions(workspace)
     # It learns next to nothing, which is worse than what is served.
     worse = (*SETTINGS, "train.epochs=1", "train.learning_rate=1e-9")
-    bad = run(images, workspace, *worse, also_test=customer)
+    asked = (MEASURED, "evaluate.min_accuracy_change=0", "evaluate.min_corrupted_accuracy=0")
+    bad = run(images, workspace, *worse, *asked, also_test=customer)
     assert bad["status"] == "finished"
     assert bad["blessed"] is False
     assert bad["pushed_version"] is None
@@ -328,8 +341,8 @@ def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
     assert {reason["slice"] for reason in bad["not_blessed_reasons"]} == {None}
     absolute = next(one for one in bad["not_blessed_reasons"] if one["kind"] == "absolute")
     assert absolute["metric"] == "accuracy"
-    assert absolute["threshold"] == 0.8
-    assert absolute["value"] == pytest.approx(bad["accuracy"])
+    assert absolute["threshold"] == 0.5
+    assert absolute["value"] == pytest.approx(bad["accuracy_interval"][0])
     # The baseline is compared with on the data's own test split alone.
     assert {reason["test_set"] for reason in bad["not_blessed_reasons"]} == {None}
     assert bad["also_tested"][0]["images"] == 16

@@ -15,7 +15,11 @@ SETTINGS = (
     "train.learning_rate=0.004",
     "evaluate.min_accuracy=0.5",
     "evaluate.min_class_accuracy=0",
+    "evaluate.min_corrupted_accuracy=0.1",
+    "evaluate.max_calibration_error=1",
+    "evaluate.must_beat=majority",
 )
+MEASURED = "evaluate.min_accuracy_on.other-hands=null"
 
 
 @pytest.mark.slow
@@ -23,7 +27,7 @@ SETTINGS = (
 def test_the_real_images_train_a_model_that_answers_as_it_was_evaluated(
     signs_data: Path, other_hands: Path, tmp_path: Path
 ) -> None:
-    settings = [option for setting in SETTINGS for option in ("--set", setting)]
+    settings = [option for setting in [*SETTINGS, MEASURED] for option in ("--set", setting)]
     source = ["--data", str(signs_data / "64x64_SIGNS.zip"), "--workspace", str(tmp_path)]
     source += ["--also-test", str(other_hands)]
     done = subprocess.run(

@@ -80,19 +80,35 @@ def test_parameters_keep_their_defaults(spec: dict[str, Any]) -> None:
             "isOptional": True,
         },
         "image": {"parameterType": "STRING", "defaultValue": IMAGE, "isOptional": True},
+        "max_calibration_error": {
+            "parameterType": "NUMBER_DOUBLE",
+            "defaultValue": 0.15,
+            "isOptional": True,
+        },
         "min_accuracy": {
             "parameterType": "NUMBER_DOUBLE",
-            "defaultValue": 0.8,
+            "defaultValue": 0.7,
             "isOptional": True,
         },
         "min_accuracy_change": {
             "parameterType": "NUMBER_DOUBLE",
-            "defaultValue": 0.0,
+            "defaultValue": -1.0,
             "isOptional": True,
         },
         "min_class_accuracy": {
             "parameterType": "NUMBER_DOUBLE",
+            "defaultValue": 0.4,
+            "isOptional": True,
+        },
+        "min_corrupted_accuracy": {
+            "parameterType": "NUMBER_DOUBLE",
             "defaultValue": 0.5,
+            "isOptional": True,
+        },
+        "must_beat": {"parameterType": "STRING", "defaultValue": "both", "isOptional": True},
+        "significance": {
+            "parameterType": "NUMBER_DOUBLE",
+            "defaultValue": 0.05,
             "isOptional": True,
         },
         "train_steps": {
@@ -131,6 +147,10 @@ def test_parameters_reach_their_steps(spec: dict[str, Any]) -> None:
         ("Evaluator", "min_accuracy"): "min_accuracy",
         ("Evaluator", "min_class_accuracy"): "min_class_accuracy",
         ("Evaluator", "min_accuracy_change"): "min_accuracy_change",
+        ("Evaluator", "min_corrupted_accuracy"): "min_corrupted_accuracy",
+        ("Evaluator", "max_calibration_error"): "max_calibration_error",
+        ("Evaluator", "must_beat"): "must_beat",
+        ("Evaluator", "significance"): "significance",
     }
 
 
@@ -226,7 +246,7 @@ def test_further_test_sets_are_read_from_the_claim() -> None:
     assert evaluator["artifacts"]["also_test"]["taskOutputArtifact"]["producerTask"] == "AlsoTest"
     name = evaluator["parameters"]["min_accuracy_on"]["componentInputParameter"]
     parameter = pipeline["root"]["inputDefinitions"]["parameters"][name]
-    assert json.loads(parameter["defaultValue"]) == {"shop": 0.9, "fair": None}
+    assert json.loads(parameter["defaultValue"]) == {"shop": 0.9, "fair": 0.5}
 
 
 def test_kfp_loads_it_as_a_component(text: str, tmp_path: Path) -> None:
@@ -239,9 +259,13 @@ def test_kfp_loads_it_as_a_component(text: str, tmp_path: Path) -> None:
     assert {name: (one.type, one.default) for name, one in inputs.items()} == {
         "data_root": ("String", "/workspace/data/signs"),
         "image": ("String", IMAGE),
-        "min_accuracy": ("Float", 0.8),
-        "min_accuracy_change": ("Float", 0.0),
-        "min_class_accuracy": ("Float", 0.5),
+        "max_calibration_error": ("Float", 0.15),
+        "min_accuracy": ("Float", 0.7),
+        "min_accuracy_change": ("Float", -1.0),
+        "min_class_accuracy": ("Float", 0.4),
+        "min_corrupted_accuracy": ("Float", 0.5),
+        "must_beat": ("String", "both"),
+        "significance": ("Float", 0.05),
         "train_steps": ("Integer", 0.0),
     }
     assert set(loaded.platform_spec.platforms) == {"kubernetes"}

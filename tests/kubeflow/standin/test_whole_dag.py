@@ -85,7 +85,7 @@ def test_the_whole_dag_ends_with_a_pushed_model_that_answered(
     first: dict[str, Any], workspace: Workspace
 ) -> None:
     assert first["status"] == "finished"
-    assert first["accuracy"] >= 0.8  # the threshold that every run has
+    assert first["accuracy"] >= 0.8
     assert first["blessed"] and first["infra_blessed"]
     assert versions(workspace) == [str(first["pushed_version"])]
     assert first["query"]["version"] == first["pushed_version"]
@@ -173,7 +173,9 @@ def test_steps_that_are_killed_are_tried_again_and_nothing_is_half_pushed(
 ) -> None:
     before = versions(workspace)
     path = compiled(workspace, first, retries=1)
-    given = {"min_accuracy_change": -1.0, "min_accuracy": 0.0, "train_steps": 5}
+    given = {"min_accuracy": 0.0, "min_corrupted_accuracy": 0.0, "train_steps": 5}
+    given |= {"must_beat": "nothing", "significance": 0.0}
+    given |= {"min_accuracy_on": '{"a-customer": null}'}
     # Each is still importing TFX, which takes 4 CPU-seconds, or just at work.
     killer = killing({"StatisticsGen": 2.0, "Trainer": 7.0, "Pusher": 2.0})
     record = run(path, workspace, given, backoff_scale=0, listener=killer)

@@ -60,7 +60,7 @@ def test_the_summary_has_the_accuracy_without_twins() -> None:
 def test_the_summary_tells_of_further_test_sets() -> None:
     assert shown(render_summary, ALSO_TESTED)[4:10] == [
         "  also on   shop: 61.5 % on 200 images (95 % interval: 54.6 to 68.0 %); "
-        "at least 90.0 % is needed",
+        "at least 90.0 % must be proven",
         "            weakest 3: 25.0 % of 40; most often taken for 2 (21)",
         "  also on   trade-fair: 100.0 % on 12 images (95 % interval: 75.8 to 100.0 %); "
         "measured only",

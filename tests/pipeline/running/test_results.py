@@ -1,15 +1,15 @@
 """What came out, read from artifacts: what was missed, what the Tuner found, a word on a node."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tensorflow_model_analysis as tfma
-from google.protobuf import text_format
-from tensorflow_model_analysis.proto import validation_result_pb2
 from tfx.types import Artifact
 from tfx.types.standard_artifacts import HyperParameters, Model, TunerResults
 
+from modules.evaluation.verdict import Row, Verdict
 from pipeline.running.local_runner import NodeResult
 from pipeline.running.results import (
     note,
@@ -22,32 +22,33 @@ from pipeline.running.results import (
 )
 from pipeline.running.summary import Tuned, Unmet, Weakest
 
-MISSED = """
-metric_validations_per_slice {
-  slice_key { single_slice_keys { column: "class_name" bytes_value: "gr\\303\\274n" } }
-  failures {
-    metric_key { name: "accuracy" }
-    metric_threshold { value_threshold { lower_bound { value: 0.5 } } }
-    metric_value { double_value { value: 0.25 } }
-  }
-}
-metric_validations_per_slice {
-  failures {
-    metric_key { name: "accuracy_diff" is_diff: true }
-    metric_threshold { change_threshold { absolute { value: -0.01 } } }
-    metric_value { double_value { value: -0.03 } }
-  }
-}
-"""
 
+def test_what_did_not_pass_is_told_in_short() -> None:
+    def row(check: str, on: str, value: float | None, low: float | None, limit: float) -> Row:
+        return Row(check, on, value, low, low and 0.9, limit, False, 20, "why")
 
-def test_what_was_missed_over_all_images_comes_first() -> None:
-    result = text_format.Parse(MISSED, validation_result_pb2.ValidationResult())
-    assert read_unmet(result) == (
+    verdict = Verdict(
+        False,
+        (
+            row("accuracy", "test", 0.9, 0.7, 0.8),
+            row("accuracy", "shop", 0.6, 0.4, 0.5),
+            row("accuracy", "test without copies", None, None, 0.8),
+            row("calibration error", "test", 0.3, None, 0.15),
+            row("change", "test", -0.03, None, -0.01),
+            row("class", "grün", 0.5, 0.25, 0.5),
+            row("corruption", "blur", 0.5, 0.25, 0.5),
+            replace(row("class", "red", 0.9, 0.7, 0.5), passes=True),
+        ),
+    )
+    assert read_unmet(verdict, ["shop"]) == (
+        Unmet("accuracy", 0.8, 0.7),
+        Unmet("accuracy", 0.5, 0.4, test_set="shop"),
+        Unmet("accuracy", 0.8, None),
+        Unmet("calibration error", 0.15, 0.3),
         Unmet("accuracy", -0.01, -0.03, "change"),
         Unmet("accuracy", 0.5, 0.25, slice="class_name grün"),
+        Unmet("accuracy", 0.5, 0.25, slice="corruption blur"),
     )
-    assert read_unmet(validation_result_pb2.ValidationResult()) == ()
 
 
 def artifact(kind: type[Artifact], folder: Path, content: object) -> Artifact:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.running.summary import Query, RunResult, RunSummary, Tuned, Unmet, wilson
+from pipeline.running.summary import Query, RunResult, RunSummary, Tuned, Unmet
 from tests.pipeline.summaries import ALSO_TESTED, FULL, STARTED, TUNED, UNBLESSED
 
 
@@ -77,12 +77,3 @@ def test_the_result_of_the_child_reaches_the_summary(
 def test_json_begins_with_which_run_it_is() -> None:
     keys = list(json.loads(FULL.to_json()))
     assert keys[:5] == ["run_id", "pipeline", "status", "started", "duration_s"]
-
-
-@pytest.mark.parametrize(
-    ("fraction", "count", "low", "high"),
-    # At 0 and 1 they are n / (n + z^2) and z^2 / (n + z^2).
-    [(1.0, 120, 0.96898, 1.0), (0.9, 20, 0.69896, 0.97213), (0.0, 10, 0.0, 0.27753)],
-)
-def test_the_interval_of_an_accuracy(fraction: float, count: int, low: float, high: float) -> None:
-    assert wilson(fraction, count) == pytest.approx((low, high), abs=1e-4)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from data.sample import Sample, read_samples
-from pipeline.running.summary import SimpleAnswers
+from modules.evaluation.verdict import SimpleAnswers
 
 # Spans are shuffled, so that the first are as good as any. It takes 1 to 2 s on one core.
 _MOST_TRAINING, _MOST_TEST = 4000, 1000

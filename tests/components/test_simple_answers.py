@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.evaluator import simple_answers as module
+from components.evaluator.simple_answers import simple_answers
 from data.sample import Sample
 from data.tfrecord import Writer
-from pipeline.running import simple_answers as module
-from pipeline.running.simple_answers import simple_answers
-from pipeline.running.summary import SimpleAnswers
+from modules.evaluation.verdict import SimpleAnswers
 from signs.image_bytes import encode_png
 
 DARK, LIGHT = 20, 230
