@@ -19,6 +19,7 @@ from tfx.types import Artifact, artifact_utils
 from components.evaluator.executor import further_evaluation
 from components.leakage_guard.executor import load_leaks
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
+from data.statistics import report as pictures
 from modules import evaluation
 from modules.trainer import HISTORY
 from pipeline.config import PipelineConfig
@@ -75,6 +76,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         weakest=read_weakest(evaluated, config.data.class_names),
         simple_answers=_simple_answers(nodes),
         leaks=load_leaks(output("LeakageGuard", "leaks").uri),
+        pictures=pictures.read(Path(output("PictureStatistics", "anomalies").uri)).notes,
         without_twins=read_without_twins(evaluated),
         metrics=dict(metrics),
         also_tested=tuple(_also_tested(evaluation_dir, config)),
