@@ -119,6 +119,17 @@ COMMANDS = {
         "--workspace": "workspace",
         "--json": False,
     },
+    "monitor": {
+        "log": None,
+        "--model": None,
+        "--version": None,
+        "--newest": 1000,
+        "--max-not-sure": 0.2,
+        "--min-confidence": 0.8,
+        "--page": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
     "predict": {
         "images": None,
         "--address": "127.0.0.1:8500",

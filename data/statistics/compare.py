@@ -173,7 +173,7 @@ def _change(now: Numbers | Words, then: Numbers | Words) -> str:
         return f"the mean is {now.mean:.3g}, there {then.mean:.3g}"
     assert isinstance(now, Words) and isinstance(then, Words)
     word = _risen(now, then)
-    return f"{word} is {_share(now, word):.0%}, there {_share(then, word):.0%}"
+    return f"{word} is {share(now, word):.0%}, there {share(then, word):.0%}"
 
 
 def _examples(table: pa.Table, feature: str, then: Numbers | Words) -> Iterator[Example]:
@@ -196,10 +196,11 @@ def example(row: dict, feature: str) -> Example:
 
 def _risen(now: Words, then: Words) -> str:
     """The word whose share has grown most."""
-    return max(sorted(now.counts), key=lambda word: _share(now, word) - _share(then, word))
+    return max(sorted(now.counts), key=lambda word: share(now, word) - share(then, word))
 
 
-def _share(words: Words, word: str) -> float:
+def share(words: Words, word: str) -> float:
+    """The share of the pictures that have a word, in [0, 1]."""
     return words.counts.get(word, 0) / (sum(words.counts.values()) or 1)
 
 
