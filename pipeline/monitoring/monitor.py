@@ -115,7 +115,8 @@ def monitor(
     found: tuple[Anomaly, ...] = ()
     apart: tuple[Distance, ...] = ()
     notes = []
-    if len(rows) >= MIN_PICTURES:
+    fewest = min(len(rows), training.datasets[0].num_examples)
+    if fewest >= MIN_PICTURES:
         apart = tuple(distances(statistics, training, schema, "skew"))
         found = tuple(
             anomalies(
@@ -127,7 +128,7 @@ def monitor(
         )
     else:
         notes.append(
-            f"{len(rows):,} pictures are too few to compare with those of the training: "
+            f"{fewest:,} pictures are too few to compare with those of the training: "
             f"{MIN_PICTURES} are needed"
         )
     known = [one.known for one in requests.asked if one.known is not None]
