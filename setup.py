@@ -37,6 +37,7 @@ setup(
     ),
     package_data={
         "data": ["schema/*.pbtxt"],
+        "pipeline.monitoring": ["page.html"],
         "model_server.page": ["index.html", "static/*"],
         "serving": ["batching.txt"],
     },

@@ -28,13 +28,15 @@ from tfx.proto import (
     transform_pb2,
 )
 from tfx.types import BaseChannel, Channel
-from tfx.types.standard_artifacts import Model, ModelBlessing
+from tfx.types.standard_artifacts import ExampleStatistics, Model, ModelBlessing
 
 from components.baseline import LatestBlessed
+from components.earlier_span import EarlierSpan
 from components.evaluator import Evaluator
 from components.example_validator import ExampleValidator
 from components.leakage_guard import LeakageGuard
 from components.newest_pushed import NewestPushed
+from components.picture_statistics import PictureStatistics
 from components.pusher import Pusher
 from components.pusher.executor import KEYS
 from components.serving_check import ServingCheck
@@ -76,11 +78,20 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
     # The curated schema tells StatisticsGen that an image is no word to count.
     statistics_gen = StatisticsGen(examples=examples, schema=curated.outputs["schema"])
     statistics = statistics_gen.outputs["statistics"]
+    earlier = _earlier_span(environment, examples)
+    pictures = PictureStatistics(
+        examples,
+        curated.outputs["schema"],
+        earlier.outputs["statistics"] if earlier else None,
+        config.pictures,
+    )
     components: list[BaseComponent | Resolver] = [
         example_gen,
         guard,
         curated,
         statistics_gen,
+        *filter(None, [earlier]),
+        pictures,
     ]
     schema = curated.outputs["schema"]
     if config.schema == "infer":
@@ -105,6 +116,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
     transform.add_upstream_node(validator)
     # What the policy forbids ends the run before the training.
     transform.add_upstream_node(guard)
+    transform.add_upstream_node(pictures)
     tuner = None
     if config.tune.trials:
         tuner = Tuner(
@@ -151,6 +163,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         model_blessing=model_blessing,
         transform_graph=transform.outputs["transform_graph"],
         examples=examples,
+        picture_statistics=pictures.outputs["statistics"],
         max_images=config.serving_check_images,
         precision=config.serve.precision,
         keys=environment.keys,
@@ -208,6 +221,17 @@ def _thresholds(
     if on:
         values["min_accuracy_on"] = json.dumps(on)
     return {name: _parameter(environment, name, value) for name, value in values.items()}
+
+
+def _earlier_span(environment: Environment, examples: BaseChannel) -> Resolver | None:
+    """What the pictures of an earlier span were like; without metadata nobody can tell."""
+    if not environment.metadata_path:
+        return None
+    return Resolver(
+        strategy_class=EarlierSpan,
+        examples=examples,
+        statistics=Channel(type=ExampleStatistics),
+    ).with_id("EarlierSpan")
 
 
 def _warm_start(environment: Environment) -> NewestPushed | Resolver:

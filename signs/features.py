@@ -43,6 +43,8 @@ PREDICTED_CLASS_ID = "class_id"  # int64 [batch]
 PREDICTED_CLASS_NAME = "class_name"  # string [batch]
 CONFIDENCE = "confidence"  # float32 [batch] in [0, 1]: how probable it is that the class is right
 KNOWN = "known"  # bool [batch]: false where the picture is of no kind that the model was trained on
+# Beside it: what the pictures were like that it was trained on (TFDV's FeatureStats.pb).
+TRAINING_STATISTICS = "assets.extra/training_statistics.pb"
 
 GRPC_PORT, REST_PORT = 8500, 8501  # where TensorFlow Serving's documentation has its APIs
 

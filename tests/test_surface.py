@@ -119,6 +119,17 @@ COMMANDS = {
         "--workspace": "workspace",
         "--json": False,
     },
+    "monitor": {
+        "log": None,
+        "--model": None,
+        "--version": None,
+        "--newest": 1000,
+        "--max-not-sure": 0.2,
+        "--min-confidence": 0.8,
+        "--page": None,
+        "--workspace": "workspace",
+        "--json": False,
+    },
     "predict": {
         "images": None,
         "--address": "127.0.0.1:8500",
@@ -268,6 +279,7 @@ SETTINGS = {
     "evaluate.significance",
     "image_size",
     "leaks",
+    "pictures",
     "schema",
     "serve.precision",
     "serving_check_images",
@@ -387,6 +399,32 @@ SUMMARY = {
         },
         "label_conflicts": {"exact": 0, "near": 1},
         "dropped": 0,
+        "findings": [],
+    },
+    "pictures": {
+        "anomalies": [
+            {
+                "kind": "skew",
+                "feature": "brightness",
+                "split": "test",
+                "against": "train",
+                "measure": "jensen_shannon_divergence",
+                "value": 0.4,
+                "limit": 0.15,
+                "text": "brightness of the test pictures is not that of train",
+                "examples": [
+                    {
+                        "id": "test/a.jpg",
+                        "split": "test",
+                        "class_name": "cat",
+                        "feature": "brightness",
+                        "value": 0.1,
+                    }
+                ],
+            }
+        ],
+        "odd_counts": {"dark": 1},
+        "not_compared": [],
         "findings": [],
     },
     "without_twins": {"images": 19, "accuracy": 0.89, "accuracy_interval": [0.69, 0.97]},

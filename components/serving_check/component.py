@@ -6,6 +6,7 @@ from tfx.types import BaseChannel, Channel, ComponentSpec
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.types.standard_artifacts import (
     Examples,
+    ExampleStatistics,
     InfraBlessing,
     Model,
     ModelBlessing,
@@ -30,6 +31,7 @@ class ServingCheckSpec(ComponentSpec):
         "model_blessing": ChannelParameter(type=ModelBlessing),
         "transform_graph": ChannelParameter(type=TransformGraph),
         "examples": ChannelParameter(type=Examples),
+        "picture_statistics": ChannelParameter(type=ExampleStatistics),
     }
     OUTPUTS = {"blessing": ChannelParameter(type=InfraBlessing)}  # noqa: RUF012
 
@@ -51,6 +53,7 @@ class ServingCheck(BaseComponent):
         model_blessing: BaseChannel,
         transform_graph: BaseChannel,
         examples: BaseChannel,
+        picture_statistics: BaseChannel,
         max_images: int,
         precision: str,
         keys: str | None = None,
@@ -64,6 +67,8 @@ class ServingCheck(BaseComponent):
                 not served.
             transform_graph: Transform's, type TransformGraph.
             examples: type Examples, with a `test` split.
+            picture_statistics: type ExampleStatistics, PictureStatistics': those of `train` go
+                along with the model, so that what a server is asked can be compared with them.
             max_images: test images to send, at most.
             precision: of what is served: "float32", "bfloat16", or "auto" for the latter where it
                 is faster and answers alike.
@@ -76,6 +81,7 @@ class ServingCheck(BaseComponent):
                 model_blessing=model_blessing,
                 transform_graph=transform_graph,
                 examples=examples,
+                picture_statistics=picture_statistics,
                 max_images=max_images,
                 precision=precision,
                 keys=keys,

@@ -23,6 +23,7 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.picture_statistics.executor import statistics_path
 from components.serving_check.comparison import Answers, Precision, Result, compare
 from components.serving_check.server import borrowed
 from data.sample import read_samples
@@ -80,7 +81,13 @@ class Executor(BaseExecutor):
         directory.mkdir(parents=True, exist_ok=True)
         (directory / RESULT_FILE).write_text(json.dumps(asdict(result), indent=1))
         if result.blessed and result.precision:
-            stamp(model, result.precision, Path(path_utils.stamped_model_path(blessing.uri)))
+            stamped = Path(path_utils.stamped_model_path(blessing.uri))
+            stamp(model, result.precision, stamped)
+            (stamped / features.TRAINING_STATISTICS).parent.mkdir(exist_ok=True)
+            shutil.copyfile(
+                statistics_path(inputs["picture_statistics"].uri),
+                stamped / features.TRAINING_STATISTICS,
+            )
             blessing.set_int_custom_property(MODEL_PROPERTY, 1)
             blessing.set_string_custom_property("precision", result.precision)
         (directory / ("INFRA_BLESSED" if result.blessed else "INFRA_NOT_BLESSED")).touch()

@@ -31,6 +31,7 @@ _COMMANDS = {  # in the order in which help lists them
     "rollback": "pipeline.commands.rollout",
     "versions": "pipeline.commands.rollout",
     "shadow": "pipeline.commands.rollout",
+    "monitor": "pipeline.commands.monitor",
     "keys": "pipeline.commands.signing",
     "sign": "pipeline.commands.signing",
     "verify": "pipeline.commands.signing",

@@ -27,6 +27,8 @@ _STEPS = {
     "SpanGen": 0.5,
     "LeakageGuard": 4.0,
     "StatisticsGen": 7.0,
+    "EarlierSpan": 0.1,
+    "PictureStatistics": 2.0,
     "ExampleValidator": 0.2,
     "Transform": 3.0,
     "Tuner": 0.0,

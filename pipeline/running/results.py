@@ -17,6 +17,7 @@ from tfx.types import Artifact
 from components.evaluator.executor import further_evaluation
 from components.leakage_guard.executor import load_leaks
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
+from data.statistics import report as pictures
 from modules import evaluation
 from modules.evaluation.evidence import wilson
 from modules.evaluation.verdict import Row, Verdict, read
@@ -71,6 +72,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         weakest=read_weakest(evaluated, config.data.class_names),
         simple_answers=verdict.simple_answers if verdict else None,
         leaks=load_leaks(output("LeakageGuard", "leaks").uri),
+        pictures=pictures.read(Path(output("PictureStatistics", "anomalies").uri)).notes,
         without_twins=read_without_twins(evaluated),
         metrics=dict(metrics),
         also_tested=tuple(_also_tested(evaluation_dir, config)),

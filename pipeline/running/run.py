@@ -197,7 +197,10 @@ def run_ingested(
         span=ingested.span,
         version=ingested.version,
         counts=data.counts,
-        findings=with_leaks(ingested.manifest.findings, result.leaks),
+        findings=(
+            *with_leaks(ingested.manifest.findings, result.leaks),
+            *(result.pictures.findings if result.pictures else ()),
+        ),
         components=components,
         training_s=trainer.seconds if trainer and trainer.state == "done" else None,
         error=end.error,

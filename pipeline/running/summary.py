@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from data.findings import Finding
 from data.leaks.report import Leaks
+from data.statistics.report import Notes
 from modules.evaluation.verdict import SimpleAnswers, Verdict
 from pipeline.showing.events import State, Text
 from signs import durable
@@ -121,6 +122,7 @@ class RunResult:
     weakest: Weakest | None = None
     simple_answers: SimpleAnswers | None = None
     leaks: Leaks | None = None  # what makes the accuracy look better than it is
+    pictures: Notes | None = None  # what has changed in them, and which are odd
     without_twins: WithoutTwins | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)  # by class: `accuracy/{class}`
     also_tested: tuple[AlsoTested, ...] = ()  # on further test sets

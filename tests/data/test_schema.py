@@ -1,6 +1,7 @@
 from google.protobuf import text_format
 
 from data.schema import schema_path
+from data.statistics.measure import NUMBERS, WORDS
 from signs import features
 
 
@@ -8,7 +9,12 @@ def test_schema_describes_the_examples():
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     schema = text_format.Parse(schema_path().read_text(), schema_pb2.Schema())
-    by_name = {feature.name: feature for feature in schema.feature}
+    derived = [one for one in schema.feature if one.HasField("validation_derived_source")]
+    assert {one.name for one in derived} == {*NUMBERS, *WORDS}
+    for one in derived:  # else Transform would look for it in the Examples
+        assert one.lifecycle_stage == schema_pb2.VALIDATION_DERIVED
+        assert one.HasField("drift_comparator")
+    by_name = {one.name: one for one in schema.feature if one not in derived}
     assert set(by_name) == {
         features.IMAGE,
         features.LABEL,
@@ -16,7 +22,7 @@ def test_schema_describes_the_examples():
         features.SOURCE_ID,
         features.SPLIT,
     }
-    for feature in schema.feature:
+    for feature in by_name.values():
         assert feature.presence.min_fraction == 1
         assert [dim.size for dim in feature.shape.dim] == [1]
     assert by_name[features.IMAGE].HasField("image_domain")

@@ -23,6 +23,8 @@ STEPS = [
         "LeakageGuard",
         "CuratedSchema",
         "StatisticsGen",
+        "EarlierSpan",
+        "PictureStatistics",
         "ExampleValidator",
         "Transform",
     ),

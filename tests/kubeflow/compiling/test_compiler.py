@@ -34,7 +34,7 @@ OPTIONS = ClusterOptions(
 )
 STEPS = {
     "SpanGen", "LeakageGuard", "CuratedSchema", "StatisticsGen", "ExampleValidator",
-    "Transform", "Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher",
+    "PictureStatistics", "Transform", "Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher",
 }  # fmt: skip
 
 

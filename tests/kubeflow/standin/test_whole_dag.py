@@ -30,7 +30,8 @@ NAME = "colours"
 IMAGE = f"signs@sha256:{'0' * 64}"
 STEPS = {
     "CuratedSchema", "SpanGen", "LeakageGuard", "StatisticsGen", "ExampleValidator",
-    "Transform", "Trainer", "AlsoTest", "Baseline", "Evaluator", "ServingCheck", "Pusher",
+    "PictureStatistics", "Transform", "Trainer", "AlsoTest", "Baseline", "Evaluator",
+    "ServingCheck", "Pusher",
 }  # fmt: skip
 
 

@@ -1,0 +1,5 @@
+"""PictureStatistics: what the pictures of a span are like, which are odd, and what has changed."""
+
+from components.picture_statistics.component import PictureStatistics
+
+__all__ = ["PictureStatistics"]

@@ -1,0 +1,208 @@
+"""How far apart two sets of pictures are, by TFDV's comparators and the schema's thresholds.
+
+table of `data.statistics.collect` -> TFDV's statistics -+-> distances -> anomalies, with examples
+                                 those of other pictures -+
+
+The features are derived: they are in no Example, and the schema says so (VALIDATION_DERIVED).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+
+from data.statistics.measure import NUMBERS, WORDS
+from data.statistics.report import Anomaly, Example, Numbers, Words
+from signs.features import CLASS_NAME, SOURCE_ID, SPLIT
+
+Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
+Kind: TypeAlias = Literal["drift", "skew"]
+
+FEATURES = (*NUMBERS, *WORDS, CLASS_NAME)
+# Of fewer pictures two halves of SIGNS are as far apart as the schema's limits allow.
+MIN_PICTURES = 100
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far apart two distributions of a feature are; see `data.statistics.report.Anomaly`."""
+
+    feature: str
+    measure: str
+    value: float
+    limit: float
+
+
+def statistics_of(table: pa.Table) -> Statistics:
+    """TFDV's statistics of pictures, as they are kept: FeatureStats.pb.
+
+    What is far out counts at the fence: else one black picture would stretch the histogram, and
+    with it the distance, until nothing else is told apart. `data.statistics.odd` tells of it.
+    """
+    columns = [name for name in FEATURES if name in table.column_names]
+    frame = table.select(columns).to_pandas()
+    for name in NUMBERS:
+        frame[name] = frame[name].clip(*fences(table[name].to_numpy()))
+    return tfdv.generate_statistics_from_dataframe(frame)
+
+
+def fences(values: np.ndarray) -> tuple[float, float]:
+    """What is beyond is far out (Tukey 1977): three times the quartiles' distance beyond them."""
+    low, high = np.percentile(values, [25, 75]) if len(values) else (0.0, 0.0)
+    if low == high:
+        return -np.inf, np.inf
+    return float(low - 3 * (high - low)), float(high + 3 * (high - low))
+
+
+def describe(statistics: Statistics) -> dict[str, Numbers | Words]:
+    """The distributions by feature."""
+    found: dict[str, Numbers | Words] = {}
+    for feature in statistics.datasets[0].features:
+        name = feature.path.step[0]
+        if name in NUMBERS:
+            one = feature.num_stats
+            # The first of the histograms has parts of equal width.
+            histogram = [
+                (b.low_value, b.high_value, b.sample_count) for b in one.histograms[0].buckets
+            ]
+            found[name] = Numbers(
+                one.common_stats.num_non_missing,
+                *(one.mean, one.std_dev, one.min, one.median, one.max),
+                tuple(histogram),
+            )
+        elif name in FEATURES:
+            buckets = feature.string_stats.rank_histogram.buckets
+            found[name] = Words({b.label: round(b.sample_count) for b in buckets})
+    return found
+
+
+def picture_schema(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """The comparators of a schema alone: an Example's other features are no matter here.
+
+    A domain says which single pictures are odd (`data.statistics.odd`), and not what has changed.
+    """
+    only = schema_pb2.Schema()
+    for feature in schema.feature:
+        if feature.name in FEATURES:
+            kept = only.feature.add(name=feature.name, type=feature.type)
+            kept.skew_comparator.CopyFrom(feature.skew_comparator)
+            kept.drift_comparator.CopyFrom(feature.drift_comparator)
+    return only
+
+
+def distances(
+    statistics: Statistics, others: Statistics, schema: schema_pb2.Schema, kind: Kind
+) -> list[Distance]:
+    """How far apart each feature is that the schema has such a comparator for.
+
+    Args:
+        statistics: Of the pictures that are looked at.
+        others: Of those that they are compared with.
+        schema: With the limits.
+        kind: Which of its comparators.
+    """
+    only = picture_schema(schema)
+    if kind == "drift":
+        found = tfdv.validate_statistics(statistics, only, previous_statistics=others)
+    else:
+        found = tfdv.validate_statistics(others, only, serving_statistics=statistics)
+    names = anomalies_pb2.DriftSkewInfo.Measurement.Type
+    return [
+        Distance(info.path.step[0], names.Name(one.type).lower(), one.value, one.threshold)
+        for info in found.drift_skew_info
+        for one in (info.drift_measurements if kind == "drift" else info.skew_measurements)
+    ]
+
+
+def anomalies(
+    table: pa.Table,
+    statistics: Statistics,
+    others: Statistics,
+    schema: schema_pb2.Schema,
+    *,
+    kind: Kind,
+    split: str,
+    against: str,
+) -> Iterator[Anomaly]:
+    """Yields what is farther apart than the schema allows, with pictures that show it.
+
+    Args:
+        table: The pictures that are looked at.
+        statistics: Theirs.
+        others: Of those that they are compared with.
+        schema: With the limits.
+        kind: Which of its comparators.
+        split: What the pictures are called.
+        against: What the others are called.
+    """
+    now, then = describe(statistics), describe(others)
+    for found in distances(statistics, others, schema, kind):
+        if found.value <= found.limit:
+            continue
+        examples = tuple(_examples(table, found.feature, then[found.feature]))
+        shown = ", ".join(f"{one.id} ({_words(one.value)})" for one in examples)
+        change = _change(now[found.feature], then[found.feature])
+        text = (
+            f"{found.feature} of the {split} pictures is not that of {against}: "
+            f"{_MEASURES[found.measure]} {found.value:.2f}, limit {found.limit:g}; {change}; "
+            f"such as {shown}"
+        )
+        yield Anomaly(
+            kind=kind,
+            split=split,
+            against=against,
+            text=text,
+            examples=examples,
+            **vars(found),
+        )
+
+
+_MEASURES = {
+    "jensen_shannon_divergence": "Jensen-Shannon divergence",
+    "l_infty": "largest difference of a share",
+}
+
+
+def _change(now: Numbers | Words, then: Numbers | Words) -> str:
+    if isinstance(now, Numbers) and isinstance(then, Numbers):
+        return f"the mean is {now.mean:.3g}, there {then.mean:.3g}"
+    assert isinstance(now, Words) and isinstance(then, Words)
+    word = _risen(now, then)
+    return f"{word} is {share(now, word):.0%}, there {share(then, word):.0%}"
+
+
+def _examples(table: pa.Table, feature: str, then: Numbers | Words) -> Iterator[Example]:
+    """Yields the pictures that are least like those of before."""
+    column = table[feature]
+    if isinstance(then, Numbers):
+        far = np.argsort(-np.abs(column.to_numpy() - then.median), kind="stable")
+    else:
+        words = column.to_pylist()
+        now = Words({word: words.count(word) for word in set(words)})
+        far = np.flatnonzero(np.array(words) == _risen(now, then))
+    for row in table.take(far[:_SHOWN]).to_pylist():
+        yield example(row, feature)
+
+
+def example(row: dict, feature: str) -> Example:
+    """A row of the table as an example of what its feature is."""
+    return Example(row[SOURCE_ID], row[SPLIT], row[CLASS_NAME], feature, row[feature])
+
+
+def _risen(now: Words, then: Words) -> str:
+    """The word whose share has grown most."""
+    return max(sorted(now.counts), key=lambda word: share(now, word) - share(then, word))
+
+
+def share(words: Words, word: str) -> float:
+    """The share of the pictures that have a word, in [0, 1]."""
+    return words.counts.get(word, 0) / (sum(words.counts.values()) or 1)
+
+
+def _words(value: float | str) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else value
