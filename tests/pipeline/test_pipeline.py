@@ -26,7 +26,7 @@ STEPS = [
         "ExampleValidator",
         "Transform",
     ),
-    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher"),
+    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "RunReport", "Pusher"),
 ]
 
 

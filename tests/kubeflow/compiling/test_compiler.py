@@ -34,7 +34,7 @@ OPTIONS = ClusterOptions(
 )
 STEPS = {
     "ImportExampleGen", "LeakageGuard", "CuratedSchema", "StatisticsGen", "ExampleValidator",
-    "Transform", "Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher",
+    "Transform", "Trainer", "Baseline", "Evaluator", "ServingCheck", "RunReport", "Pusher",
 }  # fmt: skip
 
 

@@ -30,7 +30,8 @@ NAME = "colours"
 IMAGE = f"signs@sha256:{'0' * 64}"
 STEPS = {
     "CuratedSchema", "ImportExampleGen", "LeakageGuard", "StatisticsGen", "ExampleValidator",
-    "Transform", "Trainer", "AlsoTest", "Baseline", "Evaluator", "ServingCheck", "Pusher",
+    "Transform", "Trainer", "AlsoTest", "Baseline", "Evaluator", "ServingCheck", "RunReport",
+    "Pusher",
 }  # fmt: skip
 
 

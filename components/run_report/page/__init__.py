@@ -1,0 +1,1 @@
+"""The page: templates, style and drawings; no script, and nothing from elsewhere."""
