@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from scipy.stats import binomtest
 
-from components.run_report.facts import Evaluated, Slice
+from components.run_page.facts import Evaluated, Slice
 from modules import evaluation
 
 

@@ -21,9 +21,9 @@ from tfx.utils import path_utils
 
 from components.evaluator.executor import further_evaluation
 from components.leakage_guard.executor import GROUPS, load_leaks
-from components.run_report import answers, beside, evaluated, machine, pictures, statistics
-from components.run_report.facts import CARD, Answer, Facts, Group, Mosaic, Shown
-from components.run_report.page import render
+from components.run_page import pictures, render
+from components.run_page.facts import CARD, Answer, Facts, Group, Mosaic, Shown
+from components.run_report import answers, beside, evaluated, machine, statistics
 from components.run_report.verdict import rows
 from components.serving_check.executor import RESULT_FILE
 from data.leaks.report import Group as Copies

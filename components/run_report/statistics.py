@@ -8,7 +8,7 @@ from typing import Any
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx import types
 
-from components.run_report.facts import Feature, Source
+from components.run_page.facts import Feature, Source
 from signs.features import MANIFEST, SPAN_PATTERN
 
 _SHOWN = 60  # letters of a value

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from components.run_report.facts import Evaluated, Row
+from components.run_page.facts import Evaluated, Row
 from modules.evaluation import NO_TWIN, TWIN
 from signs import features
 

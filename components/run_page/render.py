@@ -9,8 +9,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from components.run_report.facts import Facts, Run
-from components.run_report.page import charts, words
+from components.run_page import charts, words
+from components.run_page.facts import Facts, Run
 from modules.evaluation import TWIN
 from signs import features
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from components.run_report.facts import Mosaic, Shown
+from components.run_page.facts import Mosaic, Shown
 from data.sample import Sample
 
 _MOST_READ = 20_000  # images of a split: they lie in random order

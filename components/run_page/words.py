@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from components.run_report.facts import Evaluated, Facts
+from components.run_page.facts import Evaluated, Facts
 from modules.evaluation import NO_TWIN, TWIN
 from signs import features
 
@@ -73,7 +73,8 @@ def limits(facts: Facts) -> Iterator[str]:
         yield (
             f"It answers “not sure” to {percent(1 - found['unknown_answered'])} of pictures that "
             "were made to show no class, and to "
-            f"{percent(found.get('known_refused'))} of pictures that do. What else shows no class may still get an answer."
+            f"{percent(found.get('known_refused'))} of pictures that do. "
+            "What else shows no class may still get an answer."
         )
     yield (
         "It sees one picture and gives one class: it finds no hand in a scene, reads no movement, "

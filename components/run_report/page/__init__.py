@@ -1,1 +1,0 @@
-"""The page: templates, style and drawings; no script, and nothing from elsewhere."""

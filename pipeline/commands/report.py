@@ -1,0 +1,34 @@
+"""`signs report`: the page of a run."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import WORKSPACE, WorkspaceOption, console, examples
+from pipeline.showing.wording import say
+
+RunArgument = Annotated[
+    str | None, typer.Argument(help="The run, or a part of its name; by default the newest.")
+]
+
+app = typer.Typer()
+
+
+@app.command(epilog=examples("signs report --open", "signs report 20261127-094536"))
+def report(
+    run: RunArgument = None,
+    open_it: Annotated[
+        bool, typer.Option("--open", help="Open it in the browser of this machine.")
+    ] = False,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> int:
+    """Write the page of a run: verdict, data, training, evaluation, mistakes, lineage."""
+    from pipeline.environment import Workspace
+    from pipeline.running.history import find_run
+    from pipeline.running.report import write_report
+
+    page = write_report(Workspace(workspace), find_run(workspace, run)).absolute()
+    say(console(), str(page))
+    if open_it:
+        typer.launch(page.as_uri())
+    return 0
