@@ -167,7 +167,6 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         statistics=statistics,
         anomalies=validator.outputs["anomalies"],
         leaks=guard.outputs["leaks"],
-        transform_graph=transform.outputs["transform_graph"],
         model=model,
         model_run=trainer.outputs["model_run"],
         baseline_model=baseline.outputs["model"],

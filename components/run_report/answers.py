@@ -1,25 +1,27 @@
-"""What models say of single pictures, and where in a picture the network has looked.
+"""What a model says of single pictures, and what in a picture its answer hangs on.
 
-The heat is that of LayerCAM (Jiang et al. 2021): a class's gradient at each place of a map, where
-it is positive, times the map. It may be taken from any map. The network's last is 2 x 2 for a
-picture of 64 pixels, too coarse to show anything: so it is the deepest that has at least seven
-cells a side, if there is one.
+The heat is that of Zeiler & Fergus 2014, section 4.2: part after part of a picture is covered, and
+where that takes most from the answer, it is hot. Class-activation maps have nothing to show here:
+the network's last map is 2 x 2 for a picture of 64 pixels, and finer ones light up the wall beside
+the hand, since the blocks stride in convolutions of one cell.
 """
 
-from collections.abc import Sequence
+import io
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from signs import features
 
-if TYPE_CHECKING:
-    import keras
-
 _BATCH = 32
-_CELLS = 7  # a side: as many as the last map of a ResNet50 for 224 pixels
+_CELLS = 6  # a side, of the heat
+_COVERED = 0.25  # of a side: about two fingers
+_SIDE = 128  # pixels of the pictures that are covered, at most
 
 
 @dataclass(frozen=True)
@@ -37,71 +39,70 @@ class Said:
     known: np.ndarray | None
 
 
-def ask(model: Path, images: Sequence[bytes]) -> Said:
-    """What an exported model answers.
+class Model:
+    """An exported model, loaded."""
 
-    Args:
-        model: folder of a SavedModel of `modules.signatures.export`.
-        images: encoded images, at least one.
-    """
-    import tensorflow as tf
+    def __init__(self, folder: Path) -> None:
+        """Loads what `modules.signatures.export` wrote."""
+        import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(model))
-    answer = loaded.signatures[features.SERVE_IMAGES]
-    parts = []
-    for first in range(0, len(images), _BATCH):
-        found = answer(tf.constant(images[first : first + _BATCH]))
-        parts.append({key: value.numpy() for key, value in found.items()})
-    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    # Models of earlier releases do not tell how sure they are.
-    sure = whole.get(features.CONFIDENCE, whole[features.PROBABILITIES].max(axis=1))
-    names = [name.decode() for name in whole[features.PREDICTED_CLASS_NAME]]
-    return Said(names, sure, whole.get(features.KNOWN))
+        self._loaded = tf.saved_model.load(str(folder))
+        self._answer: Callable[..., dict[str, Any]] = self._loaded.signatures[features.SERVE_IMAGES]
 
+    def ask(self, images: Sequence[bytes]) -> Said:
+        """What it answers to encoded images, at least one."""
+        whole = self._ask(images)
+        # Models of earlier releases do not tell how sure they are.
+        sure = whole.get(features.CONFIDENCE, whole[features.PROBABILITIES].max(axis=1))
+        names = [name.decode() for name in whole[features.PREDICTED_CLASS_NAME]]
+        return Said(names, sure, whole.get(features.KNOWN))
 
-def heat(model: Path, transform_graph: Path, images: Sequence[bytes]) -> np.ndarray:
-    """Where the network has found what it answers.
+    def heat(self, image: bytes) -> np.ndarray:
+        """What in an image its answer hangs on.
 
-    Args:
-        model: folder of the candidate's SavedModel, which has the trained network beside it.
-        transform_graph: Transform's output.
-        images: encoded images, at least one.
+        Args:
+            image: JPEG or PNG.
 
-    Returns:
-        float32 [n, cells, cells] in [0, 1].
-    """
-    import keras
-    import tensorflow as tf
-    import tensorflow_transform as tft
+        Returns:
+            How much less of the answer is left (as a logarithm) where a part is covered, divided by
+            the most; float [cells, cells] in [0, 1].
+        """
+        with Image.open(io.BytesIO(image)) as opened:
+            opened.draft("RGB", (2 * _SIDE, 2 * _SIDE))
+            picture = opened.convert("RGB")
+        picture.thumbnail((_SIDE, _SIDE))
+        probabilities = self._ask([_png(picture), *_covered(picture)])[features.PROBABILITIES]
+        found = np.log(np.maximum(probabilities[:, probabilities[0].argmax()], 1e-9))
+        lost = np.maximum(found[0] - found[1:], 0).reshape(_CELLS, _CELLS)
+        return lost / max(float(lost.max()), 1e-9)
 
-    from modules.copies import TRAINED_MODEL
+    def _ask(self, images: Sequence[bytes]) -> dict[str, np.ndarray]:
+        import tensorflow as tf
 
-    transform = tft.TFTransformOutput(str(transform_graph)).transform_features_layer()
-    prepared = transform(
-        {
-            features.IMAGE: tf.constant(images)[:, tf.newaxis],
-            features.LABEL: tf.zeros([len(images), 1], tf.int64),
-        }
-    )
-    network = keras.models.load_model(model / TRAINED_MODEL, compile=False)
-    head = network.layers[-1]
-    inner = keras.Model(network.inputs, [_map_to_look_at(network).output, head.input])
-    with tf.GradientTape() as tape:
-        pixels = prepared[features.PIXELS]
-        tape.watch(pixels)
-        found, last = inner(pixels, training=False)
-        logits = tf.matmul(last, head.kernel) + head.bias
-        score = tf.reduce_sum(tf.reduce_max(logits, axis=1))
-    slopes = tape.gradient(score, found)
-    maps = tf.nn.relu(tf.reduce_sum(tf.nn.relu(slopes) * found, axis=-1)).numpy()
-    return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
+        parts = []
+        for first in range(0, len(images), _BATCH):
+            found = self._answer(tf.constant(images[first : first + _BATCH]))
+            parts.append({key: value.numpy() for key, value in found.items()})
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def _map_to_look_at(network: "keras.Model") -> "keras.Layer":
-    maps = [
-        layer
-        for layer in network.layers
-        if layer.__class__.__name__ == "Activation" and len(layer.output.shape) == 4
-    ]
-    fine = [layer for layer in maps if min(layer.output.shape[1:3]) >= _CELLS]
-    return fine[-1] if fine else maps[0]
+def _covered(picture: Image.Image) -> list[bytes]:
+    """The picture with one part after the other in its mean colour, row by row."""
+    mean = tuple(round(value) for value in np.asarray(picture).mean(axis=(0, 1)))
+    size = [max(1, round(_COVERED * side)) for side in picture.size]
+    found = []
+    for row, column in itertools.product(range(_CELLS), repeat=2):
+        left, top = (
+            round(place * (side - part) / (_CELLS - 1))
+            for place, side, part in zip((column, row), picture.size, size, strict=True)
+        )
+        covered = picture.copy()
+        covered.paste(mean, (left, top, left + size[0], top + size[1]))
+        found.append(_png(covered))
+    return found
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

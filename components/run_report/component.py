@@ -17,7 +17,6 @@ from tfx.types.standard_artifacts import (
     ModelBlessing,
     ModelEvaluation,
     ModelRun,
-    TransformGraph,
 )
 
 from components.run_report.executor import Executor
@@ -34,7 +33,6 @@ class RunReportSpec(ComponentSpec):
         "leaks": ChannelParameter(type=ExampleAnomalies),
         "suspects": ChannelParameter(type=ExampleAnomalies, optional=True),
         "picture_statistics": ChannelParameter(type=ExampleAnomalies, optional=True),
-        "transform_graph": ChannelParameter(type=TransformGraph),
         "model": ChannelParameter(type=Model),
         "model_run": ChannelParameter(type=ModelRun),
         "baseline_model": ChannelParameter(type=Model, optional=True),

@@ -34,7 +34,7 @@ from signs import durable, features
 
 _MOST_ASKED = 1000  # test images: of ResNet50 ten seconds
 _MOST_GROUPS = 24  # of copies, shown side by side
-_MOST_HEATED = 12
+_MOST_HEATED = 8
 _MOST_SHOWN = 120  # answers with a picture
 
 
@@ -137,7 +137,6 @@ def gather(inputs: Mapping[str, list[types.Artifact]], about: Mapping[str, Any])
                 asked,
                 model=Path(path_utils.serving_model_path(str(place("model")))),
                 baseline=may_be("baseline_model"),
-                transform_graph=place("transform_graph"),
             )
         ),
         baseline="compared" if compared else "none",
@@ -187,15 +186,14 @@ def _mosaics(
                 yield pictures.mosaic(split, name, found.counts[name], kept)
 
 
-def _answers(
-    asked: Sequence[Sample], model: Path, baseline: Path | None, transform_graph: Path
-) -> Iterable[Answer]:
+def _answers(asked: Sequence[Sample], model: Path, baseline: Path | None) -> Iterable[Answer]:
     """What the models say of each image: wrong answers first, the surest before the others."""
     images = [one.image for one in asked]
-    said = answers.ask(model, images)
+    candidate = answers.Model(model)
+    said = candidate.ask(images)
     other = None
     if baseline is not None:
-        other = answers.ask(Path(path_utils.serving_model_path(str(baseline))), images)
+        other = answers.Model(Path(path_utils.serving_model_path(str(baseline)))).ask(images)
     found = [
         Answer(
             source_id=one.source_id,
@@ -213,14 +211,13 @@ def _answers(
         one = found[place]
         return one.is_right, one.confidence if one.is_right else -one.confidence
 
-    places = sorted(range(len(found)), key=order)
-    heats = answers.heat(model, transform_graph, [images[place] for place in places[:_MOST_HEATED]])
-    for rank, place in enumerate(places):
-        one = found[place]
+    for rank, place in enumerate(sorted(range(len(found)), key=order)):
+        one, image = found[place], images[place]
+        is_heated = rank < _MOST_HEATED
         differs = one.baseline is not None and one.baseline != one.answer
-        is_shown = rank < _MOST_HEATED or ((differs or not one.is_right) and rank < _MOST_SHOWN)
+        is_shown = is_heated or ((differs or not one.is_right) and rank < _MOST_SHOWN)
         yield replace(
             one,
-            picture=pictures.thumbnail(images[place]) if is_shown else "",
-            heat=pictures.heated(images[place], heats[rank]) if rank < _MOST_HEATED else "",
+            picture=pictures.thumbnail(image) if is_shown else "",
+            heat=pictures.heated(image, candidate.heat(image)) if is_heated else "",
         )

@@ -142,7 +142,7 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     assert (served["images"], served["changed_classes"]) == (first["counts"]["test"], 0)
     pushed = workspace / "serving" / "colours" / "1"
     assert {path.name for path in (pushed / "assets.extra").iterdir()} == {
-        *("tf_serving_warmup_requests", "trained.keras"),
+        *("model_card.html", "tf_serving_warmup_requests", "trained.keras"),
     }
     log = Path(first["log"]).read_text()
     assert "Trainer" in log
