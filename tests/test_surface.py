@@ -195,6 +195,7 @@ COMMANDS = {
     "report": {
         "run": None,
         "--open": False,
+        "--statistics": False,
         "--workspace": "workspace",
     },
     "runs": {

@@ -35,6 +35,8 @@ def intended_use(facts: Facts) -> Iterator[str]:
         )
     if not facts.blessed:
         yield "It was not blessed: it is not meant to be served."
+    elif not facts.served.get("blessed", True):
+        yield "A model server does not answer as the training did: it is not meant to be served."
 
 
 def limits(facts: Facts) -> Iterator[str]:

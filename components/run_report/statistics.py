@@ -25,6 +25,17 @@ def features(folder: Path, splits: Sequence[str]) -> dict[str, tuple[Feature, ..
     return found
 
 
+def together(folder: Path, splits: Sequence[str]) -> bytes:
+    """What TFDV has counted of all splits, as one DatasetFeatureStatisticsList."""
+    found = statistics_pb2.DatasetFeatureStatisticsList()
+    for split in splits:
+        path = folder / f"Split-{split}" / "FeatureStats.pb"
+        if path.is_file():
+            found.MergeFromString(path.read_bytes())
+            found.datasets[-1].name = split
+    return found.SerializeToString(deterministic=True)
+
+
 def _feature(one: statistics_pb2.FeatureNameStatistics) -> Feature:
     kind = one.WhichOneof("stats")
     common = getattr(one, kind).common_stats
@@ -60,13 +71,16 @@ def anomalies(folder: Path, splits: Sequence[str]) -> tuple[str, ...]:
 
 def source(data_root: Path, examples: types.Artifact, data: dict[str, Any]) -> Source:
     """The manifest of the span that was read; empty where it cannot be reached."""
-    span = examples.get_string_custom_property("span") or str(data.get("span") or "")
-    version = examples.get_string_custom_property("version") or str(data.get("version") or "")
-    place = SPAN_PATTERN.replace("{SPAN}", span).replace("{VERSION}", version)
+    span, version = (
+        examples.get_custom_property(name) or data.get(name) for name in ("span", "version")
+    )
+    pattern = SPAN_PATTERN.replace("{SPAN}", str(span)).replace("{VERSION}", str(version or "*"))
     try:
-        found = json.loads((data_root / place / MANIFEST).read_text(encoding="utf-8"))
+        # Without a version it is the newest, as for ImportExampleGen.
+        newest = max(data_root.glob(pattern), key=lambda path: int(path.name.rpartition("-")[2]))
+        found = json.loads((newest / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return Source(span=int(span) if span.isdecimal() else None)
+        return Source(span=int(span) if span else None)
     return Source(
         source=found.get("source", ""),
         span=found.get("span"),

@@ -8,7 +8,8 @@ from pipeline.commands.options import WORKSPACE, WorkspaceOption, console, examp
 from pipeline.showing.wording import say
 
 RunArgument = Annotated[
-    str | None, typer.Argument(help="The run, or a part of its name; by default the newest.")
+    str | None,
+    typer.Argument(help="The run, or a part of its name; by default the newest that has one."),
 ]
 
 app = typer.Typer()
@@ -20,15 +21,24 @@ def report(
     open_it: Annotated[
         bool, typer.Option("--open", help="Open it in the browser of this machine.")
     ] = False,
+    with_statistics: Annotated[
+        bool,
+        typer.Option("--statistics", help="And TFDV's statistics in its own view, Facets."),
+    ] = False,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> int:
     """Write the page of a run: verdict, data, training, evaluation, mistakes, lineage."""
     from pipeline.environment import Workspace
     from pipeline.running.history import find_run
-    from pipeline.running.report import write_report
+    from pipeline.running.report import newest_with_report, write_report, write_statistics
 
-    page = write_report(Workspace(workspace), find_run(workspace, run)).absolute()
-    say(console(), str(page))
+    found = find_run(workspace, run) if run else newest_with_report(workspace)
+    pages = [write_report(Workspace(workspace), found)]
+    if with_statistics:
+        pages.append(write_statistics(Workspace(workspace), found))
+    for page in pages:
+        say(console(), str(page.absolute()))
     if open_it:
-        typer.launch(page.as_uri())
+        for page in pages:
+            typer.launch(page.absolute().as_uri())
     return 0

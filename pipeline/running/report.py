@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from components.run_page import render
+from components.run_page import render, statistics
 from components.run_page.facts import Facts, FactsError, Run, Step
 from pipeline.config import PipelineConfig, default_config
 from pipeline.environment import Workspace
 from pipeline.keeping.lineage import Lineage, Made
 from pipeline.running.child import Job
+from pipeline.running.history import find_run, load_runs
 from pipeline.running.summary import RunSummary
 from pipeline.showing.wording import duration, percent
 from signs import durable
@@ -24,7 +25,7 @@ from signs.versions import version_name
 if TYPE_CHECKING:
     from components.run_page.comparison import Comparison
 
-PAGE = "report.html"
+PAGE, STATISTICS_PAGE = "report.html", "statistics.html"
 _TENSORBOARD = "tensorboard"
 
 
@@ -41,6 +42,19 @@ def write_report(workspace: Workspace, run: RunSummary) -> Path:
     return page
 
 
+def write_statistics(workspace: Workspace, run: RunSummary) -> Path:
+    """Writes TFDV's statistics in its own view into the run's folder.
+
+    Raises:
+        UserError: the run has none.
+    """
+    facts = facts_of(run)
+    page = workspace.run_directory(run.pipeline, run.run_id) / STATISTICS_PAGE
+    found = (Path(run.report or "") / statistics.STATISTICS).read_bytes()
+    durable.write_text(page, statistics.page(facts.name, found))
+    return page
+
+
 def write_comparison(
     workspace: Workspace, first: RunSummary, second: RunSummary, found: "Comparison"
 ) -> Path:
@@ -50,6 +64,12 @@ def write_comparison(
     page = workspace.run_directory(second.pipeline, second.run_id) / f"beside-{first.run_id}.html"
     durable.write_text(page, comparison.page(found, facts_of(first), facts_of(second)))
     return page.absolute()
+
+
+def newest_with_report(workspace: Path) -> RunSummary:
+    """The newest run that has come to its report; without any the newest run, which tells why."""
+    newest = find_run(workspace, None)
+    return next((run for run in load_runs(workspace) if run.report is not None), newest)
 
 
 def facts_of(run: RunSummary) -> Facts:
