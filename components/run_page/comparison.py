@@ -85,6 +85,8 @@ class Comparison:
             f"{100 * self.difference:+.1f} points (95 % interval {100 * low:+.1f} to "
             f"{100 * high:+.1f}, p = {self.p_value:.2g})."
         )
+        if not self.first_alone + self.second_alone:
+            return f"Both get the same of {self.images:,} test images right."
         if self.p_value >= _SURE:
             return f"{told} That may be chance."
         return f"{told} {self.runs[1] if self.difference > 0 else self.runs[0]} is better."

@@ -34,7 +34,9 @@ def report(facts: Facts, run: Run | None = None) -> str:
         wrong=[one for one in facts.answers if not one.is_right],
         heated=[one for one in facts.answers if one.heat],
         differing=[
-            one for one in facts.answers if one.baseline is not None and one.baseline != one.answer
+            one
+            for one in facts.answers
+            if one.baseline is not None and (one.baseline == one.class_name) != one.is_right
         ],
         pairs=_pairs(facts),
         use=list(words.intended_use(facts)),
