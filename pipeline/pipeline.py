@@ -39,6 +39,7 @@ from components.newest_pushed import NewestPushed
 from components.picture_statistics import PictureStatistics
 from components.pusher import Pusher
 from components.pusher.executor import KEYS
+from components.run_report import RunReport
 from components.serving_check import ServingCheck
 from components.span_gen import SpanGen
 from components.trainer import Trainer
@@ -168,10 +169,29 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         precision=config.serve.precision,
         keys=environment.keys,
     )
+    report = RunReport(
+        about={
+            "name": config.data.name,
+            "data_root": environment.data_root,
+            "code": code,
+            "config": config.to_dict(),
+        },
+        examples=examples,
+        statistics=statistics,
+        anomalies=validator.outputs["anomalies"],
+        leaks=guard.outputs["leaks"],
+        model=model,
+        model_run=trainer.outputs["model_run"],
+        baseline_model=baseline.outputs["model"],
+        evaluation=evaluator.outputs["evaluation"],
+        model_blessing=model_blessing,
+        infra_blessing=serving_check.outputs["blessing"],
+    )
     pusher = Pusher(
         model=model,
         model_blessing=model_blessing,
         infra_blessing=serving_check.outputs["blessing"],
+        report=report.outputs["report"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(
                 base_directory=environment.serving_root
@@ -180,7 +200,8 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         custom_config={KEYS: environment.keys} if environment.keys else None,
     )
     components += [validator, transform, *filter(None, [tuner, warm_start]), trainer]
-    components += [*filter(None, [also_test]), baseline, evaluator, serving_check, pusher]
+    components += [*filter(None, [also_test]), baseline, evaluator, serving_check]
+    components += [report, pusher]
     connection = None
     if environment.metadata_path:
         connection = metadata.sqlite_metadata_connection_config(environment.metadata_path)

@@ -69,6 +69,13 @@ COMMANDS = {
         "--workspace": "workspace",
         "--json": False,
     },
+    "compare": {
+        "run": None,
+        "other": None,
+        "--open": False,
+        "--workspace": "workspace",
+        "--json": False,
+    },
     "compile": {
         "--data": "synthetic",
         "--image": None,
@@ -196,7 +203,14 @@ COMMANDS = {
         "--workspace": "workspace",
         "--json": False,
     },
+    "report": {
+        "run": None,
+        "--open": False,
+        "--statistics": False,
+        "--workspace": "workspace",
+    },
     "runs": {
+        "run": None,
         "--workspace": "workspace",
         "--json": False,
     },
@@ -363,6 +377,7 @@ SUMMARY = {
         }
     ],
     "components": {"Trainer": {"state": "done", "seconds": 431.5}},
+    "component_peak_mib": {"Trainer": 3739.0},
     "accuracy": 0.9,
     "accuracy_interval": [0.699, 0.972],
     "weakest": {
@@ -488,6 +503,7 @@ SUMMARY = {
     "warm_start": "all 106 weights are taken over",
     "passed_over": ["model 3 has lost its files"],
     "calibration": {"temperature": 0.8, "threshold": 2.5},
+    "report": "artifacts/photos/RunReport/report/12",
     "training_s": 431.5,
     "fit_s": 420.5,
     "peak_rss_mib": 3739.0,
@@ -650,6 +666,7 @@ def test_a_run_that_was_kept_is_read_and_printed_as_it_was(signs: Callable[..., 
     here = Path("workspace").absolute()  # wherever it lay when the run was kept
     paths = {
         "pushed_to": f"{here}/serving/photos",
+        "report": f"{here}/artifacts/photos/RunReport/report/12",
         "log": f"{here}/logs/{SUMMARY['run_id']}.log",
         "query_commands": ["signs serve --page", f"signs predict {picture}"],
     }

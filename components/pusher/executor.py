@@ -4,8 +4,9 @@ The stock executor writes into the version's folder and copies `saved_model.pb` 
 way, it leaves a folder that is no model, for ever, and while the last copy runs a model server may
 read half a file. Here the version is written aside, synced, and renamed, by one push at a time. A
 model that is already the newest version is not pushed again, so that the step may be repeated at
-will. Where there are keys, a version is signed before it appears: `model.sig` lies beside its
-files, where model servers do not look.
+will; what is only written beside it (the model card, which tells of a run) makes no other model.
+Where there are keys, a version is signed before it appears: `model.sig` lies beside its files,
+where model servers do not look.
 """
 
 import filecmp
@@ -26,6 +27,9 @@ from trust.signature import SIGNATURE, SignatureError, sign, verify
 
 # Model servers look at folders with numeric names alone.
 _LOCK, _STAGING_PREFIX = ".lock", ".pushing-"
+REPORT = "report"  # the input whose page is the model card
+CARD = "assets.extra/model_card.html"  # of a version: model servers pass over that folder
+_BESIDE = (SIGNATURE, CARD)  # not of the model itself
 _HAS_MODEL = "has_model"  # of an InfraBlessing
 KEYS = "keys"  # of Pusher's custom_config: the folder with the keys that sign
 
@@ -63,6 +67,7 @@ class Executor(stock.Executor):
             Path(model),
             Path(destination.filesystem.base_directory),
             Path(custom[KEYS]) if custom.get(KEYS) else None,
+            card=_card(input_dict),
         )
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
@@ -77,7 +82,15 @@ class Executor(stock.Executor):
         return str(super().GetModelPath(input_dict))
 
 
-def publish(model: Path, base: Path, keys: Path | None = None) -> Path:
+def _card(input_dict: dict[str, list[types.Artifact]]) -> Path | None:
+    """The page that goes along with the model, where there is one."""
+    for report in input_dict.get(REPORT, []):
+        page = Path(report.uri) / Path(CARD).name
+        return page if page.is_file() else None
+    return None
+
+
+def publish(model: Path, base: Path, keys: Path | None = None, card: Path | None = None) -> Path:
     """Copies a SavedModel to a new version under the base path, in one visible step.
 
     Waits while another push to the same base path is under way.
@@ -86,6 +99,7 @@ def publish(model: Path, base: Path, keys: Path | None = None) -> Path:
         model: folder of the SavedModel.
         base: the base path that model servers poll.
         keys: folder of the keys that sign it; None signs nothing.
+        card: the page that goes along as CARD; None for none.
 
     Returns:
         The version's folder, which has its number for a name: the first is 1, and each newer one
@@ -95,12 +109,12 @@ def publish(model: Path, base: Path, keys: Path | None = None) -> Path:
     base.mkdir(parents=True, exist_ok=True)
     with durable.lock(base / _LOCK):
         try:
-            return _publish_alone(model, base, keys)
+            return _publish_alone(model, base, keys, card)
         finally:
             (base / _LOCK).unlink(missing_ok=True)  # only versions lie there between pushes
 
 
-def _publish_alone(model: Path, base: Path, keys: Path | None) -> Path:
+def _publish_alone(model: Path, base: Path, keys: Path | None, card: Path | None) -> Path:
     for leftover in base.glob(f"{_STAGING_PREFIX}*"):  # of a push that was killed
         shutil.rmtree(leftover)
     pushed = dict(version_folders(base))
@@ -111,6 +125,9 @@ def _publish_alone(model: Path, base: Path, keys: Path | None) -> Path:
     try:
         # A signature tells the name of its folder: so that is the version's already.
         shutil.copytree(model, staging / str(number))
+        if card is not None:
+            (staging / str(number) / CARD).parent.mkdir(exist_ok=True)
+            shutil.copyfile(card, staging / str(number) / CARD)
         durable.publish_folder(_signed(staging / str(number), keys), base / str(number))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -129,9 +146,10 @@ def _signed(version: Path, keys: Path | None) -> Path:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same files, to the byte; whoever has signed them."""
+    """Whether two folders hold the same model, to the byte; whatever was written beside it."""
     files = [sorted(p.relative_to(d) for p in d.rglob("*") if p.is_file()) for d in (one, other)]
-    files = [[name for name in names if name != Path(SIGNATURE)] for names in files]
+    beside = [Path(name) for name in _BESIDE]
+    files = [[name for name in names if name not in beside] for names in files]
     return files[0] == files[1] and all(
         filecmp.cmp(one / file, other / file, shallow=False) for file in files[0]
     )

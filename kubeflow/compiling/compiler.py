@@ -21,7 +21,6 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import (
     PipelineTaskSpec,
 )
 from tfx.components.example_gen.component import FileBasedExampleGen
-from tfx.components.pusher.component import Pusher
 from tfx.components.trainer.component import Trainer
 from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
@@ -32,6 +31,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 from tfx.orchestration.pipeline import Pipeline
 
 from components.newest_pushed import NewestPushed
+from components.pusher import Pusher
 from components.serving_check import ServingCheck
 from kubeflow.compiling.checks import (
     IMAGE,

@@ -25,6 +25,8 @@ _COMMANDS = {  # in the order in which help lists them
     "serve": "pipeline.commands.serve",
     "predict": "pipeline.commands.predict",
     "runs": "pipeline.commands.runs",
+    "report": "pipeline.commands.report",
+    "compare": "pipeline.commands.compare",
     "prune": "pipeline.commands.prune",
     "bench-serving": "pipeline.commands.bench_serving",
     "promote": "pipeline.commands.rollout",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from pipeline.commands.ingest import (
@@ -194,6 +195,8 @@ def render_summary(console: Console, run: "RunSummary") -> None:
         lines.append(("started", run.warm_start or _start(run.base_model)))
     if run.error is not None:
         lines.append(("error", run.error))
+    if run.report is not None:
+        lines.append(("report", f"signs report {run.run_id}"))
     if run.log is not None:
         lines.append(("log", run.log))
     result, style = in_a_word(run)
@@ -208,6 +211,22 @@ def render_summary(console: Console, run: "RunSummary") -> None:
         console.print(Text.assemble((f"  {name:10}", "dim"), words), soft_wrap=True)
     if run.query_commands:
         say(console, f"Try it:  {typed(run.query_commands[-1])}")
+
+
+def render_steps(console: Console, run: "RunSummary") -> None:
+    """Prints what each step of a run took."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("step", "", "time", "memory"):
+        table.add_column(name, justify="right" if name in ("time", "memory") else "left")
+    for name, step in run.components.items():
+        mib = run.component_peak_mib.get(name)
+        table.add_row(
+            Text(name),
+            step.state,
+            "-" if step.seconds is None else duration(step.seconds),
+            "-" if mib is None else f"{mib:,.0f} MiB",
+        )
+    console.print(table)
 
 
 def _images(count: int | None) -> str:

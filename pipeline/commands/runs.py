@@ -1,9 +1,9 @@
-"""`signs runs`: past runs, a line each."""
+"""`signs runs`: past runs, a line each, or one of them."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -29,11 +29,27 @@ _ALSO_WIDTH = 32  # of further test sets, at most; the summary and --json have a
 app = typer.Typer()
 
 
-@app.command(epilog=examples("signs runs", "signs runs --json"))
-def runs(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> int:
-    """List past runs: accuracy, blessing, duration, pushed version."""
-    from pipeline.running.history import load_runs
+@app.command(epilog=examples("signs runs", "signs runs 20261127-094536", "signs runs --json"))
+def runs(
+    run: Annotated[
+        str | None, typer.Argument(help="Show this one; a part of its name will do.")
+    ] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """List past runs: accuracy, blessing, duration, pushed version; or show one of them."""
+    from pipeline.running.history import find_run, load_runs
 
+    if run is not None:
+        from pipeline.commands.run import render_steps, render_summary
+
+        one = find_run(workspace, run)
+        if as_json:
+            print(one.to_json())
+        else:
+            render_summary(console(), one)
+            render_steps(console(), one)
+        return 0
     past = load_runs(workspace)
     if as_json:
         print_json([json.loads(run.to_json()) for run in past])

@@ -38,6 +38,15 @@ class Made:
         return int(self.path.name)
 
 
+@dataclass(frozen=True)
+class Did:
+    """What a component read and made in a run: artifacts, by their ids."""
+
+    component: str
+    read: tuple[int, ...]
+    made: tuple[int, ...]
+
+
 class Lineage:
     """The metadata of a workspace, read once."""
 
@@ -112,6 +121,29 @@ class Lineage:
             makers = {self.artifacts[artifact].execution for artifact in left}
             around = (of.get(maker, set()) for maker in makers for of in (made_by, read_by))
             left = set().union(*around) & self.artifacts.keys() - found
+        return found
+
+    def steps_of(self, run: str) -> list[Did]:
+        """What the components of a run did, in the order in which they ran."""
+        if not self._path.exists() or not self._path.stat().st_size:
+            return []
+        store = _open(self._path, read_only=True)
+        found = []
+        for execution in sorted(self.executions_of([run])):
+            names = [
+                context.name.rpartition(".")[2]
+                for context in store.get_contexts_by_execution(execution)
+                if context.type == "node"
+            ]
+            events = [event for event in self._events if event.execution_id == execution]
+            found += [
+                Did(
+                    name,
+                    tuple(event.artifact_id for event in events if event.type in _INPUTS),
+                    tuple(event.artifact_id for event in events if event.type in _OUTPUTS),
+                )
+                for name in names
+            ]
         return found
 
     def mark_deleted(self, artifacts: Collection[int]) -> None:

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -60,6 +61,7 @@ class Job:
     run_id: str
     config: PipelineConfig
     environment: Environment
+    command: str = ""  # that started the run
 
     def save(self, run_directory: Path) -> None:
         """Writes the job where the worker looks for it."""
@@ -78,16 +80,18 @@ Execute = Callable[[Path, Job, EventWriter, "ServerProcess"], Mapping[str, "Node
 
 def main(argv: list[str]) -> int:
     """Runs the job of a run's folder; 0 if every component succeeded."""
-    return work(argv, _run_components)
+    memory = PeakMemory()
+    return work(argv, partial(_run_components, memory), memory)
 
 
-def work(argv: list[str], execute: Execute) -> int:
+def work(argv: list[str], execute: Execute, memory: PeakMemory | None = None) -> int:
     """Runs the job of a run's folder and keeps what came of it there.
 
     Args:
         argv: the folder, which has the job, and perhaps EXIT_WITH_PARENT.
         execute: runs its components, given the folder, the job, the writer of events and a model
             server, which need not be launched yet.
+        memory: counts the run's; None for one that nobody else asks.
 
     Returns:
         The exit code: 0 if every component succeeded.
@@ -99,7 +103,7 @@ def work(argv: list[str], execute: Execute) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     with EventWriter(run_directory / EVENTS) as events:
         try:
-            with PeakMemory() as memory:
+            with memory or PeakMemory() as memory:
                 result = _run(run_directory, job, events, execute)
         except BaseException as err:
             traceback.print_exc()
@@ -137,7 +141,7 @@ def _run(run_directory: Path, job: Job, events: EventWriter, execute: Execute) -
 
 
 def _run_components(
-    run_directory: Path, job: Job, events: EventWriter, server: "ServerProcess"
+    memory: PeakMemory, run_directory: Path, job: Job, events: EventWriter, server: "ServerProcess"
 ) -> Mapping[str, "NodeResult"]:
     from components.serving_check.server import lent
     from pipeline.pipeline import create_pipeline
@@ -145,13 +149,15 @@ def _run_components(
     from pipeline.running.results import note
 
     def starts(node: str) -> None:
+        memory.taken()  # what was before is not this one's
         events.write(ComponentState(node, "running"))
         if node == _LEAVES_A_CORE:
             server.launch()
 
     def ended(node: "NodeResult") -> None:
         state: State = "reused" if node.reused else "done"
-        events.write(ComponentState(node.id, state, node.seconds, note(node)))
+        taken = memory.taken()
+        events.write(ComponentState(node.id, state, node.seconds, note(node), taken))
 
     with lent(server), _told_of_trainings(events):
         return run_pipeline(

@@ -37,6 +37,7 @@ _STEPS = {
     "Baseline": 0.1,
     "Evaluator": 10.0,
     "ServingCheck": 9.0,
+    "RunReport": 6.0,
     "Pusher": 0.3,
     QUERYING: 8.0,
 }

@@ -21,6 +21,8 @@ from pipeline.environment import Workspace
 from pipeline.running.summary import SUMMARY, ComponentSummary, RunSummary, Status
 from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.run_state import RunState
+from pipeline.showing.wording import shorten
+from signs.errors import UserError
 
 PID = "pid"
 _ID_TIME = "%Y%m%d-%H%M%S"
@@ -64,16 +66,21 @@ def in_place(run: RunSummary, workspace: Workspace) -> RunSummary:
     """The summary with the paths of now: the workspace may have been moved since it was kept."""
     root = workspace.root
     served = workspace.serving(run.pipeline)
-    base_model = run.base_model
-    if base_model and "artifacts/" in base_model:
-        base_model = str(root.absolute() / "artifacts" / base_model.rpartition("artifacts/")[2])
     return replace(
         run,
+        report=_artifact(run.report, root),
         pushed_to=run.pushed_to and str(served.absolute()),
-        base_model=base_model,
+        base_model=_artifact(run.base_model, root),
         log=str(workspace.log(run.run_id).absolute()),
         query_commands=query_commands(workspace, run.pipeline),
     )
+
+
+def _artifact(path: str | None, root: Path) -> str | None:
+    """An artifact's folder in the workspace as it lies now."""
+    if path is None or "artifacts/" not in path:
+        return path
+    return str(root.absolute() / "artifacts" / path.rpartition("artifacts/")[2])
 
 
 def query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:
@@ -91,6 +98,27 @@ def query_commands(workspace: Workspace, model: str) -> tuple[str, ...]:
         picture = str(pictures[len(pictures) // 2])
         commands.append(shlex.join(["signs", "predict", picture, *which]))
     return tuple(commands)
+
+
+def find_run(workspace: Path, name: str | None) -> RunSummary:
+    """The run of that name, or of which it is a part that no other has; None: the newest.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    runs = load_runs(workspace)
+    if not runs:
+        raise UserError(f"no runs in {workspace} yet: start one with `signs run`")
+    if name is None:
+        return runs[0]
+    found = [run for run in runs if run.run_id == name] or [
+        run for run in runs if name and name in run.run_id
+    ]
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} runs have {name} in their names" if found else f"there is no run {name}"
+    shown = ", ".join(shorten([run.run_id for run in found or runs]))
+    raise UserError(f"{what} in {workspace}: {shown}")
 
 
 def load_runs(workspace: Path) -> list[RunSummary]:
@@ -124,6 +152,7 @@ def _from_events(run_directory: Path, status: Status, error: str | None = None) 
         components={
             step.name: ComponentSummary(step.state, step.seconds) for step in run.components
         },
+        component_peak_mib=run.peaks,
         error=error,
     )
 

@@ -21,6 +21,7 @@ class PeakMemory:
 
     def __init__(self) -> None:
         self.mib = 0.0
+        self._of_step = 0.0
         self._process = psutil.Process()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -40,6 +41,12 @@ class PeakMemory:
         self._thread.join()
         self._sample()
 
+    def taken(self) -> float:
+        """The largest sum, in MiB, since this was last asked."""
+        self._sample()
+        mib, self._of_step = self._of_step, 0.0
+        return mib
+
     def _watch(self) -> None:
         while not self._closed.wait(_INTERVAL_S):
             self._sample()
@@ -52,3 +59,4 @@ class PeakMemory:
             except psutil.NoSuchProcess:
                 continue
         self.mib = max(self.mib, total / 2**20)
+        self._of_step = max(self._of_step, total / 2**20)

@@ -89,6 +89,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         passed_over=nodes["Baseline"].passed_over,
         warm_start=history.get("warm_start"),
         calibration=history.get("calibration", {}),
+        report=nodes["RunReport"].outputs["report"][0].uri if "RunReport" in nodes else None,
         fit_s=history["fit_s"],
     )
 

@@ -3,6 +3,7 @@
 source -> data.convert -> span -> Job -> pipeline.running.child (its own process) -> RunSummary
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -31,10 +32,12 @@ from pipeline.running.examples import write_examples
 from pipeline.running.history import in_place, mark_running, new_run_id
 from pipeline.running.ingesting import render_ingested
 from pipeline.running.inputs import Inputs, check_settings, data_of, ingest_inputs
+from pipeline.running.report import link_tensorboard, write_report
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
 from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.follow import follow
 from pipeline.showing.wording import say, tell
+from signs.errors import UserError
 
 # "local": TFX's components in one process; "kubeflow-local": the stand-in for a cluster.
 Runner = Literal["local", "kubeflow-local"]
@@ -139,7 +142,7 @@ def run_ingested(
     environment = Workspace(Path()).environment(
         data.name, tuple(beam_args), signed=workspace.private_key.exists()
     )
-    Job(run_id, config, environment).save(directory)
+    Job(run_id, config, environment, resume).save(directory)
     mark_running(directory)
 
     begun = time.monotonic()
@@ -202,6 +205,7 @@ def run_ingested(
             *(result.pictures.findings if result.pictures else ()),
         ),
         components=components,
+        component_peak_mib=end.state.peaks,
         training_s=trainer.seconds if trainer and trainer.state == "done" else None,
         error=end.error,
     )
@@ -209,6 +213,9 @@ def run_ingested(
         write_examples(workspace, config.pipeline_name)  # what to try the model on
     summary = in_place(summary, workspace)
     summary.save(directory)
+    link_tensorboard(directory)
+    with contextlib.suppress(UserError):  # the run is whole without its page
+        write_report(workspace, summary)
     return summary
 
 

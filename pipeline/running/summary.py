@@ -141,6 +141,7 @@ class RunResult:
     calibration: dict[str, float] = field(default_factory=dict)
     # Blessed models that this one was not compared with, newest first, each with the reason.
     passed_over: tuple[str, ...] = ()
+    report: Text | None = None  # the folder of what the run's page shows
     fit_s: float | None = None  # fitting the model, in this run or in the one that is reused
     peak_rss_mib: float | None = None
     query: Query | None = None
@@ -169,6 +170,8 @@ class _Run:
     counts: dict[str, int] = field(default_factory=dict)  # images by split
     findings: tuple[Finding, ...] = ()  # what the data hide from the scores
     components: dict[str, ComponentSummary] = field(default_factory=dict)
+    # By component: the largest memory of all the run's processes meanwhile.
+    component_peak_mib: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

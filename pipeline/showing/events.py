@@ -58,6 +58,7 @@ class ComponentState(_Timed):
     state: State
     seconds: float | None = None
     message: Text | None = None  # a few words for the user: why it failed, what was reused
+    peak_mib: float | None = None  # the largest memory of the run's processes meanwhile
     event: Literal["component"] = field(default="component", init=False)
 
 

@@ -31,6 +31,7 @@ class Step:
     started: float | None = None
     seconds: float | None = None  # how long it took; None until it is over
     note: str = ""
+    peak_mib: float | None = None
 
     def seconds_at(self, now: float) -> float | None:
         """How long it took, or has taken by `now`; None where it has not begun."""
@@ -62,6 +63,7 @@ class RunState:
                 case ComponentState():
                     step = self.steps.setdefault(event.id, Step(event.id, is_component=True))
                     _move(step, event.state, event)
+                    step.peak_mib = event.peak_mib
                     if event.state != "running":
                         self.training = None
                     if event.message:
@@ -110,6 +112,11 @@ class RunState:
     def components(self) -> list[Step]:
         """The steps that are components."""
         return [step for step in self.steps.values() if step.is_component]
+
+    @property
+    def peaks(self) -> dict[str, float]:
+        """By component: the largest memory of the run's processes meanwhile, in MiB."""
+        return {step.name: step.peak_mib for step in self.components if step.peak_mib is not None}
 
 
 def _move(step: Step, state: State, event: Phase | ComponentState) -> None:

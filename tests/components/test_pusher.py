@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from tfx.types.standard_artifacts import InfraBlessing, Model
 
-from components.pusher.executor import Executor, is_same, publish
+from components.pusher.executor import CARD, Executor, is_same, publish
 from signs.errors import UserError
 from trust.keys import PUBLIC, make_keys
-from trust.signature import SIGNATURE, verify
+from trust.signature import SIGNATURE, SignatureError, verify
 
 
 @pytest.fixture
@@ -53,6 +53,21 @@ def test_publishes_every_file_as_version_1(model: Path, tmp_path: Path) -> None:
     assert version.name == "1"
     assert (version / "saved_model.pb").read_bytes() == b"graph"
     assert (version / "variables" / "variables.index").read_bytes() == b"weights"
+
+
+def test_the_model_card_goes_along_and_makes_no_other_model(model: Path, tmp_path: Path) -> None:
+    """A later run writes another card for a model that is the same."""
+    card, keys = tmp_path / "model_card.html", tmp_path / "keys"
+    make_keys(keys)
+    card.write_text("first")
+    version = publish(model, tmp_path / "serving", keys, card)
+    assert (version / CARD).read_text() == "first"
+    card.write_text("second")
+    assert publish(model, tmp_path / "serving", keys, card) == version
+    assert (version / CARD).read_text() == "first"
+    (version / CARD).write_text("forged")
+    with pytest.raises(SignatureError, match="model_card"):
+        verify(version, keys / PUBLIC)
 
 
 def test_the_same_model_is_not_pushed_twice(model: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from components.run_page.facts import Facts
 from components.serving_check.executor import ServingCheckError, check
 from data.sample import Sample, read_samples
 from model_server import ServerProcess
@@ -152,11 +153,35 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     assert (served["images"], served["changed_classes"]) == (first["counts"]["test"], 0)
     pushed = workspace / "serving" / "colours" / "1"
     assert {path.name for path in (pushed / "assets.extra").iterdir()} == {
-        *("tf_serving_warmup_requests", "trained.keras", "training_statistics.pb"),
+        *("model_card.html", "tf_serving_warmup_requests", "trained.keras"),
+        "training_statistics.pb",
     }
     log = Path(first["log"]).read_text()
     assert "Trainer" in log
     assert "cuInit" not in log and "absl::" not in log  # nothing that frightens
+
+
+def test_a_run_has_a_page_that_goes_along_with_the_model(
+    first: dict[str, Any], workspace: Path
+) -> None:
+    facts = Facts.load(Path(first["report"]))
+    assert facts.test.accuracy == pytest.approx(first["accuracy"])
+    # TFMA has judged the model, and the page has asked it: they agree picture by picture.
+    pairs = Counter((one.class_name, one.answer) for one in facts.answers)
+    names = facts.class_names
+    assert facts.test.confusion == tuple(
+        tuple(pairs[right, answer] for answer in names) for right in names
+    )
+    assert facts.counts["test"] == Counter(one.class_name for one in facts.answers)
+    assert facts.source.span == first["span"] and len(facts.source.fingerprint) == 64
+    assert sum(bool(one.heat) for one in facts.answers) == 8
+    page = (workspace / "runs" / "colours" / first["run_id"] / "report.html").read_text()
+    card = workspace / "serving" / "colours" / "1" / "assets.extra" / "model_card.html"
+    assert "v1</dd>" in page.replace('<div class="small break">', "</dd>")
+    assert "Model card" in card.read_text() and first["run_id"] not in card.read_text()
+    assert set(first["component_peak_mib"]) == set(first["components"])
+    logs = workspace / "runs" / "colours" / first["run_id"] / "tensorboard"
+    assert (logs / "train").is_dir()
 
 
 def test_what_an_accuracy_is_worth(first: dict[str, Any]) -> None:

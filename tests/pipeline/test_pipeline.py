@@ -28,7 +28,7 @@ STEPS = [
         "ExampleValidator",
         "Transform",
     ),
-    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher"),
+    *("Trainer", "Baseline", "Evaluator", "ServingCheck", "RunReport", "Pusher"),
 ]
 
 

@@ -34,7 +34,8 @@ OPTIONS = ClusterOptions(
 )
 STEPS = {
     "SpanGen", "LeakageGuard", "CuratedSchema", "StatisticsGen", "ExampleValidator",
-    "PictureStatistics", "Transform", "Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher",
+    "PictureStatistics", "Transform", "Trainer", "Baseline", "Evaluator", "ServingCheck",
+    "RunReport", "Pusher",
 }  # fmt: skip
 
 

@@ -31,7 +31,8 @@ IMAGE = f"signs@sha256:{'0' * 64}"
 STEPS = {
     "CuratedSchema", "SpanGen", "LeakageGuard", "StatisticsGen", "ExampleValidator",
     "PictureStatistics", "Transform", "Trainer", "AlsoTest", "Baseline", "Evaluator",
-    "ServingCheck", "Pusher",
+    "ServingCheck",
+    "RunReport", "Pusher",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.environment import Workspace
 from pipeline.running.history import (
+    find_run,
     in_place,
     load_run,
     load_runs,
@@ -30,6 +31,7 @@ from pipeline.showing.events import (
     RunStarted,
     Training,
 )
+from signs.errors import UserError
 from tests.pipeline.summaries import FULL, STARTED
 
 
@@ -265,3 +267,16 @@ def test_the_events_of_older_code_tell_of_a_run_that_was_killed(run_directory: P
     [*_, training] = EventReader(run_directory / "events.jsonl").read()
     assert isinstance(training, Training)
     assert (training.epoch, training.steps) == (1, 33)
+
+
+def test_a_run_is_found_by_a_part_of_its_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no runs in .* yet: start one with `signs run`"):
+        find_run(tmp_path, None)
+    for name in ("20261122-221400-ab12", "20261123-221400-cd34"):
+        (tmp_path / "runs" / "signs" / name).mkdir(parents=True)
+    assert find_run(tmp_path, None).run_id == "20261123-221400-cd34"
+    assert find_run(tmp_path, "ab").run_id == "20261122-221400-ab12"
+    with pytest.raises(UserError, match=r"there is no run x in .*: 20261123-221400-cd34, "):
+        find_run(tmp_path, "x")
+    with pytest.raises(UserError, match="2 runs have 2214 in their names"):
+        find_run(tmp_path, "2214")

@@ -51,7 +51,7 @@ def test_the_format_on_disk(path: Path) -> None:
     write(path, ComponentState("Trainer", "done", 2.5, time=7.0))
     assert path.read_text() == (
         '{"time":7.0,"id":"Trainer","state":"done","seconds":2.5,"message":null,'
-        '"event":"component"}\n'
+        '"peak_mib":null,"event":"component"}\n'
     )
 
 
