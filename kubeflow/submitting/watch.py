@@ -15,12 +15,13 @@ from rich.console import Console
 from kubeflow.submitting.api import Client
 from kubeflow.submitting.api_errors import ApiError, explained
 from kubeflow.submitting.connection import Connection
+from kubeflow.submitting.retries import warning
 from kubeflow.submitting.workflow_nodes import StepState, start_failed, states_of
 from pipeline.showing.events import ComponentState, RunStarted
 from pipeline.showing.follow import POLL_S, error_line
 from pipeline.showing.run_state import RunState
 from pipeline.showing.view import open_view
-from pipeline.showing.wording import duration
+from pipeline.showing.wording import duration, say
 
 ASK_S = 3.0  # between two looks at a run
 PATIENCE_S = 600.0  # a server that restarts, or is moved to another node, is waited for this long
@@ -69,7 +70,7 @@ def follow(
     began = heard = time.monotonic()
     ask_at, pause = began, ask_s
     states: Mapping[str, StepState] = {}
-    canceling = False
+    canceling = has_begun = False
     with open_view(console, state, title=title) as view:
         while True:
             if time.monotonic() >= ask_at:
@@ -89,6 +90,10 @@ def follow(
                     for name, step in new.items():
                         state.steps[name].note = step.note
                     states = new
+                    if not has_begun and any(step.state != "waiting" for step in new.values()):
+                        has_begun = True
+                        if words := warning(client, run_id):
+                            say(console, f"Note: {words}")
                     # Argo fails a run that was ended, and KFP's history leaves this state out.
                     canceling = canceling or run.state == "CANCELING"
                     if run.state in _OVER:
