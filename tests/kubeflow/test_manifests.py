@@ -343,9 +343,41 @@ def test_the_gpu_overlay_asks_for_a_gpu_and_the_others_for_none(cpu):
 
 
 def test_retraining_waits_its_turn_and_is_off_at_first(cpu):
-    spec = only(cpu, "CronJob")["spec"]
-    assert (spec["concurrencyPolicy"], spec["suspend"]) == ("Forbid", True)
-    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    for each in of_kind(cpu, "CronJob"):
+        spec = each["spec"]
+        assert (spec["concurrencyPolicy"], spec["suspend"]) == ("Forbid", True)
+        assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+
+
+def test_the_retraining_waits_as_long_as_its_run(cpu):
+    (job,) = [
+        each for each in of_kind(cpu, "CronJob") if each["metadata"]["name"] == "signs-retrain"
+    ]
+    spec = job["spec"]["jobTemplate"]["spec"]
+    (container,) = containers(spec["template"])
+    assert "activeDeadlineSeconds" not in spec
+    assert not {"--timeout", "--no-wait"} & set(container["command"])
+
+
+def test_images_are_ingested_by_a_new_job_each_time():
+    spec = only(_built("jobs/ingest"), "CronJob")["spec"]
+    assert spec["suspend"] is True  # a job is made from it by hand
+    assert spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"] > 0
+
+
+@pytest.mark.parametrize("overlay", ["overlays/cpu", "overlays/gpu"])
+def test_a_drain_leaves_a_server(overlay):
+    built = _built(overlay)
+    fewest = only(built, "HorizontalPodAutoscaler")["spec"]["minReplicas"]
+    assert fewest > only(built, "PodDisruptionBudget")["spec"]["maxUnavailable"]
+
+
+def test_tensorflow_serving_may_be_named_by_a_digest(tmp_path):
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    path = copy / "serving/kustomization.yaml"
+    path.write_text(path.read_text().replace("newTag: 2.19.1", f"digest: sha256:{'7' * 64}"))
+    pod = only(build(copy / "overlays/cpu"), "Deployment")["spec"]["template"]
+    assert {c["image"] for c in containers(pod)} == {f"tensorflow/serving@sha256:{'7' * 64}"}
 
 
 # What runs
@@ -367,7 +399,7 @@ def test_a_training_on_several_pods_starts_what_takes_its_options():
     assert unknown_options(together, container["args"]) == []
 
 
-@pytest.mark.parametrize("command", ["submit", "ingest"])
+@pytest.mark.parametrize("command", ["submit", "ingest", "prune"])
 def test_signs_knows_every_option(command):
     built = [each for overlay in OVERLAYS for each in _built(overlay)]
     lines = {

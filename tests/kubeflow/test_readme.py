@@ -16,7 +16,15 @@ import pytest
 import yaml
 
 from kubeflow.compiling.options import load_options
-from tests.kubeflow.manifests import MANIFESTS, OVERLAYS, ROOT, build, containers, of_kind, pods
+from tests.kubeflow.manifests import (
+    MANIFESTS,
+    OVERLAYS,
+    ROOT,
+    build,
+    containers,
+    of_kind,
+    pods,
+)
 
 TEXT = (ROOT / "kubeflow" / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\S*)(?: (local))?\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
