@@ -16,6 +16,7 @@ from kubeflow.submitting.api import Client
 from kubeflow.submitting.api_errors import ApiError, explained
 from kubeflow.submitting.connection import Connection
 from kubeflow.submitting.retries import warning
+from kubeflow.submitting.run_tasks import states_of_tasks, tasks_of
 from kubeflow.submitting.workflow_nodes import StepState, start_failed, states_of
 from pipeline.showing.events import ComponentState, RunStarted
 from pipeline.showing.follow import POLL_S, error_line
@@ -85,7 +86,7 @@ def follow(
                     pause = min(2 * pause, _LARGEST_PAUSE_S)
                 else:
                     heard, pause = time.monotonic(), ask_s
-                    new = states_of(run, steps, retried)
+                    new = _states(client, run, steps, retried)
                     state.apply(_changes(states, new))
                     for name, step in new.items():
                         state.steps[name].note = step.note
@@ -105,6 +106,15 @@ def follow(
                 waited = f"it is not over after {duration(timeout_s)}, and goes on"
                 return Ended("running", states, waited)
             time.sleep(min(POLL_S, pause))
+
+
+def _states(
+    client: Client, run: V2beta1Run, steps: Sequence[str], retried: Collection[str]
+) -> Mapping[str, StepState]:
+    tells_nodes = run.run_details and run.run_details.task_details
+    if not tells_nodes and (tasks := tasks_of(client, run.run_id)):
+        return states_of_tasks(tasks, steps)
+    return states_of(run, steps, retried)
 
 
 def _changes(

@@ -64,6 +64,7 @@ class FakeApiServer:
     prefix: str = ""
     runs_look_like: list[Any] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
+    tasks: list[Any] = field(default_factory=list)  # of a run, as KFP without ML Metadata tells
     workflow: Any = None  # that Argo makes of a run; None: the server does not tell it
     faults: list[tuple[str, Refused]] = field(default_factory=list)  # "METHOD path-regex", answer
     held: dict[str, dict[str, dict[str, Any]]] = field(
@@ -161,6 +162,11 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", ["pipelines", pipeline_id, "versions"]:
                 self._only_query(_LIST_QUERY - {"namespace"})
                 return self._page("versions", "pipeline_versions", pipeline_id=pipeline_id)
+            case "GET", ["runs", run_id, "tasks"]:
+                self._only_query(_LIST_QUERY)
+                if not self.fake.tasks:
+                    raise Refused(404, {"code": 5, "message": "Not Found", "details": []})
+                return {"tasks": self.fake.tasks, "total_size": len(self.fake.tasks)}
             case "GET", ["runs", run_id]:
                 return self._look(run_id)
             case "GET", ["", "apis", "v1beta1", "runs", run_id]:

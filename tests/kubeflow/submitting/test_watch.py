@@ -82,6 +82,19 @@ def test_warns_once_of_a_cluster_that_does_not_try_again(
     assert asked == [f"GET /apis/v1beta1/runs/{RUN}"]
 
 
+def test_follows_a_run_of_a_server_that_tells_tasks(
+    server: FakeApiServer, wait: Callable[..., tuple[Ended, list[str]]]
+) -> None:
+    server.tasks = [
+        {"name": "root", "type": "ROOT", "state": "SUCCEEDED"},
+        {"name": "Gen", "type": "RUNTIME", "state": "CACHED"},
+        {"name": "Trainer", "type": "RUNTIME", "state": "SUCCEEDED"},
+    ]
+    ended, lines = wait({"state": "RUNNING"}, {"state": "SUCCEEDED"})
+    assert (ended.status, ended.steps["Gen"].state) == ("succeeded", "reused")
+    assert lines[1:] == ["Gen: reused", "Trainer: done"]
+
+
 SECOND = "signs-x7k2p-retry-system-container-impl-2278679534"  # Argo's name for it
 POD = f"attempt 2, pod {SECOND}"
 
