@@ -170,7 +170,18 @@ def test_every_image_is_pinned(objects):
 
 def test_our_image_is_named_in_one_place():
     named = [p for p in MANIFESTS.rglob("*.yaml") if "registry.example.com" in p.read_text()]
-    assert named == [MANIFESTS / "image" / "kustomization.yaml"]
+    assert named == [MANIFESTS / "settings" / "kustomization.yaml"]
+
+
+def test_the_namespace_is_named_in_one_place(tmp_path):
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    path = copy / "settings/kustomization.yaml"
+    path.write_text(path.read_text().replace("namespace: kubeflow", "namespace: mine"))
+    for overlay in OVERLAYS:
+        for each in build(copy / overlay):
+            assert each["metadata"]["namespace"] == "mine", (overlay, each["metadata"]["name"])
+            for subject in each.get("subjects", ()):
+                assert subject["namespace"] == "mine"
 
 
 def test_the_model_server_is_the_version_whose_api_is_locked(cpu):
