@@ -14,6 +14,7 @@ from tests import ROOT
 MANIFESTS = ROOT / "kubeflow" / "manifests"
 OVERLAYS = (
     "overlays/cpu",
+    "overlays/gateway",
     "overlays/gpu",
     "overlays/kserve",
     "jobs/ingest",

@@ -24,7 +24,13 @@ from pipeline.commands.main import app
 from serving.rollout import Rollout
 from signs import protos
 from tests.kubeflow.command_lines import unknown_options
-from tests.kubeflow.custom_resources import KSERVE, TRAINING_OPERATOR, validator
+from tests.kubeflow.custom_resources import (
+    ENVOY_GATEWAY,
+    GATEWAY_API,
+    KSERVE,
+    TRAINING_OPERATOR,
+    validator,
+)
 from tests.kubeflow.manifests import (
     MANIFESTS,
     OVERLAYS,
@@ -40,6 +46,9 @@ from tests.served import saved_model  # noqa: F401 - a fixture
 
 KUBERNETES = "1.32.0"
 OPTIONS = ClusterOptions(image=f"signs@sha256:{'0' * 64}")
+CUSTOM = {
+    "gateway.envoyproxy.io", "gateway.networking.k8s.io", "kubeflow.org", "serving.kserve.io",
+}  # fmt: skip
 BUILT: dict[str, list[Manifest]] = {}
 
 
@@ -61,7 +70,7 @@ def _built(overlay: str) -> list[Manifest]:
 
 def _validate(objects: list[Manifest]) -> None:
     for each in objects:
-        if each["kind"] not in ("InferenceService", "TFJob"):  # see below
+        if each["apiVersion"].partition("/")[0] not in CUSTOM:  # see below
             kubernetes_validate.validate(each, KUBERNETES, strict=True)
 
 
@@ -148,13 +157,48 @@ def test_a_misspelt_field_of_the_training_job_fails(training_operator, right, wr
     _refuses(training_operator, only(_built("jobs/train-together"), "TFJob"), right, wrong)
 
 
+@pytest.mark.parametrize(
+    ("source", "kind", "file", "right", "wrong"),
+    [
+        (GATEWAY_API, "Gateway", "networking.k8s.io_gateways", "certificateRefs", "certificates"),
+        (GATEWAY_API, "HTTPRoute", "networking.k8s.io_httproutes", "backendRefs", "backends"),
+        (GATEWAY_API, "GRPCRoute", "networking.k8s.io_grpcroutes", "service", "servce"),
+        (ENVOY_GATEWAY, "SecurityPolicy", "envoyproxy.io_securitypolicies", "issuer", "isuer"),
+    ],
+)
+def test_the_gateways_take_what_is_theirs(source, kind, file, right, wrong):
+    schema = validator(source, f"gateway.{file}.yaml")
+    manifest = only(_built("overlays/gateway"), kind)
+    schema.validate(manifest)
+    _refuses(schema, manifest, f'"{right}":', f'"{wrong}":')
+
+
+def test_nobody_comes_through_the_gateway_without_a_token_and_to_the_model_alone():
+    built = _built("overlays/gateway")
+    gateway = only(built, "Gateway")
+    (target,) = only(built, "SecurityPolicy")["spec"]["targetRefs"]
+    assert target["name"] == gateway["metadata"]["name"]  # the whole gateway
+    assert {each["tls"]["mode"] for each in gateway["spec"]["listeners"]} == {"Terminate"}
+    names = [each["hostname"] for each in gateway["spec"]["listeners"]]
+    assert len(set(names)) == len(names)
+    (rest,) = only(built, "HTTPRoute")["spec"]["rules"]
+    assert [each["path"]["value"] for each in rest["matches"]] == ["/v1/models/signs"]
+    (grpc,) = only(built, "GRPCRoute")["spec"]["rules"]
+    assert [each["method"] for each in grpc["matches"]] == [
+        {"service": "tensorflow.serving.PredictionService"}
+    ]
+    ports = {(port["port"]) for port in only(built, "Service")["spec"]["ports"]}
+    assert {each["port"] for rule in (rest, grpc) for each in rule["backendRefs"]} == ports
+
+
 def _refuses(
     schema: jsonschema.Draft202012Validator, manifest: Manifest, right: str, wrong: str
 ) -> None:
     text = json.dumps(manifest)
     assert right in text
     told = [error.message for error in schema.iter_errors(json.loads(text.replace(right, wrong)))]
-    assert any(f"'{wrong}' was unexpected" in message for message in told), told
+    name = wrong.strip('":')
+    assert any(f"'{name}' was unexpected" in message for message in told), told
 
 
 # What holds together
