@@ -32,7 +32,8 @@ def compile_(
         str,
         typer.Option(
             help="Images, as for `signs run`: synthetic, signs, or a path. They tell the data "
-            "set's name and classes; a data set that was ingested is found again."
+            "set's name and classes; a data set that was ingested is found again. Or the "
+            "manifest.json of a span that was ingested elsewhere."
         ),
     ] = "synthetic",
     image: Annotated[

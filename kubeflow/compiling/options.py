@@ -136,6 +136,10 @@ class ClusterOptions:
     backoff_factor: _Whole = 2  # Argo takes whole numbers only
     # From the first start of a step: Argo lets no retry begin or run on after it.
     retry_within_s: _Whole = 7 * _DAY_S
+    # Of a whole run, from its start; then Argo ends it. 0: none.
+    run_within_s: _Whole = 0
+    # How long the pods of a run that is over are kept, and their logs; 0: as the installation says.
+    keep_pods_s: _Whole = 0
     # Secret with the object store's keys; None: KFP's own for minio://, none for others; "": none.
     secret: str | None = None
     secret_env: Mapping[str, str] = field(  # environment variable: key in the secret
@@ -175,7 +179,8 @@ class ClusterOptions:
             _matches("secret_env", variable, _ENV, "environment variables, as in AWS_REGION")
         for name, lowest, highest in [
             ("retries", 0, 100), ("backoff_s", 1, _DAY_S), ("backoff_factor", 1, 10),
-            ("retry_within_s", 60, 365 * _DAY_S),
+            ("retry_within_s", 60, 365 * _DAY_S), ("run_within_s", 0, 365 * _DAY_S),
+            ("keep_pods_s", 0, 365 * _DAY_S),
         ]:  # fmt: skip
             if not lowest <= getattr(self, name) <= highest:
                 raise OptionsError(

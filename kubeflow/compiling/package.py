@@ -1,6 +1,7 @@
 """`signs compile`: from images to the file that KFP takes, which it calls a package.
 
 source -> data.convert -> span -> PipelineConfig -> kubeflow.compiling.compiler -> pipeline.yaml
+  or a span's manifest.json, from where it was ingested
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,16 +10,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data.convert import Ingested
+from data.manifest import Manifest
 from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.test_set import sources_by_name
 from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.pipeline_file import SUFFIXES
-from pipeline.config import Data, default_config, override
+from pipeline.config import Data, FurtherSet, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.inputs import check_settings, data_of, ingest_inputs
 from signs import durable
 from signs.errors import UserError
+from signs.features import MANIFEST
 from signs.tensorflow_notes import without_tensorflow_notes
 
 
@@ -53,7 +55,8 @@ def compile_source(
     """Compiles the pipeline for a data set, which tells its name, classes and splits.
 
     Args:
-        source: what `data.convert.ingest` takes; a span that exists is found again.
+        source: what `data.convert.ingest` takes; a span that exists is found again. Or the path of
+            a span's manifest.json: then nothing is ingested, and no image need be here.
         workspace: holds the data set.
         options: what the cluster gives each step.
         output: the file to write; one that exists is replaced whole, or left as it is.
@@ -85,27 +88,52 @@ def compile_source(
         from kubeflow.compiling.compiler import compile_pipeline, environment
     if name is not None:
         check_name(name)
-    inputs = ingest_inputs(
-        source,
-        test_sets,
-        workspace,
-        console,
-        name=name,
-        answers=answers,
-        max_rejected=max_rejected,
-    )
-    data = _data(inputs.data, pin_span)
-    config = override(default_config(data, inputs.further_sets), settings)
+    here: tuple[Path, ...] = ()  # what must be copied to the claim
+    further: tuple[FurtherSet, ...] = ()
+    if Path(source).name == MANIFEST:
+        data = _told(Path(source), name, answers, test_sets)
+    else:
+        inputs = ingest_inputs(
+            source,
+            test_sets,
+            workspace,
+            console,
+            name=name,
+            answers=answers,
+            max_rejected=max_rejected,
+        )
+        data = replace(data_of(inputs.data), version=inputs.data.version)
+        further = inputs.further_sets
+        here = (workspace.data / data.name,)
+    if not pin_span:
+        data = replace(data, span=None, version=None)
+    config = override(default_config(data, further), settings)
     write_package(compile_pipeline(config, options), output)
     there = environment(config, options)
     return Package(
         output=output,
         name=config.pipeline_name,
         folders={
-            workspace.data / data.name: there.data_root,
+            **dict.fromkeys(here, there.data_root),
             **{workspace.also_test / one: f"{there.also_test_root}/{one}" for one in test_sets},
         },
     )
+
+
+def _told(manifest: Path, name: str | None, answers: Answers, test_sets: Mapping[str, str]) -> Data:
+    """The data set that a span's manifest tells of."""
+    if test_sets or answers != NO_ANSWERS:
+        raise PackageError(
+            f"{manifest} tells what was ingested: --layout, --split and --zip-encoding are for "
+            "images, and --also-test needs the data set here: give --data its images"
+        )
+    told = Manifest.load(manifest.parent)
+    if name not in (None, told.name):
+        raise PackageError(f"{manifest} is of {told.name}, and --name says {name}: leave it out")
+    return Data(
+        told.name, told.span, told.class_names,
+        {split: told.split_size(split) for split in told.counts}, told.version,
+    )  # fmt: skip
 
 
 def write_package(text: str, output: Path) -> None:
@@ -118,10 +146,3 @@ def write_package(text: str, output: Path) -> None:
         durable.write_text(output.resolve(), text)  # a link stays a link
     except OSError as err:
         raise PackageError(f"{output} cannot be written: {err.strerror}") from err
-
-
-def _data(ingested: Ingested, pin_span: bool) -> Data:
-    data = data_of(ingested)
-    if pin_span:
-        return replace(data, version=ingested.version)
-    return replace(data, span=None, version=None)

@@ -48,6 +48,15 @@ def platform_spec(
                 mount_path=SIGNING_KEYS,
             )
         executors[label].update(json_format.MessageToDict(pod))
+    run = spec.platforms["kubernetes"].pipelineConfig
+    if options.run_within_s:
+        run.active_deadline_seconds = options.run_within_s
+    if options.keep_pods_s:
+        # All three: Argo takes the installation's for those that are not given, and they go before
+        # the first (KFP 2.17 has an hour for each).
+        run.resource_ttl_on_completion = options.keep_pods_s
+        run.resource_ttl_on_success = options.keep_pods_s
+        run.resource_ttl_on_failure = options.keep_pods_s
     return spec
 
 

@@ -9,6 +9,7 @@ the pod waits for it without a word in the run's log.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from kubeflow.compiling.pipeline_file import Task
 from kubeflow.standin.mounts import Mounts
@@ -26,6 +27,9 @@ class Cluster:
     secrets: Path  # `{name}/{key}` are files with the values, as a mounted secret is
     known_secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     image: Mapping[str, Path] = field(default_factory=dict)  # by path in the image
+    # Of its Argo. KFP 2.17 installs OnError: then nothing is tried again here, where no pod is
+    # deleted. kubeflow/manifests/kfp/retries.yaml makes it Always.
+    retry_policy: Literal["Always", "OnFailure", "OnError"] = "Always"
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,8 @@ class _Runner:
                 if reason := _reason(Path(execution.logs[-1])):
                     error += f": {reason}"
                 left_s = end - time.monotonic() - wait_s
-                if execution.attempts > policy.max_retry_count or left_s < 0:
+                allowed = 0 if self.cluster.retry_policy == "OnError" else policy.max_retry_count
+                if execution.attempts > allowed or left_s < 0:
                     raise AttemptError(f"{error} (log: {execution.logs[-1]})") from err
                 execution.errors.append(error)
                 self._changed(task.name)

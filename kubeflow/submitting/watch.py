@@ -15,12 +15,14 @@ from rich.console import Console
 from kubeflow.submitting.api import Client
 from kubeflow.submitting.api_errors import ApiError, explained
 from kubeflow.submitting.connection import Connection
+from kubeflow.submitting.retries import warning
+from kubeflow.submitting.run_tasks import states_of_tasks, tasks_of
 from kubeflow.submitting.workflow_nodes import StepState, start_failed, states_of
 from pipeline.showing.events import ComponentState, RunStarted
 from pipeline.showing.follow import POLL_S, error_line
 from pipeline.showing.run_state import RunState
 from pipeline.showing.view import open_view
-from pipeline.showing.wording import duration
+from pipeline.showing.wording import duration, say
 
 ASK_S = 3.0  # between two looks at a run
 PATIENCE_S = 600.0  # a server that restarts, or is moved to another node, is waited for this long
@@ -69,7 +71,7 @@ def follow(
     began = heard = time.monotonic()
     ask_at, pause = began, ask_s
     states: Mapping[str, StepState] = {}
-    canceling = False
+    canceling = has_begun = False
     with open_view(console, state, title=title) as view:
         while True:
             if time.monotonic() >= ask_at:
@@ -84,11 +86,15 @@ def follow(
                     pause = min(2 * pause, _LARGEST_PAUSE_S)
                 else:
                     heard, pause = time.monotonic(), ask_s
-                    new = states_of(run, steps, retried)
+                    new = _states(client, run, steps, retried)
                     state.apply(_changes(states, new))
                     for name, step in new.items():
                         state.steps[name].note = step.note
                     states = new
+                    if not has_begun and any(step.state != "waiting" for step in new.values()):
+                        has_begun = True
+                        if words := warning(client, run_id):
+                            say(console, f"Note: {words}")
                     # Argo fails a run that was ended, and KFP's history leaves this state out.
                     canceling = canceling or run.state == "CANCELING"
                     if run.state in _OVER:
@@ -100,6 +106,15 @@ def follow(
                 waited = f"it is not over after {duration(timeout_s)}, and goes on"
                 return Ended("running", states, waited)
             time.sleep(min(POLL_S, pause))
+
+
+def _states(
+    client: Client, run: V2beta1Run, steps: Sequence[str], retried: Collection[str]
+) -> Mapping[str, StepState]:
+    tells_nodes = run.run_details and run.run_details.task_details
+    if not tells_nodes and (tasks := tasks_of(client, run.run_id)):
+        return states_of_tasks(tasks, steps)
+    return states_of(run, steps, retried)
 
 
 def _changes(

@@ -14,6 +14,7 @@ from tests import ROOT
 MANIFESTS = ROOT / "kubeflow" / "manifests"
 OVERLAYS = (
     "overlays/cpu",
+    "overlays/gateway",
     "overlays/gpu",
     "overlays/kserve",
     "jobs/ingest",
@@ -53,9 +54,7 @@ def pods(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
     for each in objects:
         name = f"{each['kind']}/{each['metadata']['name']}"
         match each["kind"]:
-            case "Pod":
-                yield name, each
-            case "Deployment" | "Job":
+            case "Deployment" | "Job" | "StatefulSet":
                 yield name, each["spec"]["template"]
             case "CronJob":
                 yield name, each["spec"]["jobTemplate"]["spec"]["template"]

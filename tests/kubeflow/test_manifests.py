@@ -24,7 +24,13 @@ from pipeline.commands.main import app
 from serving.rollout import Rollout
 from signs import protos
 from tests.kubeflow.command_lines import unknown_options
-from tests.kubeflow.custom_resources import KSERVE, TRAINING_OPERATOR, validator
+from tests.kubeflow.custom_resources import (
+    ENVOY_GATEWAY,
+    GATEWAY_API,
+    KSERVE,
+    TRAINING_OPERATOR,
+    validator,
+)
 from tests.kubeflow.manifests import (
     MANIFESTS,
     OVERLAYS,
@@ -40,6 +46,9 @@ from tests.served import saved_model  # noqa: F401 - a fixture
 
 KUBERNETES = "1.32.0"
 OPTIONS = ClusterOptions(image=f"signs@sha256:{'0' * 64}")
+CUSTOM = {
+    "gateway.envoyproxy.io", "gateway.networking.k8s.io", "kubeflow.org", "serving.kserve.io",
+}  # fmt: skip
 BUILT: dict[str, list[Manifest]] = {}
 
 
@@ -61,7 +70,7 @@ def _built(overlay: str) -> list[Manifest]:
 
 def _validate(objects: list[Manifest]) -> None:
     for each in objects:
-        if each["kind"] not in ("InferenceService", "TFJob"):  # see below
+        if each["apiVersion"].partition("/")[0] not in CUSTOM:  # see below
             kubernetes_validate.validate(each, KUBERNETES, strict=True)
 
 
@@ -148,13 +157,48 @@ def test_a_misspelt_field_of_the_training_job_fails(training_operator, right, wr
     _refuses(training_operator, only(_built("jobs/train-together"), "TFJob"), right, wrong)
 
 
+@pytest.mark.parametrize(
+    ("source", "kind", "file", "right", "wrong"),
+    [
+        (GATEWAY_API, "Gateway", "networking.k8s.io_gateways", "certificateRefs", "certificates"),
+        (GATEWAY_API, "HTTPRoute", "networking.k8s.io_httproutes", "backendRefs", "backends"),
+        (GATEWAY_API, "GRPCRoute", "networking.k8s.io_grpcroutes", "service", "servce"),
+        (ENVOY_GATEWAY, "SecurityPolicy", "envoyproxy.io_securitypolicies", "issuer", "isuer"),
+    ],
+)
+def test_the_gateways_take_what_is_theirs(source, kind, file, right, wrong):
+    schema = validator(source, f"gateway.{file}.yaml")
+    manifest = only(_built("overlays/gateway"), kind)
+    schema.validate(manifest)
+    _refuses(schema, manifest, f'"{right}":', f'"{wrong}":')
+
+
+def test_nobody_comes_through_the_gateway_without_a_token_and_to_the_model_alone():
+    built = _built("overlays/gateway")
+    gateway = only(built, "Gateway")
+    (target,) = only(built, "SecurityPolicy")["spec"]["targetRefs"]
+    assert target["name"] == gateway["metadata"]["name"]  # the whole gateway
+    assert {each["tls"]["mode"] for each in gateway["spec"]["listeners"]} == {"Terminate"}
+    names = [each["hostname"] for each in gateway["spec"]["listeners"]]
+    assert len(set(names)) == len(names)
+    (rest,) = only(built, "HTTPRoute")["spec"]["rules"]
+    assert [each["path"]["value"] for each in rest["matches"]] == ["/v1/models/signs"]
+    (grpc,) = only(built, "GRPCRoute")["spec"]["rules"]
+    assert [each["method"] for each in grpc["matches"]] == [
+        {"service": "tensorflow.serving.PredictionService"}
+    ]
+    ports = {(port["port"]) for port in only(built, "Service")["spec"]["ports"]}
+    assert {each["port"] for rule in (rest, grpc) for each in rule["backendRefs"]} == ports
+
+
 def _refuses(
     schema: jsonschema.Draft202012Validator, manifest: Manifest, right: str, wrong: str
 ) -> None:
     text = json.dumps(manifest)
     assert right in text
     told = [error.message for error in schema.iter_errors(json.loads(text.replace(right, wrong)))]
-    assert any(f"'{wrong}' was unexpected" in message for message in told), told
+    name = wrong.strip('":')
+    assert any(f"'{name}' was unexpected" in message for message in told), told
 
 
 # What holds together
@@ -170,7 +214,18 @@ def test_every_image_is_pinned(objects):
 
 def test_our_image_is_named_in_one_place():
     named = [p for p in MANIFESTS.rglob("*.yaml") if "registry.example.com" in p.read_text()]
-    assert named == [MANIFESTS / "image" / "kustomization.yaml"]
+    assert named == [MANIFESTS / "settings" / "kustomization.yaml"]
+
+
+def test_the_namespace_is_named_in_one_place(tmp_path):
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    path = copy / "settings/kustomization.yaml"
+    path.write_text(path.read_text().replace("namespace: kubeflow", "namespace: mine"))
+    for overlay in OVERLAYS:
+        for each in build(copy / overlay):
+            assert each["metadata"]["namespace"] == "mine", (overlay, each["metadata"]["name"])
+            for subject in each.get("subjects", ()):
+                assert subject["namespace"] == "mine"
 
 
 def test_the_model_server_is_the_version_whose_api_is_locked(cpu):
@@ -343,9 +398,41 @@ def test_the_gpu_overlay_asks_for_a_gpu_and_the_others_for_none(cpu):
 
 
 def test_retraining_waits_its_turn_and_is_off_at_first(cpu):
-    spec = only(cpu, "CronJob")["spec"]
-    assert (spec["concurrencyPolicy"], spec["suspend"]) == ("Forbid", True)
-    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    for each in of_kind(cpu, "CronJob"):
+        spec = each["spec"]
+        assert (spec["concurrencyPolicy"], spec["suspend"]) == ("Forbid", True)
+        assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+
+
+def test_the_retraining_waits_as_long_as_its_run(cpu):
+    (job,) = [
+        each for each in of_kind(cpu, "CronJob") if each["metadata"]["name"] == "signs-retrain"
+    ]
+    spec = job["spec"]["jobTemplate"]["spec"]
+    (container,) = containers(spec["template"])
+    assert "activeDeadlineSeconds" not in spec
+    assert not {"--timeout", "--no-wait"} & set(container["command"])
+
+
+def test_images_are_ingested_by_a_new_job_each_time():
+    spec = only(_built("jobs/ingest"), "CronJob")["spec"]
+    assert spec["suspend"] is True  # a job is made from it by hand
+    assert spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"] > 0
+
+
+@pytest.mark.parametrize("overlay", ["overlays/cpu", "overlays/gpu"])
+def test_a_drain_leaves_a_server(overlay):
+    built = _built(overlay)
+    fewest = only(built, "HorizontalPodAutoscaler")["spec"]["minReplicas"]
+    assert fewest > only(built, "PodDisruptionBudget")["spec"]["maxUnavailable"]
+
+
+def test_tensorflow_serving_may_be_named_by_a_digest(tmp_path):
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    path = copy / "serving/kustomization.yaml"
+    path.write_text(path.read_text().replace("newTag: 2.19.1", f"digest: sha256:{'7' * 64}"))
+    pod = only(build(copy / "overlays/cpu"), "Deployment")["spec"]["template"]
+    assert {c["image"] for c in containers(pod)} == {f"tensorflow/serving@sha256:{'7' * 64}"}
 
 
 # What runs
@@ -367,7 +454,7 @@ def test_a_training_on_several_pods_starts_what_takes_its_options():
     assert unknown_options(together, container["args"]) == []
 
 
-@pytest.mark.parametrize("command", ["submit", "ingest"])
+@pytest.mark.parametrize("command", ["submit", "ingest", "prune"])
 def test_signs_knows_every_option(command):
     built = [each for overlay in OVERLAYS for each in _built(overlay)]
     lines = {

@@ -16,7 +16,15 @@ import pytest
 import yaml
 
 from kubeflow.compiling.options import load_options
-from tests.kubeflow.manifests import MANIFESTS, OVERLAYS, ROOT, build, containers, of_kind, pods
+from tests.kubeflow.manifests import (
+    MANIFESTS,
+    OVERLAYS,
+    ROOT,
+    build,
+    containers,
+    of_kind,
+    pods,
+)
 
 TEXT = (ROOT / "kubeflow" / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\S*)(?: (local))?\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -32,6 +40,7 @@ THEIRS = {
     "Bus error",
     "blessed  no",
 }
+SECRETS = {"signs-object-store", "signs-keys", "signs-serving-tls"}  # that a user makes
 DIGEST = f"sha256:{'5' * 64}"
 
 
@@ -69,7 +78,7 @@ def test_what_needs_no_cluster_runs(tmp_path):
 
 def test_every_folder_that_is_applied_is_a_kustomization():
     folders = {folder for line in _lines() for folder in re.findall(r"-k (kubeflow/\S+)", line)}
-    assert len(folders) == 7
+    assert len(folders) == 8
     for folder in folders:
         assert (ROOT / folder / "kustomization.yaml").is_file(), folder
 
@@ -86,7 +95,7 @@ def test_every_object_that_a_command_names_is_made():
             if kind in {made_kind for made_kind, _ in made}:
                 assert (kind, name) in made, line
         for name in re.findall(r"(?<![\w/])signs-[a-z-]*[a-z]", line):
-            assert name in names | {"signs-pipeline", "signs-object-store", "signs-keys"}, line
+            assert name in names | SECRETS | {"signs-pipeline"}, line
 
 
 def test_the_options_of_the_example_are_options(tmp_path):

@@ -9,13 +9,16 @@ import pytest
 import yaml
 from rich.console import Console
 
+from data.manifest import Manifest, Shard
 from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.package import PackageError, compile_source, write_package
+from kubeflow.compiling.pipeline_file import read_pipeline
 from modules.training.job import TrainingJob
 from pipeline.commands.main import main
 from pipeline.environment import Workspace
 from signs import durable
 from signs.errors import UserError
+from signs.features import SPLITS
 
 IMAGE = f"signs@sha256:{'0' * 64}"
 
@@ -115,6 +118,41 @@ def test_mistake_is_told_in_a_line(
     assert message in captured.err
     assert captured.err.count("\n") <= 2  # the mistake, and where the options are told
     assert not [*tmp_path.rglob("*.yaml"), *tmp_path.rglob("*.gz")]
+
+
+def write_manifest(folder: Path) -> Path:
+    counts = {split: {"no": 1, "yes": 1} for split in SPLITS}
+    manifest = Manifest(
+        "hands", 3, 2, ("no", "yes"), counts,
+        tuple(Shard(f"{split}/0", split, 1, "", 2) for split in SPLITS),
+        "photos", False, "", {}, "2", "2026-11-27T10:00:00Z", {}, {},
+    )  # fmt: skip
+    path = folder / "manifest.json"
+    path.write_text(manifest.to_json(), encoding="utf-8")
+    return path
+
+
+def test_a_manifest_in_the_place_of_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, workspace = tmp_path / "p.yaml", tmp_path / "workspace"
+    arguments = ["compile", "--data", str(write_manifest(tmp_path)), "--image", IMAGE, "--pin-span"]
+    arguments += ["--output", str(output), "--workspace", str(workspace)]
+    assert main(arguments) == 0
+    assert not workspace.exists()
+    assert "copy" not in capsys.readouterr().out
+    read = read_pipeline(output)
+    assert read.name == "hands"
+    given = {task.name: task.spec.inputs.parameters for task in read.tasks}
+    classes = given["Evaluator"]["class_names"].runtime_value.constant.string_value
+    assert json.loads(classes) == ["no", "yes"]
+    assert "v-2" in given["ImportExampleGen"]["input_config"].runtime_value.constant.string_value
+    assert main([*arguments, "--name", "feet"]) == 2
+    assert "is of hands, and --name says feet: leave it out" in capsys.readouterr().err
+    assert main([*arguments, "--also-test", str(tmp_path)]) == 2
+    assert "--also-test needs the data set here" in capsys.readouterr().err
+    (tmp_path / "manifest.json").write_text("{}")
+    assert main(arguments) == 2
 
 
 def test_failure_leaves_the_file_of_before(workspace: Path, tmp_path: Path) -> None:

@@ -155,3 +155,15 @@ def test_the_keys_that_sign_go_to_the_steps_that_sign_alone() -> None:
     [mounted] = pods["Pusher_executor"].secret_as_volume
     assert (mounted.secret_name, mounted.mount_path) == ("signs-keys", "/signing-keys")
     assert not pods["Trainer_executor"].secret_as_volume
+
+
+def test_the_runs_deadline_and_how_long_its_pods_are_kept() -> None:
+    options = ClusterOptions(image=IMAGE, run_within_s=172800, keep_pods_s=86400)
+    document = json_format.MessageToDict(platform_spec([("A_executor", StepOptions())], options))
+    assert document["platforms"]["kubernetes"]["pipelineConfig"] == {
+        "activeDeadlineSeconds": 172800,
+        "resourceTtlOnCompletion": 86400,
+        "resourceTtlOnSuccess": 86400,
+        "resourceTtlOnFailure": 86400,
+    }
+    read_platform(document)

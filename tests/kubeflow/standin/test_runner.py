@@ -539,3 +539,11 @@ def test_a_damaged_record_is_named(workspace: Workspace) -> None:
         run_steps(workspace, {"A": step("true")})
     assert str(caught.value).startswith(f"{path} cannot be read (")
     assert str(caught.value).endswith(f"delete {path.parent}, whose steps will run anew")
+
+
+def test_a_cluster_that_tries_only_deleted_pods_again_tries_nothing(workspace: Workspace) -> None:
+    volume = {"signs-workspace": workspace.root}
+    for policy, attempts in (("OnError", 1), ("Always", 3)):
+        cluster = Cluster(volume, workspace.root / "secrets", retry_policy=policy)
+        record = run_steps(workspace, {"A": step("exit 1", retries=2)}, cluster=cluster)
+        assert record.executions["A"].attempts == attempts

@@ -64,6 +64,8 @@ class FakeApiServer:
     prefix: str = ""
     runs_look_like: list[Any] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
+    tasks: list[Any] = field(default_factory=list)  # of a run, as KFP without ML Metadata tells
+    workflow: Any = None  # that Argo makes of a run; None: the server does not tell it
     faults: list[tuple[str, Refused]] = field(default_factory=list)  # "METHOD path-regex", answer
     held: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {kind: {} for kind in [*MODELS, "versions"]}
@@ -160,8 +162,18 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", ["pipelines", pipeline_id, "versions"]:
                 self._only_query(_LIST_QUERY - {"namespace"})
                 return self._page("versions", "pipeline_versions", pipeline_id=pipeline_id)
+            case "GET", ["runs", run_id, "tasks"]:
+                self._only_query(_LIST_QUERY)
+                if not self.fake.tasks:
+                    raise Refused(404, {"code": 5, "message": "Not Found", "details": []})
+                return {"tasks": self.fake.tasks, "total_size": len(self.fake.tasks)}
             case "GET", ["runs", run_id]:
                 return self._look(run_id)
+            case "GET", ["", "apis", "v1beta1", "runs", run_id]:
+                if run_id not in self.fake.held["runs"] or self.fake.workflow is None:
+                    raise Refused(404, {"error_message": "Not found"})
+                manifest = json.dumps(self.fake.workflow)
+                return {"run": {}, "pipeline_runtime": {"workflow_manifest": manifest}}
             case "GET", ["", "apis", "v1alpha1", "runs", run_id, "nodes", pod, "log"]:
                 if run_id not in self.fake.held["runs"] or pod not in self.fake.logs:
                     raise Refused(500, {"error_message": "Failed to read logs"})
@@ -287,16 +299,54 @@ def step(
         driver: state of its driver.
         attempts: how many pods ran it; 0 where it came out of the cache.
     """
-    nodes = [_node(f"{name}-driver", driver, [f"root.{name}"])]
+    nodes = [_node(f"{name}-driver", driver, [f".root.{name}"])]
     if state is None:
         return nodes
-    tries = [f"root.{name}.executor({index})" for index in range(attempts)]
+    tries = [f".root.{name}.executor({index})" for index in range(attempts)]
     return [
         *nodes,
-        _node(name, state, [f"root.{name}.executor"]),
+        _node(name, state, [f".root.{name}.executor"]),
         _node("executor", state if attempts else "SKIPPED", tries),
         # A pod's children are the steps that follow.
-        *(_node(f"executor({index})", state, ["root.Next-driver"]) for index in range(attempts)),
+        *(_node(f"executor({index})", state, [".root.Next-driver"]) for index in range(attempts)),
+    ]
+
+
+def run_with_defaults(
+    state: str, *nodes: Sequence[Mapping[str, Any]], **fields: Any
+) -> dict[str, Any]:
+    """A look at a run where the installation gives every template retries, as KFP 2.17 does."""
+    above = [
+        _node(WORKFLOW, state, ["(0)"]),
+        _node(f"{WORKFLOW}(0)", state, ["(0).root-driver"]),
+        _node("root", state, ["(0).root(0)"]),
+        _node("root(0)", state, ["(0).root(0).Gen-driver"]),
+    ]
+    return run(state, above, *nodes, **fields)
+
+
+def step_with_defaults(
+    name: str,
+    state: str | None = "SUCCEEDED",
+    *,
+    driver: str = "SUCCEEDED",
+    drivers: int = 1,
+    attempts: int = 1,
+) -> list[dict[str, Any]]:
+    """The nodes of a step there: each has its attempts below it. See `step`."""
+    top = f"(0).root(0).{name}"
+    again = [f"{top}-driver({index})" for index in range(drivers)]
+    nodes = [_node(f"{name}-driver", driver, again)]
+    nodes += [_node(f"{name}-driver({index})", driver, [top]) for index in range(drivers)]
+    if state is None:
+        return nodes
+    tries = [f"{top}(0).executor({index})" for index in range(attempts)]
+    return [
+        *nodes,
+        _node(name, state, [f"{top}(0)"]),
+        _node(f"{name}(0)", state, [f"{top}(0).executor"]),
+        _node("executor", state if attempts else "SKIPPED", tries),
+        *(_node(f"executor({index})", state) for index in range(attempts)),
     ]
 
 
@@ -307,16 +357,27 @@ def _node(name: str, state: str, children: Sequence[str] = ()) -> dict[str, Any]
         "state": state,
         "start_time": "2026-11-23T08:00:00Z",
         "end_time": "2026-11-23T08:00:42Z" if over else "0001-01-01T00:00:00Z",  # Go's zero time
-        "child_tasks": [{"pod_name": NODE_IDS.get(child, "signs-x7k2p-1")} for child in children],
+        "child_tasks": [{"pod_name": NODE_IDS.get(child, f"{WORKFLOW}-1")} for child in children],
     }
 
 
-# As Argo's own `Workflow.NodeID` gives them.
+WORKFLOW = "signs-x7k2p"
+# By the name without the workflow's, as Argo's own `Workflow.NodeID` gives them (test_retries.py).
 NODE_IDS = {
-    "root.Trainer": "signs-x7k2p-3969784749",
-    "root.Trainer.executor": "signs-x7k2p-2389114072",
-    "root.Trainer.executor(0)": "signs-x7k2p-1674538155",
-    "root.Trainer.executor(1)": "signs-x7k2p-2278679534",
+    ".root.Trainer": "signs-x7k2p-3969784749",
+    ".root.Trainer.executor": "signs-x7k2p-2389114072",
+    ".root.Trainer.executor(0)": "signs-x7k2p-1674538155",
+    ".root.Trainer.executor(1)": "signs-x7k2p-2278679534",
+    "(0)": "signs-x7k2p-3246815067",
+    "(0).root-driver": "signs-x7k2p-1658220036",
+    "(0).root(0)": "signs-x7k2p-1901809662",
+    "(0).root(0).Trainer": "signs-x7k2p-1686650709",
+    "(0).root(0).Trainer-driver(0)": "signs-x7k2p-1160447029",
+    "(0).root(0).Trainer-driver(1)": "signs-x7k2p-3106797928",
+    "(0).root(0).Trainer(0)": "signs-x7k2p-1343500724",
+    "(0).root(0).Trainer(0).executor": "signs-x7k2p-730613943",
+    "(0).root(0).Trainer(0).executor(0)": "signs-x7k2p-3778127018",
+    "(0).root(0).Trainer(0).executor(1)": "signs-x7k2p-2100218023",
 }
 
 

@@ -58,9 +58,41 @@ def wait(server: FakeApiServer, client: Client) -> Callable[..., tuple[Ended, li
             **{"ask_s": 0.01, **options},
         )
         lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-        return ended, [line.partition("] ")[2] for line in lines]
+        return ended, [line.partition("] ")[2] or line for line in lines]
 
     return wait
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_warned"), [("OnError", True), ("Always", False), (None, False)]
+)
+def test_warns_once_of_a_cluster_that_does_not_try_again(
+    server: FakeApiServer,
+    wait: Callable[..., tuple[Ended, list[str]]],
+    policy: str | None,
+    is_warned: bool,
+) -> None:
+    strategy = {"retryStrategy": {"limit": "2", "retryPolicy": policy}}
+    server.workflow = {"spec": {"templateDefaults": strategy if policy else {}}}
+    begun = run("RUNNING", step("Gen", "RUNNING", attempts=0))
+    _, lines = wait(run("PENDING"), begun, begun, run("SUCCEEDED", step("Gen"), step("Trainer")))
+    told = [line for line in lines if "retryPolicy OnError for all" in line]
+    assert len(told) == is_warned
+    asked = [line for line in server.requests if "v1beta1" in line and "v2beta1" not in line]
+    assert asked == [f"GET /apis/v1beta1/runs/{RUN}"]
+
+
+def test_follows_a_run_of_a_server_that_tells_tasks(
+    server: FakeApiServer, wait: Callable[..., tuple[Ended, list[str]]]
+) -> None:
+    server.tasks = [
+        {"name": "root", "type": "ROOT", "state": "SUCCEEDED"},
+        {"name": "Gen", "type": "RUNTIME", "state": "CACHED"},
+        {"name": "Trainer", "type": "RUNTIME", "state": "SUCCEEDED"},
+    ]
+    ended, lines = wait({"state": "RUNNING"}, {"state": "SUCCEEDED"})
+    assert (ended.status, ended.steps["Gen"].state) == ("succeeded", "reused")
+    assert lines[1:] == ["Gen: reused", "Trainer: done"]
 
 
 SECOND = "signs-x7k2p-retry-system-container-impl-2278679534"  # Argo's name for it

@@ -5,7 +5,12 @@ import kfp_server_api
 import pytest
 
 from kubeflow.submitting.workflow_nodes import StepState, start_failed, states_of
-from tests.kubeflow.submitting.fake_api_server import run, step
+from tests.kubeflow.submitting.fake_api_server import (
+    run,
+    run_with_defaults,
+    step,
+    step_with_defaults,
+)
 
 BEGAN = 1795420800.0  # 2026-11-23T08:00:00Z
 # The numbers are those that Argo's own Workflow.NodeID gives.
@@ -13,6 +18,11 @@ FIRST = "signs-x7k2p-retry-system-container-impl-1674538155"
 SECOND = "signs-x7k2p-retry-system-container-impl-2278679534"
 SINGLE = "signs-x7k2p-system-container-impl-2389114072"
 DRIVER = "signs-x7k2p-system-container-driver-2866909310"
+# Where the installation gives every template retries:
+FIRST_BELOW = "signs-x7k2p-retry-system-container-impl-3778127018"
+SECOND_BELOW = "signs-x7k2p-retry-system-container-impl-2100218023"
+SINGLE_BELOW = "signs-x7k2p-system-container-impl-3778127018"
+DRIVER_BELOW = "signs-x7k2p-system-container-driver-3106797928"  # its second attempt
 
 
 def parsed(look: dict[str, Any]) -> kfp_server_api.V2beta1Run:
@@ -54,6 +64,52 @@ def state_of(*nodes: Any, retried: bool = True) -> StepState:
 )
 def test_states_of_a_step(nodes: list[Any], state: StepState) -> None:
     assert state_of(*nodes) == state
+
+
+@pytest.mark.parametrize(
+    ("nodes", "state"),
+    [
+        (step_with_defaults("Trainer", None, driver="RUNNING"), StepState("running", BEGAN)),
+        (step_with_defaults("Trainer", "RUNNING"), StepState("running", BEGAN)),
+        (step_with_defaults("Trainer"), StepState("done", BEGAN, 42.0)),
+        (step_with_defaults("Trainer", attempts=2), StepState("done", BEGAN, 42.0, "attempt 2")),
+        (step_with_defaults("Trainer", attempts=0), StepState("reused", BEGAN, 42.0)),
+        (
+            step_with_defaults("Trainer", "FAILED"),
+            StepState("failed", BEGAN, 42.0, pod=FIRST_BELOW),
+        ),
+        (
+            step_with_defaults("Trainer", "FAILED", attempts=2),
+            StepState("failed", BEGAN, 42.0, "attempt 2", SECOND_BELOW),
+        ),
+        (
+            step_with_defaults("Trainer", None, driver="FAILED", drivers=2),
+            StepState("failed", BEGAN, 42.0, "before it began", DRIVER_BELOW),
+        ),
+    ],
+)
+def test_states_of_a_step_where_every_template_has_retries(
+    nodes: list[Any], state: StepState
+) -> None:
+    look = parsed(run_with_defaults("RUNNING", nodes))
+    assert states_of(look, ["Trainer"], {"Trainer"})["Trainer"] == state
+
+
+def test_a_step_that_only_the_installation_tries_again() -> None:
+    def state(*nodes: Any) -> StepState:
+        return states_of(parsed(run_with_defaults("RUNNING", *nodes)), ["Trainer"])["Trainer"]
+
+    assert state(step_with_defaults("Trainer", attempts=0)).state == "reused"
+    assert state(step_with_defaults("Trainer", "FAILED")).pod == SINGLE_BELOW
+
+
+def test_what_was_begun_anew_counts_as_it_is_now() -> None:
+    before = step_with_defaults("Trainer", "FAILED")
+    for node in before:
+        node["start_time"] = "2026-11-23T07:00:00Z"
+    for nodes in ((before, step_with_defaults("Trainer")), (step_with_defaults("Trainer"), before)):
+        look = parsed(run_with_defaults("RUNNING", *nodes))
+        assert states_of(look, ["Trainer"], {"Trainer"})["Trainer"].state == "done"
 
 
 def test_without_a_retry_policy_the_cache_cannot_be_told() -> None:
