@@ -37,13 +37,14 @@ from components.example_validator import ExampleValidator
 from components.leakage_guard import LeakageGuard
 from components.newest_pushed import NewestPushed
 from components.pusher import Pusher
-from components.pusher.executor import KEYS
+from components.pusher.executor import KEYS, ORIGIN
 from components.serving_check import ServingCheck
 from components.trainer import Trainer
 from data.schema import schema_path
 from pipeline.code import code_digest
 from pipeline.config import Data, PipelineConfig
 from pipeline.environment import Environment
+from pipeline.origin import origin_of
 from signs import features
 
 T = TypeVar("T", int, float, str)
@@ -164,7 +165,10 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
                 base_directory=environment.serving_root
             )
         ),
-        custom_config={KEYS: environment.keys} if environment.keys else None,
+        custom_config={
+            **({KEYS: environment.keys} if environment.keys else {}),
+            ORIGIN: origin_of(config, environment).to_json(),
+        },
     )
     components += [validator, transform, *filter(None, [tuner, warm_start]), trainer]
     components += [*filter(None, [also_test]), baseline, evaluator, serving_check, pusher]

@@ -4,8 +4,8 @@ The stock executor writes into the version's folder and copies `saved_model.pb` 
 way, it leaves a folder that is no model, for ever, and while the last copy runs a model server may
 read half a file. Here the version is written aside, synced, and renamed, by one push at a time. A
 model that is already the newest version is not pushed again, so that the step may be repeated at
-will. Where there are keys, a version is signed before it appears: `model.sig` lies beside its
-files, where model servers do not look.
+will. Before a version appears, what it is made from is written into it (`provenance.py`,
+`bill.py`), and where there are keys it is signed: `model.sig` covers all of its files.
 """
 
 import filecmp
@@ -19,6 +19,8 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
+from components.pusher.bill import BILL, write_bill
+from components.pusher.provenance import STATEMENT, Origin, write_statement
 from signs import durable
 from signs.versions import version_folders
 from trust.keys import PRIVATE, PUBLIC
@@ -27,7 +29,9 @@ from trust.signature import SIGNATURE, SignatureError, sign, verify
 # Model servers look at folders with numeric names alone.
 _LOCK, _STAGING_PREFIX = ".lock", ".pushing-"
 _HAS_MODEL = "has_model"  # of an InfraBlessing
-KEYS = "keys"  # of Pusher's custom_config: the folder with the keys that sign
+# Of Pusher's custom_config: the folder with the keys that sign, and an `Origin` as JSON.
+KEYS, ORIGIN = "keys", "origin"
+_ADDED = frozenset((SIGNATURE, STATEMENT, BILL))  # what a version has beside the model's own files
 
 
 class Executor(stock.Executor):
@@ -63,6 +67,8 @@ class Executor(stock.Executor):
             Path(model),
             Path(destination.filesystem.base_directory),
             Path(custom[KEYS]) if custom.get(KEYS) else None,
+            Origin.from_json(custom[ORIGIN]) if custom.get(ORIGIN) else None,
+            getattr(self._context, "pipeline_run_id", None) or "",
         )
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
@@ -77,7 +83,13 @@ class Executor(stock.Executor):
         return str(super().GetModelPath(input_dict))
 
 
-def publish(model: Path, base: Path, keys: Path | None = None) -> Path:
+def publish(
+    model: Path,
+    base: Path,
+    keys: Path | None = None,
+    origin: Origin | None = None,
+    run_id: str = "",
+) -> Path:
     """Copies a SavedModel to a new version under the base path, in one visible step.
 
     Waits while another push to the same base path is under way.
@@ -86,6 +98,8 @@ def publish(model: Path, base: Path, keys: Path | None = None) -> Path:
         model: folder of the SavedModel.
         base: the base path that model servers poll.
         keys: folder of the keys that sign it; None signs nothing.
+        origin: what it is made from, to be written into the version; None writes nothing.
+        run_id: of the run that pushes it.
 
     Returns:
         The version's folder, which has its number for a name: the first is 1, and each newer one
@@ -95,12 +109,14 @@ def publish(model: Path, base: Path, keys: Path | None = None) -> Path:
     base.mkdir(parents=True, exist_ok=True)
     with durable.lock(base / _LOCK):
         try:
-            return _publish_alone(model, base, keys)
+            return _publish_alone(model, base, keys, origin, run_id)
         finally:
             (base / _LOCK).unlink(missing_ok=True)  # only versions lie there between pushes
 
 
-def _publish_alone(model: Path, base: Path, keys: Path | None) -> Path:
+def _publish_alone(
+    model: Path, base: Path, keys: Path | None, origin: Origin | None, run_id: str
+) -> Path:
     for leftover in base.glob(f"{_STAGING_PREFIX}*"):  # of a push that was killed
         shutil.rmtree(leftover)
     pushed = dict(version_folders(base))
@@ -111,6 +127,9 @@ def _publish_alone(model: Path, base: Path, keys: Path | None) -> Path:
     try:
         # A signature tells the name of its folder: so that is the version's already.
         shutil.copytree(model, staging / str(number))
+        if origin is not None:
+            write_bill(staging / str(number), str(number), origin)
+            write_statement(staging / str(number), origin, run_id)
         durable.publish_folder(_signed(staging / str(number), keys), base / str(number))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -129,9 +148,9 @@ def _signed(version: Path, keys: Path | None) -> Path:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same files, to the byte; whoever has signed them."""
+    """Whether two folders hold the same files, to the byte, but for what Pusher adds."""
     files = [sorted(p.relative_to(d) for p in d.rglob("*") if p.is_file()) for d in (one, other)]
-    files = [[name for name in names if name != Path(SIGNATURE)] for names in files]
+    files = [[name for name in names if name.as_posix() not in _ADDED] for names in files]
     return files[0] == files[1] and all(
         filecmp.cmp(one / file, other / file, shallow=False) for file in files[0]
     )

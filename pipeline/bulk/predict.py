@@ -252,9 +252,11 @@ def _counting(answers: Iterator[Answer], predicted: Predicted) -> Iterator[Answe
 @contextmanager
 def _one_error() -> Iterator[None]:
     """Makes one line of what a step raises: Beam hands on its traceback, as a text."""
-    logger = logging.getLogger("apache_beam")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)  # it tells of a failure several times over
+    # Beam tells of a failure several times over, and warns in the root's name.
+    loggers = [logging.getLogger(name) for name in (None, "apache_beam")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     except Exception as err:
@@ -263,4 +265,5 @@ def _one_error() -> Iterator[None]:
         words = _RAISED.sub("", last).split(" [while running")[0].strip()
         raise UserError(f"no answers: {words}. What is answered is kept") from err
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
