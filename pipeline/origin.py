@@ -1,6 +1,6 @@
 """What a pushed model is made from, as far as it is known before the run: Pusher writes it down.
 
-PipelineConfig, Environment -> Origin -> components/pusher/provenance.py
+PipelineConfig, Environment -> Origin -> trust/provenance.py
 """
 
 import hashlib
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from components.pusher.provenance import Material, Origin
 from pipeline.code import code_digest
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
 from pipeline.machine import here, lock_for
 from signs import features
+from trust.provenance import Material, Origin
 
 _LOCKS_OF_IMAGE = ("native.txt", "gpu.txt")  # as kubeflow/Dockerfile installs them
 

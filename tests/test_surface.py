@@ -121,6 +121,8 @@ COMMANDS = {
     },
     "predict": {
         "images": None,
+        "--bulk": None,
+        "--out": None,
         "--address": "127.0.0.1:8500",
         "--model": None,
         "--version": None,
@@ -134,6 +136,7 @@ COMMANDS = {
         "--workspace": "workspace",
         "--json": False,
     },
+    "lineage": {"version": None, "--model": None, "--workspace": "workspace", "--json": False},
     "promote": {
         "--version": None,
         "--to": "stable",

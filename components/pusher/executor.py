@@ -4,8 +4,8 @@ The stock executor writes into the version's folder and copies `saved_model.pb` 
 way, it leaves a folder that is no model, for ever, and while the last copy runs a model server may
 read half a file. Here the version is written aside, synced, and renamed, by one push at a time. A
 model that is already the newest version is not pushed again, so that the step may be repeated at
-will. Before a version appears, what it is made from is written into it (`provenance.py`,
-`bill.py`), and where there are keys it is signed: `model.sig` covers all of its files.
+will. Before a version appears, what it is made from is written into it (`trust.provenance`,
+`trust.bill`), and where there are keys it is signed: `model.sig` covers all of its files.
 """
 
 import filecmp
@@ -19,11 +19,11 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
-from components.pusher.bill import BILL, write_bill
-from components.pusher.provenance import STATEMENT, Origin, write_statement
 from signs import durable
 from signs.versions import version_folders
+from trust.bill import BILL, write_bill
 from trust.keys import PRIVATE, PUBLIC
+from trust.provenance import STATEMENT, Origin, write_statement
 from trust.signature import SIGNATURE, SignatureError, sign, verify
 
 # Model servers look at folders with numeric names alone.

@@ -25,6 +25,7 @@ _COMMANDS = {  # in the order in which help lists them
     "serve": "pipeline.commands.serve",
     "predict": "pipeline.commands.predict",
     "runs": "pipeline.commands.runs",
+    "lineage": "pipeline.commands.lineage",
     "prune": "pipeline.commands.prune",
     "bench-serving": "pipeline.commands.bench_serving",
     "promote": "pipeline.commands.rollout",

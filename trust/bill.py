@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from components.pusher.provenance import Origin, digests_of, span_of
+from trust.provenance import Origin, digests_of, span_of
 
 BILL = "assets.extra/model.cdx.json"
 _GRAPH = "saved_model.pb"

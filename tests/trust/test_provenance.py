@@ -8,10 +8,10 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from components.pusher.bill import BILL
 from components.pusher.executor import publish
-from components.pusher.provenance import STATEMENT, Material, Origin, check_statement
+from trust.bill import BILL
 from trust.keys import PUBLIC, make_keys
+from trust.provenance import STATEMENT, Material, Origin, check_statement
 from trust.signature import SignatureError, verify
 
 
