@@ -15,7 +15,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from pipeline.bulk.handler import Answer
+from pipeline.bulk.answers import Answer
 from signs import protos, records
 from signs.errors import UserError
 

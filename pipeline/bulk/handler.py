@@ -13,6 +13,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from model_server.errors import ModelError, RequestError
 from model_server.loading.saved_model import SavedModel, SessionOptions
+from pipeline.bulk.answers import Answer
 from signs import features
 from signs.errors import UserError
 
@@ -30,24 +31,6 @@ class Picture:
 
     source: str
     image: bytes | None
-    error: str | None = None
-    passed_over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model says of a picture; of one that gets no answer `error` says why.
-
-    Its values are those of `signs.Prediction`, without the names of all classes.
-    """
-
-    source: str
-    class_id: int | None = None
-    class_name: str | None = None
-    probability: float | None = None
-    confidence: float | None = None
-    known: bool | None = None
-    probabilities: tuple[float, ...] | None = None
     error: str | None = None
     passed_over: bool = False
 

@@ -11,10 +11,9 @@ import json
 import logging
 import re
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple
 from pathlib import Path
 
 import apache_beam as beam
@@ -24,8 +23,9 @@ from data.beam import pipeline_of
 from data.processes import watched
 from data.sources import open_pictures
 from data.sources.source import Item, Progress, Rejection, Source, file_sha256
+from pipeline.bulk.answers import Answer, Predicted
 from pipeline.bulk.files import writer_of
-from pipeline.bulk.handler import Answer, Picture, ServedModelHandler
+from pipeline.bulk.handler import Picture, ServedModelHandler
 from pipeline.bulk.listing import Listing, Part, list_source, read_part
 from pipeline.bulk.machine import Machine
 from signs import durable
@@ -37,33 +37,7 @@ _JOB, _PROGRESS = "job.json", "progress"
 # Of a picture: its part, its row there, and how many rows the part has.
 _Place = tuple[int, int, int]
 _RAISED = re.compile(r"[A-Za-z_.]*(Error|Exception): ")  # how a traceback's last line begins
-_SHOWN = 20  # pictures without an answer that are told
 Report = Callable[[Progress], None]
-
-
-@dataclass
-class Predicted:
-    """What came of it.
-
-    Attributes:
-        out: The file.
-        pictures: How many rows it has.
-        reused: How many of them an earlier run had answered that was cut off.
-        classes: Pictures by class name.
-        unknown: Pictures that are of no kind that the model was trained on.
-        missed: Pictures without an answer, and why: the first of them.
-        unanswered: How many there are.
-        passed_over: Files that are no pictures, and are called as none is.
-    """
-
-    out: Path
-    pictures: int = 0
-    reused: int = 0
-    classes: Counter[str] = field(default_factory=Counter)
-    unknown: int = 0
-    missed: list[Answer] = field(default_factory=list)
-    unanswered: int = 0
-    passed_over: int = 0
 
 
 def predict(
@@ -114,7 +88,7 @@ def predict(
                         _run(opened, folder, left, version, machine)
             predicted = Predicted(out, reused=done)
             aside = folder / out.name
-            write(aside, _counting(_answers(folder, listing), predicted), class_names)
+            write(aside, predicted.counting(_answers(folder, listing)), class_names)
             durable.replace(aside, out)
             shutil.rmtree(folder)
     except durable.LockedError as err:
@@ -231,22 +205,6 @@ def _answers(folder: Path, listing: Listing) -> Iterator[Answer]:
         with answers_path(folder, part.number).open(encoding="utf-8") as file:
             for line in file:
                 yield Answer(*json.loads(line))
-
-
-def _counting(answers: Iterator[Answer], predicted: Predicted) -> Iterator[Answer]:
-    """Passes answers on, and nothing of what was passed over."""
-    for answer in answers:
-        if answer.passed_over:
-            predicted.passed_over += 1
-            continue
-        predicted.pictures += 1
-        if answer.error is not None:
-            predicted.unanswered += 1
-            predicted.missed += [answer] if predicted.unanswered <= _SHOWN else []
-        else:
-            predicted.classes[str(answer.class_name)] += 1
-            predicted.unknown += answer.known is False
-        yield answer
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from signs.tensorflow_notes import without_tensorflow_notes
 from signs.versions import version_name
 
 if TYPE_CHECKING:
-    from pipeline.bulk.predict import Predicted
+    from pipeline.bulk.answers import Predicted
 
 
 def predict_bulk(
@@ -33,20 +33,20 @@ def predict_bulk(
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
     from data.sources import open_pictures
+    from pipeline.bulk.files import writer_of
     from pipeline.running.ingesting import showing
 
+    writer_of(out)
     base = base_path(workspace, question.model)
     number, folder = asked_version(base, question)
     open_pictures(source).close()  # a mistake in it is told before TensorFlow is imported
     told = console(stderr=True)
     with without_tensorflow_notes(), heavy_imports():
         from modules.exported import ExportedModelError, class_names_of
-        from pipeline.bulk.files import writer_of
         from pipeline.bulk.machine import this_machine
         from pipeline.bulk.predict import predict
         from trust.signature import copy_verified
 
-        writer_of(out)
         machine = this_machine()
     version = f"{base.name} {version_name(number)}"
     tell(told, f"Asking {version} about {source}, on {machine.name}")

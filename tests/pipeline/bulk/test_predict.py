@@ -14,8 +14,9 @@ import pytest
 
 from data.tfrecord import Writer
 from pipeline.bulk import predict as bulk
+from pipeline.bulk.answers import Predicted
 from pipeline.bulk.machine import Machine
-from pipeline.bulk.predict import Predicted, predict
+from pipeline.bulk.predict import predict
 from signs import durable, features
 from signs.errors import UserError
 from signs.image_bytes import encode_png
@@ -28,6 +29,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from pipeline.bulk import predict as bulk
+from pipeline.bulk.answers import Predicted
 from pipeline.bulk.machine import Machine
 
 write_text = bulk.durable.write_text
