@@ -1,9 +1,11 @@
 """What came of asking: an answer for each picture, and the numbers of a whole file."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 _SHOWN = 20  # pictures without an answer that are kept to be told
 
@@ -24,6 +26,16 @@ class Answer:
     probabilities: tuple[float, ...] | None = None
     error: str | None = None
     passed_over: bool = False
+
+    def to_line(self) -> str:
+        """For the file of a part."""
+        return json.dumps(astuple(self)) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        """Reads what `to_line` wrote."""
+        values: list[Any] = json.loads(line)
+        return cls(*(tuple(value) if isinstance(value, list) else value for value in values))
 
 
 @dataclass

@@ -13,7 +13,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple
 from pathlib import Path
 
 import apache_beam as beam
@@ -194,7 +193,7 @@ class _Write(beam.DoFn):
         part[row] = answer
         if len(part) == lines:
             del self._parts[number]
-            text = "".join(json.dumps(astuple(part[row])) + "\n" for row in range(lines))
+            text = "".join(part[row].to_line() for row in range(lines))
             durable.write_text(answers_path(self._folder, number), text)
             with (self._folder / _PROGRESS).open("ab", buffering=0) as file:
                 file.write(bytes(lines))
@@ -204,7 +203,7 @@ def _answers(folder: Path, listing: Listing) -> Iterator[Answer]:
     for part in listing.parts:
         with answers_path(folder, part.number).open(encoding="utf-8") as file:
             for line in file:
-                yield Answer(*json.loads(line))
+                yield Answer.from_line(line)
 
 
 @contextmanager
