@@ -3,9 +3,9 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 _SHOWN = 20  # pictures without an answer that are kept to be told
 
@@ -34,8 +34,8 @@ class Answer:
     @classmethod
     def from_line(cls, line: str) -> Self:
         """Reads what `to_line` wrote."""
-        values: list[Any] = json.loads(line)
-        return cls(*(tuple(value) if isinstance(value, list) else value for value in values))
+        read = cls(*json.loads(line))
+        return replace(read, probabilities=read.probabilities and tuple(read.probabilities))
 
 
 @dataclass
