@@ -38,7 +38,7 @@ from components.leakage_guard import LeakageGuard
 from components.newest_pushed import NewestPushed
 from components.picture_statistics import PictureStatistics
 from components.pusher import Pusher
-from components.pusher.executor import KEYS
+from components.pusher.executor import KEYS, ORIGIN
 from components.run_report import RunReport
 from components.serving_check import ServingCheck
 from components.span_gen import SpanGen
@@ -47,6 +47,7 @@ from data.schema import schema_path
 from pipeline.code import code_digest
 from pipeline.config import Data, PipelineConfig
 from pipeline.environment import Environment
+from pipeline.origin import origin_of
 from signs import features
 
 T = TypeVar("T", int, float, str)
@@ -197,7 +198,10 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
                 base_directory=environment.serving_root
             )
         ),
-        custom_config={KEYS: environment.keys} if environment.keys else None,
+        custom_config={
+            **({KEYS: environment.keys} if environment.keys else {}),
+            ORIGIN: origin_of(config, environment).to_json(),
+        },
     )
     components += [validator, transform, *filter(None, [tuner, warm_start]), trainer]
     components += [*filter(None, [also_test]), baseline, evaluator, serving_check]

@@ -139,6 +139,8 @@ COMMANDS = {
     },
     "predict": {
         "images": None,
+        "--bulk": None,
+        "--out": None,
         "--address": "127.0.0.1:8500",
         "--model": None,
         "--version": None,
@@ -152,6 +154,7 @@ COMMANDS = {
         "--workspace": "workspace",
         "--json": False,
     },
+    "lineage": {"version": None, "--model": None, "--workspace": "workspace", "--json": False},
     "promote": {
         "--version": None,
         "--to": "stable",
@@ -961,6 +964,34 @@ def test_the_client() -> None:
     )
     unanswered = {field.name for field in dataclasses.fields(client.Unanswered)}
     assert_frozen("What `Unanswered` holds", unanswered, {"source", "reason", "passed_over"})
+
+
+def test_the_json_of_bulk_and_lineage() -> None:
+    from pipeline.bulk.answers import Predicted
+    from pipeline.commands.predict_bulk import as_dict
+    from pipeline.keeping.ancestry import Ancestor, Ancestry, Descendant, Material
+
+    def names(kind: type) -> set[str]:
+        return {field.name for field in dataclasses.fields(kind)}
+
+    assert_frozen(
+        "The JSON of `signs predict --bulk`",
+        {"model", "version", *as_dict(Predicted(Path("answers.csv")))},
+        {
+            *("model", "version", "out", "pictures", "classes", "unknown", "unanswered"),
+            *("passed_over", "reused"),
+        },
+    )
+    assert_frozen(
+        "The JSON of `signs lineage`",
+        names(Ancestry),
+        {"model", "version", "run", "materials", "made_from", "made_from_it"},
+    )
+    assert_frozen("A material of it", names(Material), {"name", "sha256", "source"})
+    assert_frozen(
+        "An ancestor of it", names(Ancestor), {"id", "component", "type", "path", "run", "live"}
+    )
+    assert_frozen("A descendant of it", names(Descendant), {"way", "id", "path", "run", "versions"})
 
 
 # --- The workspace --------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ The stock executor writes into the version's folder and copies `saved_model.pb` 
 way, it leaves a folder that is no model, for ever, and while the last copy runs a model server may
 read half a file. Here the version is written aside, synced, and renamed, by one push at a time. A
 model that is already the newest version is not pushed again, so that the step may be repeated at
-will; what is only written beside it (the model card, which tells of a run) makes no other model.
-Where there are keys, a version is signed before it appears: `model.sig` lies beside its files,
-where model servers do not look.
+will; what is only written beside it makes no other model. Before a version appears, it has the run's
+page (`CARD`) and what it is made from (`trust.provenance`, `trust.bill`), and where there are keys it
+is signed: `model.sig` covers all of its files.
 """
 
 import filecmp
@@ -22,16 +22,21 @@ from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from signs import durable
 from signs.versions import version_folders
+from trust.bill import BILL, write_bill
 from trust.keys import PRIVATE, PUBLIC
+from trust.provenance import STATEMENT, Origin, write_statement
 from trust.signature import SIGNATURE, SignatureError, sign, verify
 
 # Model servers look at folders with numeric names alone.
 _LOCK, _STAGING_PREFIX = ".lock", ".pushing-"
 REPORT = "report"  # the input whose page is the model card
 CARD = "assets.extra/model_card.html"  # of a version: model servers pass over that folder
-_BESIDE = (SIGNATURE, CARD)  # not of the model itself
 _HAS_MODEL = "has_model"  # of an InfraBlessing
-KEYS = "keys"  # of Pusher's custom_config: the folder with the keys that sign
+# Of Pusher's custom_config: the folder with the keys that sign, and an `Origin` as JSON.
+KEYS, ORIGIN = "keys", "origin"
+_ADDED = frozenset(
+    (SIGNATURE, CARD, STATEMENT, BILL)
+)  # what a version has beside the model's own files
 
 
 class Executor(stock.Executor):
@@ -68,6 +73,8 @@ class Executor(stock.Executor):
             Path(destination.filesystem.base_directory),
             Path(custom[KEYS]) if custom.get(KEYS) else None,
             card=_card(input_dict),
+            origin=Origin.from_json(custom[ORIGIN]) if custom.get(ORIGIN) else None,
+            run_id=getattr(self._context, "pipeline_run_id", None) or "",
         )
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
@@ -90,7 +97,15 @@ def _card(input_dict: dict[str, list[types.Artifact]]) -> Path | None:
     return None
 
 
-def publish(model: Path, base: Path, keys: Path | None = None, card: Path | None = None) -> Path:
+def publish(
+    model: Path,
+    base: Path,
+    keys: Path | None = None,
+    *,
+    card: Path | None = None,
+    origin: Origin | None = None,
+    run_id: str = "",
+) -> Path:
     """Copies a SavedModel to a new version under the base path, in one visible step.
 
     Waits while another push to the same base path is under way.
@@ -100,6 +115,8 @@ def publish(model: Path, base: Path, keys: Path | None = None, card: Path | None
         base: the base path that model servers poll.
         keys: folder of the keys that sign it; None signs nothing.
         card: the page that goes along as CARD; None for none.
+        origin: what it is made from, to be written into the version; None writes nothing.
+        run_id: of the run that pushes it.
 
     Returns:
         The version's folder, which has its number for a name: the first is 1, and each newer one
@@ -109,12 +126,19 @@ def publish(model: Path, base: Path, keys: Path | None = None, card: Path | None
     base.mkdir(parents=True, exist_ok=True)
     with durable.lock(base / _LOCK):
         try:
-            return _publish_alone(model, base, keys, card)
+            return _publish_alone(model, base, keys, card, origin, run_id)
         finally:
             (base / _LOCK).unlink(missing_ok=True)  # only versions lie there between pushes
 
 
-def _publish_alone(model: Path, base: Path, keys: Path | None, card: Path | None) -> Path:
+def _publish_alone(
+    model: Path,
+    base: Path,
+    keys: Path | None,
+    card: Path | None,
+    origin: Origin | None,
+    run_id: str,
+) -> Path:
     for leftover in base.glob(f"{_STAGING_PREFIX}*"):  # of a push that was killed
         shutil.rmtree(leftover)
     pushed = dict(version_folders(base))
@@ -128,6 +152,9 @@ def _publish_alone(model: Path, base: Path, keys: Path | None, card: Path | None
         if card is not None:
             (staging / str(number) / CARD).parent.mkdir(exist_ok=True)
             shutil.copyfile(card, staging / str(number) / CARD)
+        if origin is not None:
+            write_bill(staging / str(number), str(number), origin)
+            write_statement(staging / str(number), origin, run_id)
         durable.publish_folder(_signed(staging / str(number), keys), base / str(number))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -146,10 +173,9 @@ def _signed(version: Path, keys: Path | None) -> Path:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same model, to the byte; whatever was written beside it."""
+    """Whether two folders hold the same model, to the byte, but for what Pusher adds."""
     files = [sorted(p.relative_to(d) for p in d.rglob("*") if p.is_file()) for d in (one, other)]
-    beside = [Path(name) for name in _BESIDE]
-    files = [[name for name in names if name not in beside] for names in files]
+    files = [[name for name in names if name.as_posix() not in _ADDED] for names in files]
     return files[0] == files[1] and all(
         filecmp.cmp(one / file, other / file, shallow=False) for file in files[0]
     )

@@ -10,7 +10,8 @@ from data.sources import table
 from data.sources.archive import ArchiveSource
 from data.sources.drawn import SyntheticSource
 from data.sources.folder import FolderSource
-from data.sources.layouts.answers import NO_ANSWERS, Answers
+from data.sources.layouts.answers import NO_ANSWERS, NO_CLASSES, Answers
+from data.sources.records import RecordsSource, record_files
 from data.sources.source import Source
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -61,6 +62,25 @@ def open_source(
     if isinstance(source, FolderSource) and source.table and answers != NO_ANSWERS:
         raise IngestError("a table says classes and splits itself: leave out --layout and --split")
     return source
+
+
+def open_pictures(
+    spec: str | Path, *, progress: Callable[[int, int | None], None] | None = None
+) -> Source:
+    """Opens what the user names where nobody asks for classes, and they may be missing.
+
+    Args:
+        spec: As `open_source` takes it, or TFRecord files of tf.train.Examples: one, or a folder of
+            them, such as a span.
+        progress: As `open_source` takes it.
+
+    Raises:
+        IngestError: There is no such thing, or it is of no known kind.
+    """
+    is_named = isinstance(spec, str) and spec.strip().partition(":")[0] in ("synthetic", "signs")
+    if not is_named and (files := record_files(_existing(spec).absolute())):
+        return RecordsSource(_existing(spec).absolute(), files)
+    return _open(spec, 0, NO_CLASSES, None, progress)
 
 
 def check_source(spec: str) -> None:

@@ -27,6 +27,7 @@ _COMMANDS = {  # in the order in which help lists them
     "runs": "pipeline.commands.runs",
     "report": "pipeline.commands.report",
     "compare": "pipeline.commands.compare",
+    "lineage": "pipeline.commands.lineage",
     "prune": "pipeline.commands.prune",
     "bench-serving": "pipeline.commands.bench_serving",
     "promote": "pipeline.commands.rollout",

@@ -39,7 +39,7 @@ def answering(question: Question, workspace: Path, console: Console) -> Iterator
     base = base_path(workspace, question.model)
     from model_server import ServerProcess
 
-    number, folder = _asked(base, question)
+    number, folder = asked_version(base, question)
     tell(
         console,
         f"Nobody serves at {question.address}: {base.name} {version_name(number)} is loaded for "
@@ -57,7 +57,7 @@ def answering(question: Question, workspace: Path, console: Console) -> Iterator
             )
 
 
-def _asked(base: Path, question: Question) -> tuple[int, Path]:
+def asked_version(base: Path, question: Question) -> tuple[int, Path]:
     """The version that a server of the workspace would ask: its number and its folder."""
     from serving.rollout import Rollout, RolloutError
     from signs.versions import complete_versions

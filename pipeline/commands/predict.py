@@ -22,6 +22,7 @@ from pipeline.commands.options import (
 )
 from pipeline.commands.own_server import answering
 from pipeline.showing.wording import percent
+from signs.errors import UserError
 
 if TYPE_CHECKING:
     from signs.client import Prediction, Unanswered
@@ -34,17 +35,44 @@ app = typer.Typer()
         "signs predict workspace/examples/signs-synthetic/3.png",
         "signs predict photos/ --json",
         "signs predict photos/ --label stable --address http://127.0.0.1:8501",
+        "signs predict --bulk photos.zip --out answers.parquet",
     )
 )
 @spread
 def predict(
     context: typer.Context,
-    images: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
     question: Question,
+    images: Annotated[
+        list[str] | None, typer.Argument(help="Image files, or folders of them.")
+    ] = None,
+    bulk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Ask about all of a folder, zip, .h5 file, table or TFRecords, of any size, "
+            "without a server. What was killed goes on.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Of --bulk: the file of answers, .csv, .jsonl, .parquet, .tfrecord"
+        ),
+    ] = None,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
     """Ask what is in images: a model server, or, where none runs, one that is started for this."""
+    if bulk is not None or out is not None:
+        from pipeline.commands.predict_bulk import predict_bulk
+
+        if bulk is None or out is None or images:
+            raise UserError("--bulk SOURCE and --out FILE go together, and with no other images")
+        if was_given(context, "address") or question.tls:
+            raise UserError("--bulk asks no server: leave out --address and the certificates")
+        return predict_bulk(bulk, out, question, workspace, as_json=as_json)
+    if not images:
+        raise UserError("no images: name files or folders, or a source with --bulk")
     from signs.client import Client, Prediction, Unanswered
 
     paths = [Path(image) for image in images]

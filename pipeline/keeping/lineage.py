@@ -33,6 +33,11 @@ class Made:
         return self.path.parts[1]
 
     @property
+    def component(self) -> str:
+        """The id of the component that made it."""
+        return self.path.parts[2]
+
+    @property
     def execution(self) -> int:
         """The execution that made it; others may have reused it."""
         return int(self.path.name)
@@ -88,6 +93,55 @@ class Lineage:
             for made in self.artifacts.values()
             if made.pipeline == pipeline and made.words.get("pushed_version") in names
         }
+
+    def models_of(self, pushes: Collection[int]) -> set[int]:
+        """The models that were pushed, by what Pusher recorded of that."""
+        pushing = {self.artifacts[push].execution for push in pushes}
+        return {
+            event.artifact_id
+            for event in self._events
+            if event.execution_id in pushing
+            and event.type in _INPUTS
+            and event.path.steps[0].key == "model"
+        } & self.artifacts.keys()
+
+    def pushes_of(self, model: int) -> set[int]:
+        """What Pusher recorded of versions of a model."""
+        pushes = (made for made in self.artifacts.values() if made.words.get("pushed_version"))
+        return {push.id for push in pushes if model in self.models_of([push.id])}
+
+    def later_models(self, models: Collection[int]) -> dict[int, str]:
+        """The models that came of others.
+
+        Args:
+            models: artifacts of the type Model.
+
+        Returns:
+            Of each its way: `base_model` where its training began with one of them,
+            `baseline_model` where it was only compared with one.
+        """
+        reading = {
+            event.execution_id: event.path.steps[0].key
+            for event in self._events
+            if event.artifact_id in models
+            and event.type in _INPUTS
+            and event.path.steps[0].key in _OTHER_MODELS
+        }
+        later: dict[int, str] = {}
+        for event in self._events:
+            made = self.artifacts.get(event.artifact_id)
+            way = reading.get(event.execution_id)
+            if made is None or way is None or made.type != "Model" or made.id in models:
+                continue
+            # Trainer makes its model; of the Evaluator's inputs one is the candidate.
+            is_later = event.type in _OUTPUTS or event.path.steps[0].key == "model"
+            if is_later and later.get(made.id) != "base_model":
+                later[made.id] = way
+        return later
+
+    def run_of(self, made: Made) -> str | None:
+        """The run that made an artifact: of those that have its execution, the first."""
+        return min(self._run_of.get(made.execution, ()), default=None)
 
     def baselines(self) -> set[int]:
         """The latest blessed model of each data set that is there, with its blessing."""

@@ -1,5 +1,6 @@
 """The DAG, built and not run: which components it has, and what the trainings are told."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,12 @@ from tfx.orchestration.pipeline import Pipeline
 
 from modules.training.job import Search, TrainingJob
 from pipeline import pipeline as module
+from pipeline.code import code_digest
 from pipeline.config import Data, FurtherSet, default_config, override
 from pipeline.environment import Environment, Workspace
 from pipeline.pipeline import create_pipeline
+from tests import ROOT
+from trust.provenance import Origin
 
 DATA = Data("colours", 2, ("grün", "red"), {"train": 8, "eval": 4, "test": 2})
 STEPS = [
@@ -68,8 +72,19 @@ def test_pusher_and_serving_check_are_told_where_the_keys_are(tmp_path: Path) ->
     for signed, keys in ((True, f"{tmp_path}/keys"), (False, None)):
         pipeline = built(Workspace(tmp_path).environment("colours", signed=signed))
         assert parameters(pipeline, "ServingCheck").get("keys") == keys
-        custom = json.loads(parameters(pipeline, "Pusher").get("custom_config") or "null")
-        assert custom == (keys and {"keys": keys})
+        custom = json.loads(parameters(pipeline, "Pusher")["custom_config"])
+        assert custom.get("keys") == keys
+
+
+def test_pusher_is_told_what_the_model_is_made_from(tmp_path: Path) -> None:
+    pipeline = built(Workspace(tmp_path).environment("colours"), "train.epochs=7")
+    custom = json.loads(parameters(pipeline, "Pusher")["custom_config"])
+    origin = Origin.from_json(custom["origin"])
+    assert origin.settings["train"]["epochs"] == 7
+    assert origin.manifest == f"{tmp_path}/data/{origin.span}/manifest.json"
+    code, lock = origin.materials
+    assert code.sha256 == code_digest()
+    assert lock.sha256 == hashlib.sha256((ROOT / lock.name).read_bytes()).hexdigest()
 
 
 def test_trainer_and_tuner_are_told_the_same_job(environment: Environment) -> None:

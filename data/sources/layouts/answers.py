@@ -17,7 +17,7 @@ class Answers:
     """Answers to what cannot be known; without any the source decides.
 
     Attributes:
-        layout: What the top folders are.
+        layout: What the top folders are; "none" asks for no classes.
         splits: Pairs of a split's name and a folder of it.
         zip_encoding: The code page of the names in a zip that does not tell it.
         leak_free: Whether all images are divided anew, with what shows nearly the same together.
@@ -26,7 +26,7 @@ class Answers:
         IngestError: An answer that makes no sense.
     """
 
-    layout: Literal["classes", "splits"] | None = None
+    layout: Literal["classes", "splits", "none"] | None = None
     splits: tuple[tuple[str, str], ...] = ()
     zip_encoding: str | None = None
     leak_free: bool = False
@@ -77,3 +77,4 @@ class Answers:
 
 
 NO_ANSWERS = Answers()
+NO_CLASSES = Answers(layout="none")

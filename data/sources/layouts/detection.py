@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from data import IngestError
 from data.sources.layouts.answers import NO_ANSWERS, Answers
-from data.sources.layouts.layout import Layout
+from data.sources.layouts.layout import Layout, NoClasses
 from data.sources.layouts.tree import PACKED, Tree
 from data.sources.names import Parts, display_name, natural_order, split_of
 from data.splits import Proportions
@@ -45,6 +45,8 @@ def detect(tree: Tree, where: str, answers: Answers = NO_ANSWERS) -> Layout:
     Raises:
         IngestError: There are no folders of images, or their meaning is not clear.
     """
+    if answers.layout == "none":
+        return NoClasses()
     asking = _Asking(tree, where)
     if not tree.below:
         raise IngestError(_no_images(tree, where))

@@ -3,6 +3,7 @@
 classes        {class}/**
 split classes  {split}/{class}/**
 CS230          {train,val,test}_signs/{label}_IMG_{id}.jpg
+no classes     **, where nobody asks for them
 tables         metadata.csv or metadata.jsonl, one for all or one in each split's folder
 """
 
@@ -75,3 +76,14 @@ class Layout:
         if not folders:
             raise MisplacedError("not in a class folder")
         return folders[0]
+
+
+class NoClasses(Layout):
+    """Every file is an image of the one class that has no name."""
+
+    def __init__(self) -> None:
+        super().__init__({}, {}, frozenset(), None, "images")
+
+    def place(self, parts: Parts) -> tuple[str, str | None]:
+        """Returns no class and no split."""
+        return "", None
