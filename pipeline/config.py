@@ -96,6 +96,8 @@ class PipelineConfig:
     schema: Literal["curated", "infer"] = "curated"
     # Copies of what is held out: tell of them, train without them, or do not run.
     leaks: Literal["report", "drop", "fail"] = "report"
+    # Whether to look for labels that are wrong: see data.suspects.
+    suspects: bool = False
     train: Recipe = field(default_factory=Recipe)
     devices: DeviceOptions = field(default_factory=DeviceOptions)
     # Start from the weights of the latest blessed model, where there is one.

@@ -5,8 +5,9 @@ ImportExampleGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer ->
         +-> LeakageGuard -----------------------------------+--(twins)--------------+
                                                        Pusher <- ServingCheck <-----+
 
-On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model it starts from;
-AlsoTest, a second ImportExampleGen, brings further test sets to the Evaluator, a split for each.
+On request, SuspectLabels lists labels that look wrong, a Tuner finds the Trainer's hyperparameters,
+and WarmStart the model it starts from; AlsoTest, a second ImportExampleGen, brings further test
+sets to the Evaluator, a split for each.
 """
 
 import json
@@ -39,6 +40,7 @@ from components.newest_pushed import NewestPushed
 from components.pusher import Pusher
 from components.pusher.executor import KEYS
 from components.serving_check import ServingCheck
+from components.suspect_labels import SuspectLabels
 from components.trainer import Trainer
 from data.schema import schema_path
 from pipeline.code import code_digest
@@ -82,6 +84,8 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         curated,
         statistics_gen,
     ]
+    if config.suspects:
+        components.append(SuspectLabels(examples, guard.outputs["leaks"]))
     schema = curated.outputs["schema"]
     if config.schema == "infer":
         schema_gen = SchemaGen(statistics=statistics, infer_feature_shape=True)

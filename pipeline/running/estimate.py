@@ -26,6 +26,7 @@ _STEPS = {
     "CuratedSchema": 0.3,
     "ImportExampleGen": 5.0,
     "LeakageGuard": 4.0,
+    "SuspectLabels": 5.0,
     "StatisticsGen": 7.0,
     "ExampleValidator": 0.2,
     "Transform": 3.0,
@@ -80,6 +81,8 @@ def forecast(config: PipelineConfig, runs: Path) -> Forecast:
                 seconds["Trainer"] = result.fit_s * scale + after_training
     if not config.also_test:
         del seconds["AlsoTest"]
+    if not config.suspects:
+        del seconds["SuspectLabels"]
     return Forecast(seconds, after_training)
 
 

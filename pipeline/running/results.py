@@ -19,6 +19,7 @@ from tfx.types import Artifact, artifact_utils
 from components.evaluator.executor import further_evaluation
 from components.leakage_guard.executor import load_leaks
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
+from data.suspects.report import Suspects
 from modules import evaluation
 from modules.trainer import HISTORY
 from pipeline.config import PipelineConfig
@@ -39,6 +40,7 @@ from pipeline.showing.wording import percent, shorten
 from signs import features
 
 _LOG = logging.getLogger(__name__)
+_SUSPECTS = 25  # that a run's result has; the artifact has more
 
 
 def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResult:
@@ -75,6 +77,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         weakest=read_weakest(evaluated, config.data.class_names),
         simple_answers=_simple_answers(nodes),
         leaks=load_leaks(output("LeakageGuard", "leaks").uri),
+        suspects=_suspects(nodes),
         without_twins=read_without_twins(evaluated),
         metrics=dict(metrics),
         also_tested=tuple(_also_tested(evaluation_dir, config)),
@@ -92,6 +95,13 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         calibration=history.get("calibration", {}),
         fit_s=history["fit_s"],
     )
+
+
+def _suspects(nodes: Mapping[str, NodeResult]) -> Suspects | None:
+    if "SuspectLabels" not in nodes:
+        return None
+    found = Suspects.read(Path(nodes["SuspectLabels"].outputs["suspects"][0].uri))
+    return replace(found, suspects=found.suspects[:_SUSPECTS])
 
 
 def _served(check: Mapping[str, Any]) -> Served | None:

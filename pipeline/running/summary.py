@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from data.findings import Finding
 from data.leaks.report import Leaks
+from data.suspects.report import Suspects
 from pipeline.showing.events import State, Text
 from signs import durable
 
@@ -134,6 +135,7 @@ class RunResult:
     weakest: Weakest | None = None
     simple_answers: SimpleAnswers | None = None
     leaks: Leaks | None = None  # what makes the accuracy look better than it is
+    suspects: Suspects | None = None  # labels that look wrong; None where nobody looked
     without_twins: WithoutTwins | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)  # by class: `accuracy/{class}`
     also_tested: tuple[AlsoTested, ...] = ()  # on further test sets
