@@ -127,6 +127,7 @@ COMMANDS = {
         "--zip-encoding": None,
         "--max-rejected": 0.01,
         "--out": None,
+        "--model": None,
         "--workspace": "workspace",
         "--json": False,
     },
@@ -409,6 +410,7 @@ SUMMARY = {
     "suspects": {
         "images": 120,
         "agreement": 0.99,
+        "by": "shape and colour",
         "found": 1,
         "suspects": [
             {

@@ -1,4 +1,8 @@
-"""One picture as numbers that are near for pictures of one kind: 10 KB, without any training.
+"""One picture as numbers that are near for pictures of one kind.
+
+encoded image -> Descriptor.describe -> one vector of a few parts, each compared for itself
+
+By shape and colour it takes 10 KB a picture, and no training:
 
 encoded image -> 64 x 64 pixels -> directions of edges (shape), small picture (colour)
 
@@ -7,6 +11,8 @@ in cells of 8 x 8 pixels, and normalised over blocks of 2 x 2 cells.
 """
 
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -15,12 +21,32 @@ _SIDE, _CELL, _DIRECTIONS = 64, 8, 9
 _CELLS = _SIDE // _CELL
 _SMALL = 16  # pixels a side of the small picture
 _LARGEST = 0.2  # of a normalised block: one strong edge does not decide alone
-SHAPE = (_CELLS - 1) ** 2 * 4 * _DIRECTIONS
-COLOUR = _SMALL**2 * 3
+_SHAPE = (_CELLS - 1) ** 2 * 4 * _DIRECTIONS
+_COLOUR = _SMALL**2 * 3
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """How pictures are compared.
+
+    Attributes:
+        name: In words, as in "told by shape and colour".
+        describe: Returns float32 [all sizes] for an encoded image; OSError if it does not decode.
+        parts: Size and share of each part of what `describe` returns; the shares add up to 1.
+    """
+
+    name: str
+    describe: Callable[[bytes], np.ndarray]
+    parts: tuple[tuple[int, float], ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers describe a picture."""
+        return sum(size for size, _ in self.parts)
 
 
 def describe(image: bytes) -> np.ndarray:
-    """Returns float32 [SHAPE + COLOUR]: the shape first.
+    """Returns shape and then colour: float32 [1764 + 768].
 
     Args:
         image: An encoded picture, of any size.
@@ -53,3 +79,6 @@ def _directions(grey: np.ndarray) -> np.ndarray:
 
 def _normalised(blocks: np.ndarray) -> np.ndarray:
     return blocks / np.sqrt((blocks**2).sum(axis=2, keepdims=True) + 1e-3)
+
+
+BY_SHAPE_AND_COLOUR = Descriptor("shape and colour", describe, ((_SHAPE, 0.8), (_COLOUR, 0.2)))

@@ -1,4 +1,4 @@
-"""Finds labels that look wrong, by shape and colour and confident learning (cleanlab).
+"""Finds labels that look wrong, by how alike pictures are and confident learning (cleanlab).
 
     samples -> descriptors (in a file) -> portions -> probabilities -> cleanlab -> Suspects
 
@@ -18,8 +18,8 @@ import numpy as np
 
 from data.leaks.report import Group
 from data.sample import read_samples
-from data.suspects.descriptor import COLOUR, SHAPE, describe
-from data.suspects.judgement import distances, probabilities, similarity
+from data.suspects.descriptor import BY_SHAPE_AND_COLOUR, Descriptor
+from data.suspects.judgement import probabilities, similarity
 from data.suspects.report import Suspect, Suspects
 
 _PORTION = 3000  # pictures
@@ -33,12 +33,17 @@ class _Pictures:
     labels: list[str] = field(default_factory=list)
 
 
-def find(folders: Iterable[Path], groups: Iterable[Group]) -> Suspects:
+def find(
+    folders: Iterable[Path],
+    groups: Iterable[Group],
+    descriptor: Descriptor = BY_SHAPE_AND_COLOUR,
+) -> Suspects:
     """Looks at all labels.
 
     Args:
         folders: Of the splits, see `data.sample.read_samples`.
         groups: Of copies among their pictures, which do not judge one another.
+        descriptor: How pictures are compared.
     """
     pictures = _Pictures()
     with tempfile.TemporaryFile() as file:
@@ -46,31 +51,34 @@ def find(folders: Iterable[Path], groups: Iterable[Group]) -> Suspects:
             for sample in read_samples(folder):
                 # What an older release let in and does not decode, the Trainer names.
                 with contextlib.suppress(OSError):
-                    file.write(describe(sample.image).tobytes())
+                    file.write(descriptor.describe(sample.image).tobytes())
                     pictures.ids.append(sample.source_id)
                     pictures.splits.append(sample.split)
                     pictures.labels.append(sample.class_name)
         file.flush()
         if not pictures.ids:
-            return Suspects(images=0, agreement=1.0, found=0, suspects=())
-        descriptors = np.memmap(file, np.float32, "r").reshape(-1, SHAPE + COLOUR)
-        return _judged(pictures, descriptors, _group_of(pictures.ids, groups))
+            return Suspects(images=0, agreement=1.0, by=descriptor.name, found=0, suspects=())
+        described = np.memmap(file, np.float32, "r").reshape(-1, descriptor.size)
+        return _judged(pictures, descriptor, described, _group_of(pictures.ids, groups))
 
 
-def _judged(pictures: _Pictures, descriptors: np.ndarray, copies: np.ndarray) -> Suspects:
+def _judged(
+    pictures: _Pictures, descriptor: Descriptor, described: np.ndarray, copies: np.ndarray
+) -> Suspects:
     count = len(pictures.ids)
     order = sorted(range(count), key=lambda index: _place(pictures.ids[index]))
     agree, found = 0, []
     for members in np.array_split(np.array(order), math.ceil(count / _PORTION)):
-        right, suspects = _portion(pictures, members, descriptors[members], copies[members])
+        alike = similarity(described[members], descriptor.parts)
+        right, suspects = _portion(pictures, members, alike, copies[members])
         agree += right
         found += suspects
     found.sort(key=lambda one: (one.quality, one.id))
-    return Suspects(count, agree / count, len(found), tuple(found[:_MOST]))
+    return Suspects(count, agree / count, descriptor.name, len(found), tuple(found[:_MOST]))
 
 
 def _portion(
-    pictures: _Pictures, members: np.ndarray, descriptors: np.ndarray, copies: np.ndarray
+    pictures: _Pictures, members: np.ndarray, alike: np.ndarray, copies: np.ndarray
 ) -> tuple[int, list[Suspect]]:
     """Returns how many labels are what the others say, and the labels that are not."""
     # Here, because it takes two seconds to import.
@@ -80,8 +88,6 @@ def _portion(
     names, labels = np.unique([pictures.labels[index] for index in members], return_inverse=True)
     if len(names) < 2:
         return len(members), []
-    shape, colour = distances(descriptors)
-    alike = similarity(shape, colour)
     said = probabilities(alike, labels, copies.tolist())
     margin = "normalized_margin"
     quality = get_label_quality_scores(labels, said, method=margin)

@@ -1,6 +1,6 @@
 """What all other pictures say of each picture's label.
 
-descriptors, labels, groups of copies -> probabilities, distances
+descriptors -> similarity; with labels and groups of copies -> probabilities
 
 The judge is a kernel ridge regression onto the classes. What it would say of a picture had it
 never seen the picture and its copies follows from one matrix that is inverted once (leave-one-out
@@ -9,29 +9,27 @@ random. Neighbours in a burst do judge one another: without them 14 of 20 plante
 are found, with them all (benchmarks/suspects.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from data.suspects.descriptor import SHAPE
-
-_SHAPE_SHARE = 0.8  # the rest is colour's
 _RIDGE = 0.1
 _LEAST = 1e-4  # probability
 
 
-def distances(descriptors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns squared distances of shape and of colour: float32 [n, n] each, median 1.
+def similarity(descriptors: np.ndarray, parts: Iterable[tuple[int, float]]) -> np.ndarray:
+    """Returns how alike pictures are: float64 [n, n], in (0, 1], 1 for equal ones.
 
     Args:
-        descriptors: float32 [n, SHAPE + COLOUR].
+        descriptors: float32 [n, all sizes].
+        parts: Size and share of each part, see `data.suspects.descriptor.Descriptor`.
     """
-    return _distances(descriptors[:, :SHAPE]), _distances(descriptors[:, SHAPE:])
-
-
-def similarity(shape: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Returns how alike pictures are: float64 [n, n], in (0, 1], 1 for equal ones."""
-    return _SHAPE_SHARE * np.exp(-shape) + (1 - _SHAPE_SHARE) * np.exp(-colour)
+    alike = np.zeros((len(descriptors), len(descriptors)))
+    begin = 0
+    for size, share in parts:
+        alike += share * np.exp(-_distances(descriptors[:, begin : begin + size]))
+        begin += size
+    return alike
 
 
 def probabilities(alike: np.ndarray, labels: np.ndarray, copies: Sequence[int]) -> np.ndarray:
@@ -60,6 +58,7 @@ def probabilities(alike: np.ndarray, labels: np.ndarray, copies: Sequence[int]) 
 
 
 def _distances(vectors: np.ndarray) -> np.ndarray:
+    """Returns squared distances, of which the median is 1: float32 [n, n]."""
     squares = (vectors**2).sum(axis=1)
     found = np.maximum(squares[:, None] + squares - 2 * vectors @ vectors.T, 0)
     return found / max(float(np.median(found)), 1e-6)

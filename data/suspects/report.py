@@ -1,6 +1,7 @@
 """What was found: suspects.json for programs, a table for the person who knows.
 
-suspects.json  {"images": 1200, "agreement": 0.98, "found": 14, "suspects": [{"id": ...}, ...]}
+suspects.json  {"images": 1200, "agreement": 0.98, "by": "shape and colour", "found": 14,
+                "suspects": [{"id": ..., "split": ..., "label": ..., "suggested": ...}, ...]}
 table (.csv)   source, id, split, label, suggested, probability, neighbour, corrected
 
 `corrected` is empty: whoever has looked at a picture writes its class there, or leaves it.
@@ -53,12 +54,14 @@ class Suspects:
     Attributes:
         images: How many were looked at.
         agreement: The share of labels that all other pictures say as well, in [0, 1].
+        by: What pictures are compared by, in words.
         found: How many labels look wrong.
         suspects: The first of them, the most suspicious one first.
     """
 
     images: int
     agreement: float
+    by: str
     found: int
     suspects: tuple[Suspect, ...]
 
@@ -106,6 +109,6 @@ class Suspects:
         )
         if self.agreement < _FEW_AGREE:
             yield (
-                f"only {self.agreement:.0%} of all labels can be told by shape and colour here: "
+                f"only {self.agreement:.0%} of all labels can be told by {self.by} here: "
                 "that one is listed means little"
             )

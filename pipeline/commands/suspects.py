@@ -29,6 +29,7 @@ from pipeline.showing.wording import say
 from signs.errors import UserError
 
 if TYPE_CHECKING:
+    from data.suspects.descriptor import Descriptor
     from data.suspects.report import Suspects
 
 _SHOWN = 25
@@ -50,6 +51,14 @@ def suspects(
         Path | None,
         typer.Option(metavar="FILE", help="Write a table (CSV) there for `signs relabel`."),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A version that a run pushed, such as workspace/serving/signs/1: compare pictures "
+            "by what its network sees; by default by shape and colour.",
+        ),
+    ] = None,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
@@ -63,6 +72,7 @@ def suspects(
     from pipeline.running.ingesting import showing
     from signs import durable
 
+    descriptor = _descriptor(model)
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
     with showing(Console(stderr=True)) as progress:
@@ -74,7 +84,7 @@ def suspects(
             answers=Answers.parse(layout, split or (), zip_encoding),
             progress=progress,
         )
-    found = find(ingested.folders, groups(find_leaks(ingested.patterns, ())))
+    found = find(ingested.folders, groups(find_leaks(ingested.patterns, ())), descriptor)
     if out is not None:
         source = str(Path(data).expanduser().absolute()) if Path(data).exists() else data
         durable.write_text(out, found.table(source))
@@ -88,6 +98,20 @@ def suspects(
         say(console(), f"Table:  {out.absolute()}")
         say(console(), f"  fill in `corrected` where a label is wrong, then: signs relabel {out}")
     return 0
+
+
+def _descriptor(model: Path | None) -> "Descriptor":
+    from data.suspects.descriptor import BY_SHAPE_AND_COLOUR, Descriptor
+
+    if model is None:
+        return BY_SHAPE_AND_COLOUR
+    from signs.tensorflow_notes import without_tensorflow_notes
+
+    with without_tensorflow_notes():
+        from modules.embedding import Embedding
+
+        embedding = Embedding(model)
+    return Descriptor("what the network sees", embedding, ((embedding.size, 1.0),))
 
 
 def render_suspects(console: Console, found: "Suspects") -> None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data.suspects.descriptor import COLOUR, SHAPE, describe
-from data.suspects.judgement import distances, probabilities, similarity
+from data.suspects.descriptor import BY_SHAPE_AND_COLOUR, describe
+from data.suspects.judgement import probabilities, similarity
 from signs.image_bytes import encode_png
 from tests.data.leaks.pictures import scene
 
@@ -15,8 +15,8 @@ def test_it_says_what_scikit_learns_judge_says_that_never_saw_the_picture_and_it
     from sklearn.kernel_ridge import KernelRidge
 
     descriptors = np.array([describe(encode_png(scene(seed))) for seed in range(8)])
-    assert descriptors.shape == (8, SHAPE + COLOUR)
-    alike = similarity(*distances(descriptors))
+    assert descriptors.shape == (8, BY_SHAPE_AND_COLOUR.size)
+    alike = similarity(descriptors, BY_SHAPE_AND_COLOUR.parts)
     said = probabilities(alike, LABELS, COPIES)
     for index, copies in enumerate(COPIES):
         others = np.array(COPIES) != copies
@@ -28,5 +28,6 @@ def test_it_says_what_scikit_learns_judge_says_that_never_saw_the_picture_and_it
 
 def test_of_pictures_that_are_all_equal_nothing_is_said() -> None:
     descriptors = np.array([describe(encode_png(np.zeros((40, 30, 3), np.uint8)))] * 4)
-    said = probabilities(similarity(*distances(descriptors)), np.array([0, 0, 1, 1]), (0, 0, 0, 0))
+    alike = similarity(descriptors, BY_SHAPE_AND_COLOUR.parts)
+    said = probabilities(alike, np.array([0, 0, 1, 1]), (0, 0, 0, 0))
     np.testing.assert_allclose(said, 0.5)
