@@ -44,7 +44,8 @@ def test_from_suspects_to_corrections(signs: Signs, tmp_path: Path) -> None:
     code, out, _ = signs("ingest", "stripes", "--json")
     ingested = json.loads(out)
     assert (code, ingested["version"]) == (0, 2)
-    assert ingested["counts"]["train"] == {"lie": 11, "stand": 13}
+    counts = ingested["counts"].values()
+    assert [sum(one[name] for one in counts) for name in ("lie", "stand")] == [12, 13]
 
 
 def test_mistakes_are_told_in_a_line(signs: Signs) -> None:
