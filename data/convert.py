@@ -1,6 +1,6 @@
 """Ingest: images in, an immutable span of TFRecords out.
 
-    open_source -> survey -> division -> plan -> Beam -> findings, manifest -> published span
+    open_source -> corrections -> survey -> division -> plan -> Beam -> manifest -> published span
 
     root/{name}/span-N/v-M/{train,eval,test}/data-00000-of-00004.tfrecord.gz
     root/{name}/span-N/v-M/{manifest.json,rejected.jsonl,findings.jsonl}
@@ -31,6 +31,7 @@ from data.processes import how_many, watched, write_shards
 from data.sample import read_samples
 from data.shard import records_path, result_path
 from data.sources import open_source
+from data.sources.corrections import Corrected, Corrections, corrections_path
 from data.sources.divided import Divided
 from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.sources.source import (
@@ -47,6 +48,7 @@ from signs.features import FINDINGS, MAX_PIXELS, REJECTED, SPLITS, TEST
 
 # Raise it when the same source and settings give other files: reuse ends there.
 TOOL_VERSION = "2"
+DOWNLOADS = ".downloads"
 
 Report = Callable[[Progress], None]
 _REPORT_S = 0.1
@@ -81,8 +83,13 @@ class Ingested:
     @property
     def patterns(self) -> list[str]:
         """Patterns of the files of every split that holds images."""
+        return [f"{folder}/*" for folder in self.folders]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of every split that holds images."""
         splits = [split for split in SPLITS if self.manifest.split_size(split)]
-        return [f"{self.directory}/{split}/*" for split in splits]
+        return [self.directory / split for split in splits]
 
 
 def ingest(
@@ -141,9 +148,13 @@ def ingest(
                 source,
                 seed=seed,
                 answers=dataclasses.replace(answers, leak_free=False),
-                cache=root / ".downloads",
+                cache=root / DOWNLOADS,
                 progress=_counting("Downloading SIGNS", "bytes", progress),
             )
+            place = corrections_path(source, root / DOWNLOADS)
+            corrections = Corrections.load(place) if place else Corrections(root, {})
+            if corrections.by_id:
+                opened = Corrected(opened, corrections)
             if test_for:
                 opened = ForTest(opened, tuple(test_for))
             if divided is not None:
@@ -174,7 +185,7 @@ def ingest(
                 max_pixels=MAX_PIXELS,
                 shards=listing.deal(seed, SHARD_BYTES),
             )
-            settings = _settings(plan, surveyed, answers, test_for)
+            settings = _settings(plan, surveyed, answers, test_for, corrections)
             found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION)
             damaged: Mapping[str, str] = {}
             if found:
@@ -283,10 +294,15 @@ def _counting(
 
 
 def _settings(
-    plan: Plan, surveyed: Surveyed, answers: Answers, test_for: Sequence[str]
+    plan: Plan,
+    surveyed: Surveyed,
+    answers: Answers,
+    test_for: Sequence[str],
+    corrections: Corrections,
 ) -> Mapping[str, object]:
-    given = answers.as_dict()
+    given, mended = answers.as_dict(), corrections.as_settings()
     return {
+        **({"corrections": mended} if mended else {}),
         **({"test_for": list(test_for)} if test_for else {}),
         **({"answers": given} if given else {}),
         "seed": plan.seed,

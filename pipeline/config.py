@@ -98,6 +98,8 @@ class PipelineConfig:
     leaks: Literal["report", "drop", "fail"] = "report"
     # Pictures that are not as those of train, or of the span before: tell of them, or do not run.
     pictures: Literal["report", "fail"] = "report"
+    # Whether to look for labels that are wrong: see data.suspects.
+    suspects: bool = False
     train: Recipe = field(default_factory=Recipe)
     devices: DeviceOptions = field(default_factory=DeviceOptions)
     # Start from the weights of the latest blessed model, where there is one.

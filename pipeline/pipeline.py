@@ -1,12 +1,14 @@
 """The DAG: one `create_pipeline` for every runner.
 
 SpanGen -> StatisticsGen -> ExampleValidator -> Transform -> Trainer -> Evaluator
-   |                           (schema)             |         (baseline)     |
-   +-> LeakageGuard --------------------------------+--(twins)---------------+
-                                                Pusher <- ServingCheck <-----+
+   |                           (schema)             |         (baseline)    |
+   +-> LeakageGuard --------------------------------+--(twins)--------------+
+   +-> PictureStatistics ---------------------------+                       |
+                               Pusher <- RunReport <- ServingCheck <--------+
 
-On request, a Tuner finds the Trainer's hyperparameters, and WarmStart the model it starts from;
-AlsoTest, a second SpanGen, brings further test sets to the Evaluator, a split for each.
+On request, SuspectLabels lists labels that look wrong, a Tuner finds the Trainer's hyperparameters,
+and WarmStart the model it starts from; AlsoTest, a second SpanGen, brings further test
+sets to the Evaluator, a split for each.
 """
 
 import json
@@ -42,6 +44,7 @@ from components.pusher.executor import KEYS, ORIGIN
 from components.run_report import RunReport
 from components.serving_check import ServingCheck
 from components.span_gen import SpanGen
+from components.suspect_labels import SuspectLabels
 from components.trainer import Trainer
 from data.schema import schema_path
 from pipeline.code import code_digest
@@ -87,6 +90,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         earlier.outputs["statistics"] if earlier else None,
         config.pictures,
     )
+    suspects = SuspectLabels(examples, guard.outputs["leaks"]) if config.suspects else None
     components: list[BaseComponent | Resolver] = [
         example_gen,
         guard,
@@ -94,6 +98,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         statistics_gen,
         *filter(None, [earlier]),
         pictures,
+        *filter(None, [suspects]),
     ]
     schema = curated.outputs["schema"]
     if config.schema == "infer":
@@ -181,6 +186,8 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         statistics=statistics,
         anomalies=validator.outputs["anomalies"],
         leaks=guard.outputs["leaks"],
+        suspects=suspects.outputs["suspects"] if suspects else None,
+        picture_statistics=pictures.outputs["anomalies"],
         model=model,
         model_run=trainer.outputs["model_run"],
         baseline_model=baseline.outputs["model"],

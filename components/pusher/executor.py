@@ -4,9 +4,9 @@ The stock executor writes into the version's folder and copies `saved_model.pb` 
 way, it leaves a folder that is no model, for ever, and while the last copy runs a model server may
 read half a file. Here the version is written aside, synced, and renamed, by one push at a time. A
 model that is already the newest version is not pushed again, so that the step may be repeated at
-will; what is only written beside it makes no other model. Before a version appears, it has the run's
-page (`CARD`) and what it is made from (`trust.provenance`, `trust.bill`), and where there are keys it
-is signed: `model.sig` covers all of its files.
+will; what is only written beside it makes no other model. Before a version appears, it has the
+run's page (`CARD`) and what it is made from (`trust.provenance`, `trust.bill`), and where there are
+keys it is signed: `model.sig` covers all of its files.
 """
 
 import filecmp
@@ -34,9 +34,8 @@ CARD = "assets.extra/model_card.html"  # of a version: model servers pass over t
 _HAS_MODEL = "has_model"  # of an InfraBlessing
 # Of Pusher's custom_config: the folder with the keys that sign, and an `Origin` as JSON.
 KEYS, ORIGIN = "keys", "origin"
-_ADDED = frozenset(
-    (SIGNATURE, CARD, STATEMENT, BILL)
-)  # what a version has beside the model's own files
+# What a version has beside the model's own files.
+_ADDED = frozenset((SIGNATURE, CARD, STATEMENT, BILL))
 
 
 class Executor(stock.Executor):

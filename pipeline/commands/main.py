@@ -21,6 +21,8 @@ _COMMANDS = {  # in the order in which help lists them
     "doctor": "pipeline.commands.doctor",
     "ingest": "pipeline.commands.ingest",
     "leaks": "pipeline.commands.leaks",
+    "suspects": "pipeline.commands.suspects",
+    "relabel": "pipeline.commands.relabel",
     "run": "pipeline.commands.run",
     "serve": "pipeline.commands.serve",
     "predict": "pipeline.commands.predict",

@@ -159,6 +159,8 @@ def render_summary(console: Console, run: "RunSummary") -> None:
     if run.calibration:
         lines.append(("not sure", _not_sure(run.calibration)))
     lines += [("note" if not i else "", one.text) for i, one in enumerate(run.findings)]
+    if run.suspects is not None:
+        lines += [("labels" if not i else "", one) for i, one in enumerate(run.suspects.in_words())]
     if run.blessed is not None:
         lines.append(("blessed", "yes" if run.blessed else "no"))
         if run.verdict is None:

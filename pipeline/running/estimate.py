@@ -26,6 +26,7 @@ _STEPS = {
     "CuratedSchema": 0.3,
     "SpanGen": 0.5,
     "LeakageGuard": 4.0,
+    "SuspectLabels": 5.0,
     "StatisticsGen": 7.0,
     "EarlierSpan": 0.1,
     "PictureStatistics": 2.0,
@@ -83,6 +84,8 @@ def forecast(config: PipelineConfig, runs: Path) -> Forecast:
                 seconds["Trainer"] = result.fit_s * scale + after_training
     if not config.also_test:
         del seconds["AlsoTest"]
+    if not config.suspects:
+        del seconds["SuspectLabels"]
     return Forecast(seconds, after_training)
 
 

@@ -5,7 +5,7 @@ Evaluator's metrics and validation, the serving check's and Pusher's properties 
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from components.evaluator.executor import further_evaluation
 from components.leakage_guard.executor import load_leaks
 from components.serving_check.executor import BLESSED_PROPERTY, RESULT_FILE
 from data.statistics import report as pictures
+from data.suspects.report import Suspects
 from modules import evaluation
 from modules.evaluation.evidence import wilson
 from modules.evaluation.verdict import Row, Verdict, read
@@ -35,6 +36,8 @@ from pipeline.running.summary import (
 )
 from pipeline.showing.wording import percent, shorten
 from signs import features
+
+_SUSPECTS = 25  # that a run's result has; the artifact has more
 
 
 def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResult:
@@ -73,6 +76,7 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         simple_answers=verdict.simple_answers if verdict else None,
         leaks=load_leaks(output("LeakageGuard", "leaks").uri),
         pictures=pictures.read(Path(output("PictureStatistics", "anomalies").uri)).notes,
+        suspects=_suspects(nodes),
         without_twins=read_without_twins(evaluated),
         metrics=dict(metrics),
         also_tested=tuple(_also_tested(evaluation_dir, config)),
@@ -92,6 +96,13 @@ def collect(nodes: Mapping[str, NodeResult], config: PipelineConfig) -> RunResul
         report=nodes["RunReport"].outputs["report"][0].uri if "RunReport" in nodes else None,
         fit_s=history["fit_s"],
     )
+
+
+def _suspects(nodes: Mapping[str, NodeResult]) -> Suspects | None:
+    if "SuspectLabels" not in nodes:
+        return None
+    found = Suspects.read(Path(nodes["SuspectLabels"].outputs["suspects"][0].uri))
+    return replace(found, suspects=found.suspects[:_SUSPECTS])
 
 
 def _served(check: Mapping[str, Any]) -> Served | None:

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, TypeAdapter
 from data.findings import Finding
 from data.leaks.report import Leaks
 from data.statistics.report import Notes
+from data.suspects.report import Suspects
 from modules.evaluation.verdict import SimpleAnswers, Verdict
 from pipeline.showing.events import State, Text
 from signs import durable
@@ -123,6 +124,7 @@ class RunResult:
     simple_answers: SimpleAnswers | None = None
     leaks: Leaks | None = None  # what makes the accuracy look better than it is
     pictures: Notes | None = None  # what has changed in them, and which are odd
+    suspects: Suspects | None = None  # labels that look wrong; None where nobody looked
     without_twins: WithoutTwins | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)  # by class: `accuracy/{class}`
     also_tested: tuple[AlsoTested, ...] = ()  # on further test sets

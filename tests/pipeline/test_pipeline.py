@@ -59,6 +59,7 @@ def environment(tmp_path: Path) -> Environment:
     ("settings", "more"),
     [
         ((), set()),
+        (("suspects=true",), {"SuspectLabels"}),
         (("schema=infer",), {"SchemaGen"}),
         (("tune.trials=2", "warm_start=true"), {"Tuner", "WarmStart"}),
     ],
