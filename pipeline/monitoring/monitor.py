@@ -27,8 +27,8 @@ from data.statistics.compare import (
 from data.statistics.measure import measure
 from data.statistics.odd import odd
 from data.statistics.report import Anomaly, Example, Numbers, Words
+from modules.evaluation.evidence import wilson
 from pipeline.monitoring.requests import Requests
-from pipeline.running.summary import wilson
 from signs import features
 from signs.errors import UserError
 
