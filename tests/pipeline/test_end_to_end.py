@@ -27,7 +27,7 @@ from PIL import Image
 
 from components.run_page.facts import Facts
 from components.serving_check.executor import ServingCheckError, check
-from data.sample import Sample, read_samples
+from data.sample import read_samples
 from model_server import ServerProcess
 from modules.copies import TRAINED_MODEL
 from pipeline.config import Data, default_config
@@ -36,6 +36,9 @@ from pipeline.pipeline import create_pipeline
 from pipeline.running.local_runner import ComponentFailedError, run_pipeline
 from signs.client import Client
 from signs.durable import lock
+from signs.features import SPLITS
+from tests.kubeflow.step.spans import CLASSES as CLASSES_OF_SPAN
+from tests.kubeflow.step.spans import write_span
 
 SIGNS = Path(sys.executable).with_name("signs")
 CLASSES = {"dark blue": (20, 20, 120), "grün": (40, 180, 60), "red": (210, 40, 40)}
@@ -154,7 +157,7 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     pushed = workspace / "serving" / "colours" / "1"
     assert {path.name for path in (pushed / "assets.extra").iterdir()} == {
         *("model_card.html", "tf_serving_warmup_requests", "trained.keras"),
-        "training_statistics.pb",
+        *("training_statistics.pb", "model.cdx.json", "provenance.intoto.json"),
     }
     log = Path(first["log"]).read_text()
     assert "Trainer" in log
@@ -258,7 +261,7 @@ def test_a_second_run_reuses_everything_though_the_workspace_was_moved_and_pushe
         for name, component in second["components"].items()
         if component["state"] == "done" and name[0].isupper()
     }
-    assert made == {"Baseline", "Pusher"}  # asked each time, and quick
+    assert made == {"Baseline", "EarlierSpan", "Pusher"}  # asked each time, and quick
     assert second["reused_model"]
     assert second["blessed"]
     assert second["accuracy"] == first["accuracy"]
@@ -455,16 +458,8 @@ def test_a_second_run_at_the_same_time_is_refused(images: Path, tmp_path: Path) 
 
 def test_an_anomaly_stops_the_run_in_words(tmp_path: Path) -> None:
     """A span whose examples break the curated schema: a split of a name that it does not know."""
-    import tensorflow as tf
-
-    for split in ("train", "test"):
-        folder = tmp_path / "data" / "colours" / "span-1" / "v-1" / split
-        folder.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(folder / "data.tfrecord.gz"), "GZIP") as writer:
-            for number in range(4):
-                sample = Sample(b"no pixels needed", number % 2, "a", str(number), "holdout")
-                writer.write(sample.serialize())
-    config = default_config(Data("colours", 1, ("a", "b"), {"train": 4, "test": 4}))
+    write_span(tmp_path / "data" / "colours", 1, 1, told="holdout")
+    config = default_config(Data("colours", 1, CLASSES_OF_SPAN, dict.fromkeys(SPLITS, 4)))
     pipeline = create_pipeline(config, Workspace(tmp_path).environment("colours"))
     plan: list[str] = []
     done: list[str] = []

@@ -10,7 +10,8 @@ from signs import features
 CLASSES = ("one", "two")
 
 
-def write_span(data: Path, span: int, version: int) -> Path:
+def write_span(data: Path, span: int, version: int, told: str | None = None) -> Path:
+    """A span of four images a split; their examples say that they are of `told`, if it is given."""
     directory = data / f"span-{span}" / f"v-{version}"
     shards = []
     for split in features.SPLITS:
@@ -20,7 +21,7 @@ def write_span(data: Path, span: int, version: int) -> Path:
             for image in range(4):
                 label = image % len(CLASSES)
                 source = f"{span}/{version}/{image}"
-                sample = Sample(b"no pixels", label, CLASSES[label], source, split)
+                sample = Sample(b"no pixels", label, CLASSES[label], source, told or split)
                 writer.write(sample.serialize())
         written = writer.close()
         shards.append(Shard(f"{split}/records.gz", split, written.bytes, written.sha256, 4))
