@@ -36,7 +36,7 @@ setup(
         include=[f"{package}{suffix}" for package in _ROOMS for suffix in ("", ".*")]
     ),
     package_data={
-        "components.run_page": ["*.html", "style.css", "facets.html.gz"],
+        "components.run_page": ["*.html", "style.css"],
         "data": ["schema/*.pbtxt"],
         "pipeline.monitoring": ["page.html"],
         "model_server.page": ["index.html", "static/*"],

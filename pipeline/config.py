@@ -215,7 +215,7 @@ def override(config: PipelineConfig, settings: Iterable[str]) -> PipelineConfig:
         if parents == ["evaluate", "min_accuracy_on"]:
             known.append(name.strip())  # the configuration knows its further test sets by name
         if name.strip() not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
             raise ConfigError(f"--set {setting}: there is no setting {name!r}; {hint}")
         place = values

@@ -230,7 +230,6 @@ COMMANDS = {
     "report": {
         "run": None,
         "--open": False,
-        "--statistics": False,
         "--workspace": "workspace",
     },
     "runs": {

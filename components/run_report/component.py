@@ -46,8 +46,8 @@ class RunReportSpec(ComponentSpec):
 class RunReport(BaseComponent):
     """Gathers what the other components have found into facts and a page.
 
-    Its output `report` holds `facts.json`, `statistics.pb` (TFDV's, of all splits), and
-    `model_card.html`, which Pusher puts beside the model.
+    Its output `report` holds `facts.json` and `model_card.html`, which Pusher puts beside the
+    model.
     """
 
     SPEC_CLASS = RunReportSpec

@@ -23,7 +23,6 @@ from components.evaluator.executor import further_evaluation
 from components.leakage_guard.executor import GROUPS, load_leaks
 from components.run_page import pictures, render
 from components.run_page.facts import CARD, Answer, Facts, Group, Mosaic, Shown
-from components.run_page.statistics import STATISTICS
 from components.run_report import answers, beside, evaluated, machine, statistics
 from components.run_report.verdict import rows
 from components.serving_check.executor import RESULT_FILE
@@ -54,10 +53,6 @@ class Executor(BaseExecutor):
         folder.mkdir(parents=True, exist_ok=True)
         facts = gather(input_dict, json.loads(exec_properties["about"]))
         facts.save(folder)
-        [counted] = input_dict["statistics"]
-        durable.write_bytes(
-            folder / STATISTICS, statistics.together(Path(counted.uri), list(facts.counts))
-        )
         durable.write_text(folder / CARD, render.report(facts))
 
 

@@ -25,17 +25,6 @@ def features(folder: Path, splits: Sequence[str]) -> dict[str, tuple[Feature, ..
     return found
 
 
-def together(folder: Path, splits: Sequence[str]) -> bytes:
-    """What TFDV has counted of all splits, as one DatasetFeatureStatisticsList."""
-    found = statistics_pb2.DatasetFeatureStatisticsList()
-    for split in splits:
-        path = folder / f"Split-{split}" / "FeatureStats.pb"
-        if path.is_file():
-            found.MergeFromString(path.read_bytes())
-            found.datasets[-1].name = split
-    return found.SerializeToString(deterministic=True)
-
-
 def _feature(one: statistics_pb2.FeatureNameStatistics) -> Feature:
     kind = one.WhichOneof("stats")
     common = getattr(one, kind).common_stats

@@ -21,24 +21,16 @@ def report(
     open_it: Annotated[
         bool, typer.Option("--open", help="Open it in the browser of this machine.")
     ] = False,
-    with_statistics: Annotated[
-        bool,
-        typer.Option("--statistics", help="And TFDV's statistics in its own view, Facets."),
-    ] = False,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> int:
     """Write the page of a run: verdict, data, training, evaluation, mistakes, lineage."""
     from pipeline.environment import Workspace
     from pipeline.running.history import find_run
-    from pipeline.running.report import newest_with_report, write_report, write_statistics
+    from pipeline.running.report import newest_with_report, write_report
 
     found = find_run(workspace, run) if run else newest_with_report(workspace)
-    pages = [write_report(Workspace(workspace), found)]
-    if with_statistics:
-        pages.append(write_statistics(Workspace(workspace), found))
-    for page in pages:
-        say(console(), str(page.absolute()))
+    page = write_report(Workspace(workspace), found).absolute()
+    say(console(), str(page))
     if open_it:
-        for page in pages:
-            typer.launch(page.absolute().as_uri())
+        typer.launch(page.as_uri())
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from components.run_page import render, statistics
+from components.run_page import render
 from components.run_page.facts import Facts, FactsError, Run, Step
 from pipeline.config import PipelineConfig, default_config
 from pipeline.environment import Workspace
@@ -25,7 +25,7 @@ from signs.versions import version_name
 if TYPE_CHECKING:
     from components.run_page.comparison import Comparison
 
-PAGE, STATISTICS_PAGE = "report.html", "statistics.html"
+PAGE = "report.html"
 _TENSORBOARD = "tensorboard"
 
 
@@ -39,19 +39,6 @@ def write_report(workspace: Workspace, run: RunSummary) -> Path:
     facts = facts_of(run)
     page = workspace.run_directory(run.pipeline, run.run_id) / PAGE
     durable.write_text(page, render.report(facts, about(workspace, run, facts)))
-    return page
-
-
-def write_statistics(workspace: Workspace, run: RunSummary) -> Path:
-    """Writes TFDV's statistics in its own view into the run's folder.
-
-    Raises:
-        UserError: the run has none.
-    """
-    facts = facts_of(run)
-    page = workspace.run_directory(run.pipeline, run.run_id) / STATISTICS_PAGE
-    found = (Path(run.report or "") / statistics.STATISTICS).read_bytes()
-    durable.write_text(page, statistics.page(facts.name, found))
     return page
 
 

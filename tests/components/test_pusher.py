@@ -60,10 +60,10 @@ def test_the_model_card_goes_along_and_makes_no_other_model(model: Path, tmp_pat
     card, keys = tmp_path / "model_card.html", tmp_path / "keys"
     make_keys(keys)
     card.write_text("first")
-    version = publish(model, tmp_path / "serving", keys, card)
+    version = publish(model, tmp_path / "serving", keys, card=card)
     assert (version / CARD).read_text() == "first"
     card.write_text("second")
-    assert publish(model, tmp_path / "serving", keys, card) == version
+    assert publish(model, tmp_path / "serving", keys, card=card) == version
     assert (version / CARD).read_text() == "first"
     (version / CARD).write_text("forged")
     with pytest.raises(SignatureError, match="model_card"):

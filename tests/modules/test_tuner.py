@@ -14,6 +14,7 @@ from keras_tuner.errors import FatalError
 
 from modules.training import input as training_input
 from modules.training.errors import TrainingError
+from modules.training.images import Images
 from modules.training.job import Search, TrainingJob
 from modules.training.progress import LOGGER, TrainingProgress
 from modules.training.recipe import Augmentation, Recipe
@@ -53,7 +54,7 @@ def tuner(
 ) -> RecipeTuner:
     return RecipeTuner(
         recipe,
-        images or prepared(16),
+        Images.prepared(images or prepared(16)),
         16,
         prepared(12, seed=1),
         image_size=SIDE,

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from tensorflow_metadata.proto.v0 import statistics_pb2
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from components.run_page import comparison, render, statistics
+from components.run_page import comparison, render
 from components.run_page.facts import Finding
 from tests.components.run_page.facts import RUN, make_facts
 from tests.model_server.page.conftest import FLAGS
@@ -88,21 +87,6 @@ def test_a_hundred_classes(browser: Browser, tmp_path: Path) -> None:
     page = opened(browser, path)
     assert page.locator(".matrix").count() == 2
     assert page.get_by_text("What is confused most often").count() == 2
-
-
-def test_tfdvs_own_view_needs_no_network(browser: Browser, tmp_path: Path) -> None:
-    """What TFDV loads from two servers is in the page."""
-    found = statistics_pb2.DatasetFeatureStatisticsList()
-    for split in ("train", "test"):
-        counted = found.datasets.add(name=split, num_examples=7)
-        feature = counted.features.add(type="INT")
-        feature.path.step.append("label")
-        feature.num_stats.common_stats.num_non_missing = 7
-    path = tmp_path / "statistics.html"
-    path.write_text(statistics.page("photos", found.SerializeToString()))
-    page = opened(browser, path)
-    expect(page.get_by_text("Numeric Features (1)")).to_be_visible()
-    expect(page.get_by_text("label", exact=True)).to_be_visible()
 
 
 def test_names_that_are_markup(browser: Browser, tmp_path: Path) -> None:

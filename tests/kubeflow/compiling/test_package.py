@@ -146,7 +146,7 @@ def test_a_manifest_in_the_place_of_images(
     given = {task.name: task.spec.inputs.parameters for task in read.tasks}
     classes = given["Evaluator"]["class_names"].runtime_value.constant.string_value
     assert json.loads(classes) == ["no", "yes"]
-    assert "v-2" in given["ImportExampleGen"]["input_config"].runtime_value.constant.string_value
+    assert "v-2" in given["SpanGen"]["input_config"].runtime_value.constant.string_value
     assert main([*arguments, "--name", "feet"]) == 2
     assert "is of hands, and --name says feet: leave it out" in capsys.readouterr().err
     assert main([*arguments, "--also-test", str(tmp_path)]) == 2

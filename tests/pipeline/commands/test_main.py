@@ -82,7 +82,8 @@ def test_without_a_command_help_is_shown(signs: Callable[..., tuple[int, str, st
     [
         (["frob"], "No such command 'frob'.\nTry: signs --help"),
         (["runs", "--jsn"], "No such option: --jsn"),
-        (["predict"], "Missing argument 'images'.\nTry: signs predict --help"),
+        (["relabel"], "Missing argument 'FILE'.\nTry: signs relabel --help"),
+        (["predict"], "no images: name files or folders, or a source with --bulk"),
         (["run", "--schema", "mine"], "Invalid value for '--schema'"),
         (["run", "--tune", "some"], "Invalid value for '--tune'"),
         (["run", "--set", "tune.trials=-1"], "tune.trials must be in [0, 1000]. Received: -1"),

@@ -26,7 +26,7 @@ def test_what_a_version_was_made_from(made: Made) -> None:
         ("Evaluator", "ModelBlessing", run_id(3)),
         ("Trainer", "Model", run_id(3)),
         ("Transform", "TransformGraph", run_id(3)),
-        ("ImportExampleGen", "Examples", run_id(3)),
+        ("SpanGen", "Examples", run_id(3)),
     ]
     model = found.made_from[1]
     assert made.root / model.path == made.folder(3, "Trainer", "model")

@@ -16,6 +16,7 @@ from pipeline.config import Data, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running import child
 from pipeline.running.child import Job
+from pipeline.running.memory import PeakMemory
 from pipeline.running.summary import RESULT
 from pipeline.showing.events import EVENTS, EventReader, EventWriter, Phase, RunFinished, Training
 
@@ -98,7 +99,7 @@ def test_the_model_server_starts_beside_the_evaluator_and_is_lent_to_the_compone
 
     monkeypatch.setattr(local_runner, "run_pipeline", run_pipeline)
     with EventWriter(tmp_path / EVENTS) as events:
-        child._run_components(tmp_path, job(tmp_path), events, server)
+        child._run_components(PeakMemory(), tmp_path, job(tmp_path), events, server)
     assert launched == ["Evaluator"]
 
 

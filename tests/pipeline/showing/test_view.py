@@ -58,7 +58,7 @@ def test_the_whole_picture() -> None:
         " signs  20261122-221400-ab12" + " " * 47 + "0:00",
         "",
         " ✓  importing TensorFlow and TFX  done     0:14",
-        " ✓  SpanGen              done     0:05",
+        " ✓  SpanGen                       done     0:05",
         " ↺  StatisticsGen                 reused         [bold] the same data as in an…",
         f" {spinner}  Trainer                       running  1:05",
         " ·  Evaluator                     waiting",
