@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ Level = Literal["ok", "warn", "fail"]
 
 LOCKS = Path(__file__).resolve().parents[2] / "requirements"  # in a checkout
 PROTOBUF = ("6.31.1", "7")  # half-open: generated code of 6.31 is in TensorFlow
+_PLACES = ("purelib", "platlib")  # where packages are installed
 # What differs between the locks: the wheels that decide which of them a machine takes.
 BY_LOCK = {"ml-metadata": "ml_metadata", "tensorflow-data-validation": "tensorflow_data_validation"}
 DISK_GIB = (2, 5)  # below the first no run fits, below the second it may get tight
@@ -198,7 +200,8 @@ def _packages(lock: Path | None) -> Finding:
         )
     installed: dict[str, str] = {
         canonicalize_name(package.metadata["Name"]): package.version
-        for package in metadata.distributions()
+        # Not on all of sys.path: setuptools, once it is imported, has packages of its own there.
+        for package in metadata.distributions(path=[sysconfig.get_path(n) for n in _PLACES])
         if package.metadata["Name"]  # else a broken installation, which then counts as missing
     }
     wanted = _locked(lock)

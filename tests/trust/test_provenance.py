@@ -96,7 +96,7 @@ def test_a_statement_that_is_none_is_found_out(model: Path, origin: Origin, tmp_
 def test_what_is_written_is_signed(model: Path, origin: Origin, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     make_keys(keys)
-    version = publish(model, tmp_path / "serving", keys, origin)
+    version = publish(model, tmp_path / "serving", keys, origin=origin)
     verify(version, keys / PUBLIC)
     text = (version / STATEMENT).read_text()
     (version / STATEMENT).write_text(text.replace("zip hands.zip", "zip other.zip"))
