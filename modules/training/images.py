@@ -45,7 +45,7 @@ class Images:
             size: pixels a side, which decides how many are prepared at a time.
         """
         at_a_time = min(_DECODE_BATCH, max(1, _DECODED_BYTES // (size**2 * _CHANNELS_BYTES)))
-        batches = self.read(None).batch(at_a_time).map(self.prepare, num_parallel_calls=2)
+        batches = self.read(None).batch(at_a_time).map(self.prepare, tf.data.AUTOTUNE)
         if count is not None:
             batches = batches.apply(tf.data.experimental.assert_cardinality(-(-count // at_a_time)))
         return batches

@@ -261,6 +261,43 @@ def test_files_are_read_in_the_order_of_their_names(transform_graph, tmp_path):
     np.testing.assert_array_equal(np.rint(pixels * 255), [pictures[label] for label in labels])
 
 
+def test_files_that_are_streamed_are_read_in_another_order_in_each_epoch(
+    transform_graph, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training_input, "MEMORY_LIMIT_BYTES", 0)
+    pictures = noise(12)
+    for number in range(12):  # a file each: what is buffered alone would not mix them
+        one = example(png(pictures[number]), number)
+        write_examples(tmp_path / f"{number:02}.gz", [one])
+    output = tft.TFTransformOutput(str(transform_graph))
+    layer, spec = output.transform_features_layer(), output.raw_feature_spec()
+    images = read_images([f"{tmp_path}/*"], layer, spec, 12)
+    side = pictures[0].shape[0]
+    recipe = Recipe(epochs=3, batch_size=4, seed=5)
+    all_batches = training_batches(images, 12, recipe, side, 12)
+    found = [labels.tolist() for _, labels, _ in all_batches.chosen(0).as_numpy_iterator()]
+    epochs = [list(chain(*found[3 * epoch : 3 * epoch + 3])) for epoch in range(3)]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    again = [labels.tolist() for _, labels, _ in all_batches.chosen(1).as_numpy_iterator()]
+    assert again == found[3:]
+
+
+def test_a_seed_decides_the_order_of_files(transform_graph, tmp_path):
+    for number, picture in enumerate(noise(12)):
+        write_examples(tmp_path / f"{number:02}.gz", [example(png(picture), number)])
+    output = tft.TFTransformOutput(str(transform_graph))
+    layer, spec = output.transform_features_layer(), output.raw_feature_spec()
+    images = read_images([f"{tmp_path}/*"], layer, spec, 12)
+
+    def order(*seed: int) -> list[bytes]:
+        return list(images.read(tf.constant(seed, tf.int64)).as_numpy_iterator())
+
+    assert order(1, 0) == order(1, 0)
+    assert sorted(order(1, 0)) == sorted(order(1, 1))
+    assert order(1, 0) != order(1, 1)
+
+
 def test_a_damaged_file_is_an_error(transform_graph, tmp_path):
     (tmp_path / "a.gz").write_bytes(b"no gzip")
     with pytest.raises(tf.errors.OpError):
