@@ -58,19 +58,22 @@ def monitor(
     as_json: JsonOption = False,
 ) -> int:
     """Compare what a server was asked with the training: exit code 1 where it is too different."""
-    from tfx.utils import io_utils
-
-    from data.schema import schema_path
-    from pipeline.monitoring.monitor import Limits, training_statistics
-    from pipeline.monitoring.monitor import monitor as compare
-    from pipeline.monitoring.page import render
-    from pipeline.monitoring.requests import read_requests
     from serving.request_log import read_log
     from signs.errors import UserError
+    from signs.tensorflow_notes import without_tensorflow_notes
 
     if page is not None and not page.absolute().parent.is_dir():
         raise UserError(f"--page {page}: there is no folder {page.absolute().parent}")
     base = base_path(workspace, model)
+    with without_tensorflow_notes():
+        from tfx.utils import io_utils
+
+        from data.schema import schema_path
+        from pipeline.monitoring.monitor import Limits, training_statistics
+        from pipeline.monitoring.monitor import monitor as compare
+        from pipeline.monitoring.page import render
+        from pipeline.monitoring.requests import read_requests
+
     requests = read_requests(read_log(log), base.name, version, newest)
     if not requests.asked:
         of = f" of v{version}" if version is not None else ""
