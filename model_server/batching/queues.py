@@ -117,6 +117,7 @@ class BatchingPool:
         if threads < 1:
             raise InvalidArgumentError(f"num_batch_threads must be positive; was {threads}")
         self.threads = threads
+        self._running = 0
         self._changed = threading.Condition()
         # Only those with tasks in them, in the order in which they have their turns.
         self._queues: OrderedDict[Hashable, _Queue] = OrderedDict()
@@ -135,12 +136,13 @@ class BatchingPool:
         run: Callable[[list[Task]], None],
         request: Request,
     ) -> None:
-        """Puts a request into the queue of `key`.
+        """Puts a request into the queue of `key`; runs it now if nothing is to be waited for.
 
         Args:
             key: what may share a batch; always with the same `options` and a like `run`.
             options: how the queue cuts batches.
-            run: is called with the tasks of a batch, in one of the pool's threads; raises nothing.
+            run: is called with the tasks of a batch, in one of the pool's threads or in this one;
+                raises nothing.
             request: what to put there.
 
         Raises:
@@ -153,9 +155,16 @@ class BatchingPool:
             queue = self._queues.get(key) or _Queue(options, run)
             queue.add(request)
             self._queues[key] = queue
-            # Of others the threads know: who wakes for nothing takes time from those who answer.
-            if is_new or queue.due() <= time.monotonic():
-                self._changed.notify()
+            is_due = queue.due() <= time.monotonic()
+            if is_due and self._running < self.threads and len(self._queues) == 1:
+                tasks = self._taken(key)[1]
+            else:
+                tasks = []
+                # Of others the threads know: who wakes for nothing takes time from who answers.
+                if is_new or is_due:
+                    self._changed.notify()
+        if tasks:
+            self._run(run, tasks)
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """Ends the threads once all queues are empty; False if `timeout_s` seconds were too few."""
@@ -169,13 +178,24 @@ class BatchingPool:
 
     def _work(self) -> None:
         while (taken := self._next_batch()) is not None:
-            run, tasks = taken
+            self._run(*taken)
+
+    def _run(self, run: Callable[[list[Task]], None], tasks: list[Task]) -> None:
+        try:
             run(tasks)
+        finally:
+            with self._changed:
+                self._running -= 1
+                if self._queues:
+                    self._changed.notify()
 
     def _next_batch(self) -> tuple[Callable[[list[Task]], None], list[Task]] | None:
         """Waits for a batch; None when the pool is closed and nothing is left to do."""
         with self._changed:
             while self._queues or not self._closed:
+                if self._running >= self.threads:
+                    self._changed.wait()
+                    continue
                 now = time.monotonic()
                 due = {key: queue.due() for key, queue in self._queues.items()}
                 key = next((key for key, when in due.items() if when <= now), None)
@@ -185,6 +205,7 @@ class BatchingPool:
             return None
 
     def _taken(self, key: Hashable) -> tuple[Callable[[list[Task]], None], list[Task]]:
+        self._running += 1
         queue = self._queues.pop(key)
         tasks = queue.take()
         if queue.due() < float("inf"):

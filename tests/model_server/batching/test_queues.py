@@ -24,16 +24,18 @@ def long(rows, since):
 
 
 class Runs:
-    """Notes the rows of each batch that ran; `may_end` holds the pool's thread."""
+    """Notes the rows of each batch that ran, and in which thread; `may_end` holds it."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.threads: list[str] = []
         self.started = threading.Event()
         self.may_end = threading.Event()
 
     def run(self, tasks):
         self.started.set()
         assert self.may_end.wait(WAIT_S)
+        self.threads.append(threading.current_thread().name)
         self.batches.append([task.rows for task in tasks])
         for task in tasks:
             task.done.set()
@@ -81,14 +83,38 @@ def test_large_requests_are_split_to_fill_batches(pool):
 def test_a_full_queue_refuses(pool):
     runs = Runs()
     options = QueueOptions(max_rows=1, max_batches=2, due=long)
-    submit(pool, runs, options, 1)
-    assert runs.started.wait(WAIT_S)  # the thread is busy, and its batch waits no more
+    first = threading.Thread(target=submit, args=(pool, runs, options, 1))
+    first.start()
+    assert runs.started.wait(WAIT_S)  # one runs, which is all that may, and waits no more
     try:
         submit(pool, runs, options, 1, 1)
         with pytest.raises(UnavailableError, match="currently 2 batches enqueued"):
             submit(pool, runs, options, 1)
     finally:
         runs.may_end.set()
+        first.join(WAIT_S)
+
+
+def test_who_need_not_wait_runs_the_batch_itself(pool):
+    runs = Runs()
+    runs.may_end.set()
+    submit(pool, runs, QueueOptions(100, 10, lambda rows, since: since), 1)
+    assert runs.threads == [threading.current_thread().name]
+
+
+def test_no_more_batches_run_than_there_are_threads(pool):
+    runs = Runs()
+    options = QueueOptions(100, 10, lambda rows, since: since)
+    first = threading.Thread(target=submit, args=(pool, runs, options, 1), name="first")
+    first.start()
+    assert runs.started.wait(WAIT_S)
+    second, third = submit(pool, runs, options, 2, 3)  # at once: the pool's thread has them
+    assert not second._tasks[0].done.wait(0.2)
+    runs.may_end.set()
+    second.wait()
+    third.wait()
+    first.join(WAIT_S)
+    assert (runs.batches, runs.threads) == ([[1], [2, 3]], ["first", "batch-0"])
 
 
 def test_a_closed_pool_refuses():
