@@ -85,6 +85,16 @@ def jpeg(width: int, height: int) -> bytes:
     )
 
 
+def jpeg_of_components(count: int) -> bytes:
+    """A header of 8x8 pixels that declares so many components."""
+    raw = jpeg(8, 8)
+    frame = raw.index(b"\xff\xc0")
+    (length,) = struct.unpack_from(">H", raw, frame + 2)
+    components = b"".join(bytes([number, 0x11, 0]) for number in range(count))
+    declared = struct.pack(">HHBHHB", 0xFFC0, 8 + len(components), 8, 8, 8, count)
+    return raw[:frame] + declared + components + raw[frame + 2 + length :]
+
+
 def jpeg_of_scans(side: int, scans: int) -> bytes:
     """A progressive JPEG whose last scan is repeated."""
     buffer = io.BytesIO()

@@ -92,6 +92,7 @@ NO_PICTURE = "neither JPEG, PNG, GIF nor BMP, or without a sound header"
             + b"\xff\xda" * 101,
             "7000 x 7000 pixels in 112 scans, too many",
         ),
+        (bombs.jpeg_of_components(9), "9 channels, more than 4"),
         (encoded(8, 8, "WEBP"), NO_PICTURE),
         (b"", NO_PICTURE),
         (b"\x89PNG\r\n\x1a\n", NO_PICTURE),
