@@ -17,6 +17,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from data.statistics.measure import NUMBERS, WORDS
 from data.statistics.report import Anomaly, Example, Numbers, Words
+from data.statistics.shares import share
 from signs.features import CLASS_NAME, SOURCE_ID, SPLIT
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
@@ -197,11 +198,6 @@ def example(row: dict, feature: str) -> Example:
 def _risen(now: Words, then: Words) -> str:
     """The word whose share has grown most."""
     return max(sorted(now.counts), key=lambda word: share(now, word) - share(then, word))
-
-
-def share(words: Words, word: str) -> float:
-    """The share of the pictures that have a word, in [0, 1]."""
-    return words.counts.get(word, 0) / (sum(words.counts.values()) or 1)
 
 
 def _words(value: float | str) -> str:
