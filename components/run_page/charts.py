@@ -89,8 +89,9 @@ def curves(
     if marks is None:
         marks = {place: str(place + 1) for place in (0, longest // 2, longest - 1)}
     for place, words in marks.items():
+        anchor = "start" if place == 0 else "end" if place == longest - 1 else "middle"
         parts.append(
-            f'<text x="{x(place):.1f}" y="{_HEIGHT - 18}" text-anchor="middle">'
+            f'<text x="{x(place):.1f}" y="{_HEIGHT - 18}" text-anchor="{anchor}">'
             f"{escape(words)}</text>"
         )
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
@@ -180,7 +181,7 @@ def matrix(counts: Sequence[Sequence[int]], label: str) -> Markup:
 def histogram(found: Shares, label: str) -> Markup:
     """Shares of a number's parts, a line for each of the sets of pictures."""
     marks = {0: found.parts[0], len(found.parts) - 2: found.parts[-1]}
-    return curves(found.of, f"{label}: shares of the pictures", across=label, marks=marks)
+    return curves(found.of, f"{label}: shares of the pictures", across="", marks=marks)
 
 
 def _svg(
