@@ -122,6 +122,7 @@ class Source:
     created: str = ""
     is_synthetic: bool = False
     rejected: int = 0
+    corrected: int = 0  # labels, by `signs relabel`
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,10 @@ Kind: TypeAlias = Literal["drift", "skew"]
 FEATURES = (*NUMBERS, *WORDS, CLASS_NAME)
 # Of fewer pictures two halves of SIGNS are as far apart as the schema's limits allow.
 MIN_PICTURES = 100
+MEASURES = {
+    "jensen_shannon_divergence": "Jensen-Shannon divergence",
+    "l_infty": "largest difference of a share",
+}
 _SHOWN = 3
 
 
@@ -150,7 +154,7 @@ def anomalies(
         change = _change(now[found.feature], then[found.feature])
         text = (
             f"{found.feature} of the {split} pictures is not that of {against}: "
-            f"{_MEASURES[found.measure]} {found.value:.2f}, limit {found.limit:g}; {change}; "
+            f"{MEASURES[found.measure]} {found.value:.2f}, limit {found.limit:g}; {change}; "
             f"such as {shown}"
         )
         yield Anomaly(
@@ -161,12 +165,6 @@ def anomalies(
             examples=examples,
             **vars(found),
         )
-
-
-_MEASURES = {
-    "jensen_shannon_divergence": "Jensen-Shannon divergence",
-    "l_infty": "largest difference of a share",
-}
 
 
 def _change(now: Numbers | Words, then: Numbers | Words) -> str:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from components.run_page import render as run_page
 from components.run_page.pictures import thumbnail
+from data.statistics.compare import MEASURES
 from data.statistics.shares import shares
 from pipeline.monitoring.monitor import ASKED, Monitored
 from pipeline.monitoring.requests import Requests
+from pipeline.monitoring.sight import MEASURE
 
 _FOLDER = Path(__file__).parent
 _SHOWN = 12  # of a kind of odd pictures
@@ -24,5 +26,6 @@ def render(found: Monitored, requests: Requests) -> str:
             for name, one in found.pictures.items()
             if name in found.training
         },
+        measures={**MEASURES, MEASURE: "Kolmogorov-Smirnov statistic"},
         shown=_SHOWN,
     )
