@@ -45,6 +45,8 @@ CONFIDENCE = "confidence"  # float32 [batch] in [0, 1]: how probable it is that 
 KNOWN = "known"  # bool [batch]: false where the picture is of no kind that the model was trained on
 # Beside it: what the pictures were like that it was trained on (TFDV's FeatureStats.pb).
 TRAINING_STATISTICS = "assets.extra/training_statistics.pb"
+# And what its network sees in test pictures: float16 [pictures, size], as NumPy writes it.
+TEST_EMBEDDINGS = "assets.extra/test_embeddings.npy"
 
 GRPC_PORT, REST_PORT = 8500, 8501  # where TensorFlow Serving's documentation has its APIs
 

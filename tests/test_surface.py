@@ -133,6 +133,7 @@ COMMANDS = {
         "--newest": 1000,
         "--max-not-sure": 0.2,
         "--min-confidence": 0.8,
+        "--max-embedding-distance": 0.3,
         "--page": None,
         "--workspace": "workspace",
         "--json": False,

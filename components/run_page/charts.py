@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
+from data.statistics.shares import Shares
+
 _WIDTH, _HEIGHT = 420, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 34
 
@@ -49,6 +51,8 @@ def curves(
     *,
     of_one: bool = False,
     across: str = "epoch",
+    marks: Mapping[int, str] | None = None,
+    end: tuple[float, float, float] | None = None,
 ) -> Markup:
     """Lines over epochs.
 
@@ -57,6 +61,8 @@ def curves(
         label: what the picture shows, for who cannot see it.
         of_one: whether values are shares, on an axis from 0 to 1.
         across: the name of the axis.
+        marks: words along it by place; None numbers the values from 1.
+        end: a value of after the last epoch, and its interval.
     """
     drawn = {name: values for name, values in series.items() if len(values)}
     finite = [value for values in drawn.values() for value in values if np.isfinite(value)]
@@ -80,9 +86,13 @@ def curves(
             f' y1="{y(at):.1f}" y2="{y(at):.1f}"/>'
             f'<text x="{_LEFT - 6}" y="{y(at) + 4:.1f}" text-anchor="end">{words}</text>'
         )
-    for index in sorted({0, longest // 2, longest - 1}):
+    if marks is None:
+        marks = {place: str(place + 1) for place in (0, longest // 2, longest - 1)}
+    for place, words in marks.items():
+        anchor = "start" if place == 0 else "end" if place == longest - 1 else "middle"
         parts.append(
-            f'<text x="{x(index):.1f}" y="{_HEIGHT - 18}" text-anchor="middle">{index + 1}</text>'
+            f'<text x="{x(place):.1f}" y="{_HEIGHT - 18}" text-anchor="{anchor}">'
+            f"{escape(words)}</text>"
         )
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(
@@ -95,6 +105,13 @@ def curves(
             if np.isfinite(value)
         )
         parts.append(f'<polyline class="line n{number}" points="{points}"/>')
+    if end is not None:
+        value, low, high = end
+        parts.append(
+            f'<line class="end" x1="{x(longest - 1):.1f}" x2="{x(longest - 1):.1f}"'
+            f' y1="{y(low):.1f}" y2="{y(high):.1f}"/>'
+            f'<circle class="end" cx="{x(longest - 1):.1f}" cy="{y(value):.1f}" r="4"/>'
+        )
     return _svg(_WIDTH, _HEIGHT, label, parts)
 
 
@@ -161,12 +178,10 @@ def matrix(counts: Sequence[Sequence[int]], label: str) -> Markup:
     return _svg(classes, classes, label, parts, "matrix")
 
 
-def histogram(counts: Mapping[str, Sequence[float]], label: str) -> Markup:
-    """Shares of a measure's bins, a line for each split."""
-    shares = {
-        split: [value / (sum(values) or 1) for value in values] for split, values in counts.items()
-    }
-    return curves(shares, label, across="from low to high")
+def histogram(found: Shares, label: str) -> Markup:
+    """Shares of a number's parts, a line for each of the sets of pictures."""
+    marks = {0: found.parts[0], len(found.parts) - 2: found.parts[-1]}
+    return curves(found.of, f"{label}: shares of the pictures", across="", marks=marks)
 
 
 def _svg(

@@ -6,11 +6,10 @@ exact, and the interval of the difference, given how many those are.
 
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
-
 from components.run_page.facts import Answer, Evaluated, Facts
 from components.run_page.render import flat, template
 from components.run_page.words import without_twins
+from modules.evaluation.evidence import mcnemar, wilson
 
 _SURE = 0.05  # below it, chance alone is no good explanation
 
@@ -129,12 +128,6 @@ def page(found: Comparison, first: Facts, second: Facts) -> str:
     )
 
 
-def mcnemar(first_alone: int, second_alone: int) -> float:
-    """The two-sided exact p-value that both are equally often right where they differ."""
-    differ = first_alone + second_alone
-    return float(binomtest(first_alone, differ).pvalue) if differ else 1.0
-
-
 def paired_interval(first_alone: int, second_alone: int, count: int) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies on the same images.
 
@@ -149,8 +142,8 @@ def paired_interval(first_alone: int, second_alone: int, count: int) -> tuple[fl
     differ = first_alone + second_alone
     if not differ:
         return 0.0, 0.0
-    found = binomtest(second_alone, differ).proportion_ci(method="wilson")
-    low, high = (differ / count * (2 * float(share) - 1) for share in (found.low, found.high))
+    ends = wilson(second_alone / differ, differ)
+    low, high = (differ / count * (2 * share - 1) for share in ends)
     return low, high
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from data.findings import Finding
+from data.statistics.shares import Shares
+from modules.evaluation.verdict import Row
 from signs import durable
 from signs.errors import UserError
 
@@ -19,29 +21,6 @@ FACTS, CARD = "facts.json", "model_card.html"  # in the component's artifact
 
 class FactsError(UserError):
     """The facts of a run are not there, or cannot be read."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A check of the verdict: a value with its 95 % interval beside what is asked for.
-
-    Attributes:
-        check: What is measured, such as "accuracy".
-        on: What it is measured on.
-        passes: Whether it is enough; None where nothing is asked for.
-        of: So many images.
-        why: In words, where there is more to say.
-    """
-
-    check: str
-    on: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    limit: float | None = None
-    passes: bool | None = None
-    of: int | None = None
-    why: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +122,7 @@ class Source:
     created: str = ""
     is_synthetic: bool = False
     rejected: int = 0
+    corrected: int = 0  # labels, by `signs relabel`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +147,7 @@ class Facts:
     copies_in_all: int = 0  # groups
     suspects: tuple[Group, ...] = ()
     odd: tuple[Group, ...] = ()
-    histograms: dict[str, dict[str, tuple[float, ...]]] = dataclasses.field(default_factory=dict)
+    pictures: dict[str, Shares] = dataclasses.field(default_factory=dict)  # by feature, of splits
     by_epoch: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     calibration: dict[str, float] = dataclasses.field(default_factory=dict)
     answers: tuple[Answer, ...] = ()

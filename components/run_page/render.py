@@ -46,9 +46,9 @@ def report(facts: Facts, run: Run | None = None) -> str:
     )
 
 
-def template(name: str) -> jinja2.Template:
-    """A template of this folder, with its filters."""
-    return _environment().get_template(name)
+def template(name: str, folder: Path = _FOLDER) -> jinja2.Template:
+    """A template of a folder, with the parts, the style and the filters of this one."""
+    return _environment(folder).get_template(name)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -65,9 +65,9 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(folder: Path) -> jinja2.Environment:
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
+        loader=jinja2.FileSystemLoader([folder, _FOLDER]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

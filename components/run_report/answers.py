@@ -19,7 +19,7 @@ from PIL import Image
 from signs import features
 
 _BATCH = 32
-_CELLS = 6  # a side, of the heat
+_CELLS = 5  # a side, of the heat: with the whole picture they are one batch
 _COVERED = 0.25  # of a side: about two fingers
 _SIDE = 128  # pixels of the pictures that are covered, at most
 

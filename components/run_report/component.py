@@ -32,7 +32,7 @@ class RunReportSpec(ComponentSpec):
         "anomalies": ChannelParameter(type=ExampleAnomalies),
         "leaks": ChannelParameter(type=ExampleAnomalies),
         "suspects": ChannelParameter(type=ExampleAnomalies, optional=True),
-        "picture_statistics": ChannelParameter(type=ExampleAnomalies, optional=True),
+        "picture_statistics": ChannelParameter(type=ExampleAnomalies),
         "model": ChannelParameter(type=Model),
         "model_run": ChannelParameter(type=ModelRun),
         "baseline_model": ChannelParameter(type=Model, optional=True),
@@ -59,8 +59,7 @@ class RunReport(BaseComponent):
         Args:
             about: What no artifact tells: `name` of the data set, `data_root`, `code` (digest) and
                 the run's configuration as `config`, fit for JSON.
-            **channels: The inputs by name; `baseline_model`, `suspects` and `picture_statistics`
-                may be None.
+            **channels: The inputs by name; `baseline_model` and `suspects` may be None.
         """
         super().__init__(
             RunReportSpec(

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow_model_analysis as tfma
-from scipy.stats import binomtest
 
 from components.run_page.facts import Evaluated, Slice
 from modules import evaluation
+from modules.evaluation.evidence import wilson
 
 
 def read(folder: str, name: str, class_names: Sequence[str], *, compared: bool) -> Evaluated:
@@ -29,7 +29,7 @@ def read(folder: str, name: str, class_names: Sequence[str], *, compared: bool) 
         accuracy = float(values[evaluation.ACCURACY]["doubleValue"])
         feature = ", ".join(str(part) for part, _ in key)
         value = ", ".join(str(part) for _, part in key)
-        slices.append(Slice(feature, value, count, accuracy, *interval(accuracy, count)))
+        slices.append(Slice(feature, value, count, accuracy, *wilson(accuracy, count)))
     [whole] = [one for one in slices if not one.feature]
     by_class = {str(each): place for place, each in enumerate(class_names)}
     rest = [one for one in slices if one.feature]
@@ -43,12 +43,6 @@ def read(folder: str, name: str, class_names: Sequence[str], *, compared: bool) 
         tuple(rest),
         _confusion(result, len(class_names)),
     )
-
-
-def interval(fraction: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a fraction that was seen in `count` images (Wilson 1927)."""
-    found = binomtest(round(fraction * count), count).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
 
 
 def _confusion(result: tfma.EvalResult, classes: int) -> tuple[tuple[int, ...], ...]:

@@ -24,11 +24,12 @@ from components.leakage_guard.executor import GROUPS, load_leaks
 from components.run_page import pictures, render
 from components.run_page.facts import CARD, Answer, Facts, Group, Mosaic, Shown
 from components.run_report import answers, beside, evaluated, machine, statistics
-from components.run_report.verdict import rows
 from components.serving_check.executor import RESULT_FILE
 from data.leaks.report import Group as Copies
 from data.leaks.report import Leaks, read_groups
 from data.sample import Sample, read_samples
+from data.statistics.report import read as read_pictures
+from modules.evaluation.verdict import read as read_verdict
 from modules.trainer import HISTORY
 from signs import durable, features
 
@@ -86,9 +87,11 @@ def gather(inputs: Mapping[str, list[types.Artifact]], about: Mapping[str, Any])
     ]
     blessing = inputs["model_blessing"][0]
     blessed = blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 1
+    verdict = read_verdict(place("model_blessing"))
     leaks, groups = _leaks(place("leaks"))
     suspects = beside.suspects(may_be("suspects"))
-    odd, histograms = beside.pictures(may_be("picture_statistics"))
+    found = read_pictures(place("picture_statistics"))
+    odd = beside.odd(found)
     copies = [
         (_words(group), [one.source_id for one in group.pictures])
         for group in groups[:_MOST_GROUPS]
@@ -115,7 +118,7 @@ def gather(inputs: Mapping[str, list[types.Artifact]], about: Mapping[str, Any])
         class_names=class_names,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         blessed=blessed,
-        verdict=rows(place("model_blessing"), config["evaluate"], test, further),
+        verdict=verdict.rows if verdict else (),
         source=statistics.source(Path(about["data_root"]), inputs["examples"][0], config["data"]),
         counts={split: dict(sampled[split].counts) for split in splits},
         test=test,
@@ -123,13 +126,16 @@ def gather(inputs: Mapping[str, list[types.Artifact]], about: Mapping[str, Any])
         served=json.loads((place("infra_blessing") / RESULT_FILE).read_text()),
         mosaics=tuple(_mosaics(sampled, class_names)),
         features=statistics.features(place("statistics"), splits),
-        anomalies=statistics.anomalies(place("anomalies"), splits),
-        findings=leaks.findings,
+        anomalies=(
+            *statistics.anomalies(place("anomalies"), splits),
+            *(one.text for one in found.anomalies),
+        ),
+        findings=(*leaks.findings, *found.findings),
         copies=_groups(copies, by_id),
         copies_in_all=len(groups),
         suspects=_groups(suspects, by_id),
         odd=_groups(odd, by_id),
-        histograms=histograms,
+        pictures=beside.like(found),
         by_epoch=history["by_epoch"],
         calibration=history.get("calibration", {}),
         answers=tuple(

@@ -79,4 +79,5 @@ def source(data_root: Path, examples: types.Artifact, data: dict[str, Any]) -> S
         created=found.get("created", ""),
         is_synthetic=bool(found.get("is_synthetic")),
         rejected=sum(found.get("rejected", {}).values()),
+        corrected=len(found.get("settings", {}).get("corrections", {}).get("rows", ())),
     )

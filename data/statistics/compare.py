@@ -17,6 +17,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from data.statistics.measure import NUMBERS, WORDS
 from data.statistics.report import Anomaly, Example, Numbers, Words
+from data.statistics.shares import share
 from signs.features import CLASS_NAME, SOURCE_ID, SPLIT
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
@@ -25,6 +26,10 @@ Kind: TypeAlias = Literal["drift", "skew"]
 FEATURES = (*NUMBERS, *WORDS, CLASS_NAME)
 # Of fewer pictures two halves of SIGNS are as far apart as the schema's limits allow.
 MIN_PICTURES = 100
+MEASURES = {
+    "jensen_shannon_divergence": "Jensen-Shannon divergence",
+    "l_infty": "largest difference of a share",
+}
 _SHOWN = 3
 
 
@@ -149,7 +154,7 @@ def anomalies(
         change = _change(now[found.feature], then[found.feature])
         text = (
             f"{found.feature} of the {split} pictures is not that of {against}: "
-            f"{_MEASURES[found.measure]} {found.value:.2f}, limit {found.limit:g}; {change}; "
+            f"{MEASURES[found.measure]} {found.value:.2f}, limit {found.limit:g}; {change}; "
             f"such as {shown}"
         )
         yield Anomaly(
@@ -160,12 +165,6 @@ def anomalies(
             examples=examples,
             **vars(found),
         )
-
-
-_MEASURES = {
-    "jensen_shannon_divergence": "Jensen-Shannon divergence",
-    "l_infty": "largest difference of a share",
-}
 
 
 def _change(now: Numbers | Words, then: Numbers | Words) -> str:
@@ -197,11 +196,6 @@ def example(row: dict, feature: str) -> Example:
 def _risen(now: Words, then: Words) -> str:
     """The word whose share has grown most."""
     return max(sorted(now.counts), key=lambda word: share(now, word) - share(then, word))
-
-
-def share(words: Words, word: str) -> float:
-    """The share of the pictures that have a word, in [0, 1]."""
-    return words.counts.get(word, 0) / (sum(words.counts.values()) or 1)
 
 
 def _words(value: float | str) -> str:

@@ -50,6 +50,10 @@ def monitor(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Mean confidence in the others.")
     ] = 0.8,
+    max_embedding_distance: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="From test pictures, as the network sees them."),
+    ] = 0.3,
     page: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write it as HTML too; with some of the pictures in it."),
@@ -73,18 +77,23 @@ def monitor(
         from pipeline.monitoring.monitor import monitor as compare
         from pipeline.monitoring.page import render
         from pipeline.monitoring.requests import read_requests
+        from pipeline.monitoring.sight import sight_of
 
     requests = read_requests(read_log(log), base.name, version, newest)
     if not requests.asked:
         of = f" of v{version}" if version is not None else ""
         raise UserError(f"{log} holds no Predict request with pictures to {base.name}{of}")
-    found = compare(
-        requests,
-        base.name,
-        training_statistics(base / str(requests.version)),
-        io_utils.SchemaReader().read(str(schema_path())),
-        Limits(max_not_sure, min_confidence),
-    )
+    version_folder = base / str(requests.version)
+    training = training_statistics(version_folder)
+    with without_tensorflow_notes():
+        found = compare(
+            requests,
+            base.name,
+            training,
+            io_utils.SchemaReader().read(str(schema_path())),
+            Limits(max_not_sure, min_confidence, max_embedding_distance),
+            sight_of(version_folder),
+        )
     if page is not None:
         page.touch(mode=0o600)
         page.chmod(0o600)  # as the log: nobody else may see what people have sent
@@ -100,7 +109,7 @@ def monitor(
             f"{found.passed_over:,} records are passed over",
         )
         for one in found.distances:
-            say(out, f"  {one.feature}: {one.value:.3f} from the training's, limit {one.limit:g}")
+            say(out, f"  {one.feature}: distance {one.value:.3f}, limit {one.limit:g}")
         for note in found.notes:
             say(out, f"Note: {note}")
         for reason in found.reasons:

@@ -1,7 +1,8 @@
 """Whether what a server is asked is still what its model was trained on.
 
 requests -> measured as the training's pictures were -> skew by the schema's limits -+
-         -> answers -> confidence, share of "not sure", classes ---------------------+-> Monitored
+         -> what the network sees -> distance from test pictures --------------------+-> Monitored
+         -> answers -> confidence, share of "not sure", classes ---------------------+
 """
 
 import math
@@ -28,7 +29,8 @@ from data.statistics.measure import measure
 from data.statistics.odd import odd
 from data.statistics.report import Anomaly, Example, Numbers, Words
 from modules.evaluation.evidence import wilson
-from pipeline.monitoring.requests import Requests
+from pipeline.monitoring.requests import Asked, Requests
+from pipeline.monitoring.sight import Sight, far_apart
 from signs import features
 from signs.errors import UserError
 
@@ -44,10 +46,13 @@ class Limits:
             0.04 of known ones: this is five times as much.
         min_confidence: The mean for the others, in [0, 1]. It is calibrated: so right the model
             takes itself to be. Evaluator's `min_accuracy` is the same.
+        max_embedding_distance: How much more often a picture may be farther from test pictures than
+            those are from one another, in [0, 1]; see `pipeline.monitoring.sight`.
     """
 
     max_not_sure: float = 0.2
     min_confidence: float = 0.8
+    max_embedding_distance: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def monitor(
     training: Statistics,
     schema: schema_pb2.Schema,
     limits: Limits = Limits(),
+    sight: Sight | None = None,
 ) -> Monitored:
     """Compares.
 
@@ -102,12 +108,14 @@ def monitor(
         model: By which name.
         training: Of the pictures that the model was trained on.
         schema: With the limits of skew.
-        limits: Those of answers.
+        limits: Those of answers, and of what the network sees.
+        sight: The network, and what it sees in test pictures; None looks at neither.
 
     Raises:
         UserError: Nothing was asked.
     """
-    rows = [row for one in requests.asked if (row := _row(one.id, one.image, one.class_name))]
+    measured = [(one, row) for one in requests.asked if (row := _row(one))]
+    rows = [row for _, row in measured]
     if requests.version is None or not rows:
         raise UserError(f"the log holds no Predict request with pictures to the model {model!r}")
     table = pa.Table.from_pylist(rows, MEASURED)
@@ -131,6 +139,14 @@ def monitor(
             f"{fewest:,} pictures are too few to compare with those of the training: "
             f"{MIN_PICTURES} are needed"
         )
+    if sight is None:
+        notes.append("what the network sees is not compared: an older release has pushed it")
+    else:
+        distance, unlike = far_apart(
+            [one for one, _ in measured], sight, limits.max_embedding_distance, ASKED
+        )
+        apart += (distance,) if distance else ()
+        found += (unlike,) if unlike else ()
     known = [one.known for one in requests.asked if one.known is not None]
     sure = [
         one.confidence
@@ -156,13 +172,17 @@ def monitor(
     )
 
 
-def _row(name: str, image: bytes, class_name: str) -> dict[str, object] | None:
+def _row(one: Asked) -> dict[str, object] | None:
     try:
-        measures = asdict(measure(image))
+        measures = asdict(measure(one.image))
     except OSError:
         return None
-    own = {features.SOURCE_ID: name, features.SPLIT: ASKED, features.CLASS_NAME: class_name}
-    return own | measures
+    return {
+        features.SOURCE_ID: one.id,
+        features.SPLIT: ASKED,
+        features.CLASS_NAME: one.class_name,
+        **measures,
+    }
 
 
 def _of_answers(known: Sequence[bool], sure: Sequence[float], limits: Limits) -> list[str]:

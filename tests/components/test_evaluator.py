@@ -4,6 +4,7 @@ Each of its runs takes five seconds of CPU. Those in which a single check fails 
 """
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -108,28 +109,29 @@ def judge(noisy: Path, tmp_path: Path) -> Judge:
         sets: str | None = None,
         twins: str = "",
     ) -> Verdict:
+        root = Path(tempfile.mkdtemp(dir=tmp_path))  # a test may judge twice
         inputs = {
             "examples": [made(Examples, data, split_names='["train", "test"]')],
-            "model": [made(Model, scripted.save(tmp_path / "new", CLASSES, wrong, sure), id=7)],
-            "leaks": [no_leaks(tmp_path)],
+            "model": [made(Model, scripted.save(root / "new", CLASSES, wrong, sure), id=7)],
+            "leaks": [no_leaks(root)],
         }
-        (tmp_path / "leaks" / "groups.jsonl").write_text(twins)
+        (root / "leaks" / "groups.jsonl").write_text(twins)
         if baseline is not None:
-            old = scripted.save(tmp_path / "old", CLASSES, baseline)
+            old = scripted.save(root / "old", CLASSES, baseline)
             inputs["baseline_model"] = [made(Model, old, id=4)]
         if sets:
             inputs["also_test"] = [made(Examples, data, split_names=sets)]
         outputs = {
-            "evaluation": [made(ModelEvaluation, tmp_path / "evaluation")],
-            "blessing": [made(ModelBlessing, tmp_path / "blessing")],
+            "evaluation": [made(ModelEvaluation, root / "evaluation")],
+            "blessing": [made(ModelBlessing, root / "blessing")],
         }
         Executor().Do(inputs, outputs, properties(thresholds))
-        verdict = read(tmp_path / "blessing")
+        verdict = read(root / "blessing")
         assert verdict is not None
         [blessing] = outputs["blessing"]
         assert blessing.get_int_custom_property("blessed") == verdict.blessed
         assert blessing.get_int_custom_property("current_model_id") == 7
-        files = {path.name for path in (tmp_path / "blessing").iterdir()}
+        files = {path.name for path in (root / "blessing").iterdir()}
         assert files == {"BLESSED" if verdict.blessed else "NOT_BLESSED", "verdict.json"}
         assert verdict.blessed == all(row.passes for row in verdict.rows)
         return verdict

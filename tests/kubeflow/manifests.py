@@ -18,6 +18,8 @@ OVERLAYS = (
     "overlays/gpu",
     "overlays/kserve",
     "jobs/ingest",
+    "jobs/monitor",
+    "jobs/predict",
     "jobs/train-together",
     "jobs/workbench",
 )

@@ -93,6 +93,7 @@ def test_kubernetes_takes_every_object(objects):
         ("overlays/cpu", "base/workspace.yaml", "accessModes", "accessMode"),
         ("overlays/gpu", "overlays/gpu/deployment.yaml", "tolerations", "toleration"),
         ("jobs/ingest", "jobs/ingest/ingest.yaml", "ttlSecondsAfterFinished", "ttlSeconds"),
+        ("jobs/predict", "jobs/predict/predict.yaml", "onExitCodes", "onExitCode"),
     ],
 )
 def test_a_misspelt_field_fails(tmp_path, overlay, file, right, wrong):
@@ -420,6 +421,21 @@ def test_images_are_ingested_by_a_new_job_each_time():
     assert spec["jobTemplate"]["spec"]["ttlSecondsAfterFinished"] > 0
 
 
+def test_requests_are_compared_once_and_a_killed_prediction_goes_on():
+    monitor = only(_built("jobs/monitor"), "CronJob")["spec"]
+    assert (monitor["suspend"], monitor["jobTemplate"]["spec"]["backoffLimit"]) == (True, 0)
+    predict = only(_built("jobs/predict"), "CronJob")["spec"]
+    job = predict["jobTemplate"]["spec"]
+    assert predict["suspend"] is True
+    assert job["backoffLimit"] > 0
+    ((_, pod),) = pods(_built("jobs/predict"))
+    (container,) = containers(pod)
+    (rule,) = job["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    assert rule["onExitCodes"]["values"] == [1, 2]  # what `signs` itself has to say
+    assert pod["spec"]["restartPolicy"] == "Never"  # which such a policy wants
+
+
 @pytest.mark.parametrize("overlay", ["overlays/cpu", "overlays/gpu"])
 def test_a_drain_leaves_a_server(overlay):
     built = _built(overlay)
@@ -454,7 +470,7 @@ def test_a_training_on_several_pods_starts_what_takes_its_options():
     assert unknown_options(together, container["args"]) == []
 
 
-@pytest.mark.parametrize("command", ["submit", "ingest", "prune"])
+@pytest.mark.parametrize("command", ["submit", "ingest", "prune", "monitor", "predict"])
 def test_signs_knows_every_option(command):
     built = [each for overlay in OVERLAYS for each in _built(overlay)]
     lines = {

@@ -36,7 +36,7 @@ from pipeline.pipeline import create_pipeline
 from pipeline.running.local_runner import ComponentFailedError, run_pipeline
 from signs.client import Client
 from signs.durable import lock
-from signs.features import SPLITS
+from signs.features import SPLITS, TEST_EMBEDDINGS
 from tests.kubeflow.step.spans import CLASSES as CLASSES_OF_SPAN
 from tests.kubeflow.step.spans import write_span
 
@@ -158,7 +158,11 @@ def test_a_run_ends_with_a_pushed_model_that_answered(
     assert {path.name for path in (pushed / "assets.extra").iterdir()} == {
         *("model_card.html", "tf_serving_warmup_requests", "trained.keras"),
         *("training_statistics.pb", "model.cdx.json", "provenance.intoto.json"),
+        "test_embeddings.npy",
     }
+    seen = np.load(pushed / TEST_EMBEDDINGS)
+    assert (len(seen), seen.dtype) == (first["counts"]["test"], np.float16)
+    assert np.isfinite(seen).all() and seen.any()
     log = Path(first["log"]).read_text()
     assert "Trainer" in log
     assert "cuInit" not in log and "absl::" not in log  # nothing that frightens

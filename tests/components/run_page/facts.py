@@ -13,7 +13,6 @@ from components.run_page.facts import (
     Feature,
     Group,
     Mosaic,
-    Row,
     Run,
     Shown,
     Slice,
@@ -22,7 +21,9 @@ from components.run_page.facts import (
 )
 from components.run_page.pictures import data_uri
 from data.findings import Finding
+from data.statistics.shares import Shares
 from modules.evaluation import NO_TWIN, TWIN
+from modules.evaluation.verdict import Row
 from pipeline.config import Data, default_config
 
 SPLITS = ("train", "eval", "test")
@@ -83,9 +84,9 @@ def make_facts(classes: int = 3, of_each: int = 20, wrong: int = 2, seed: int = 
         made="2026-11-27T10:15:00+00:00",
         blessed=True,
         verdict=(
-            Row("accuracy", "test", share, share - 0.05, 1.0, 0.8, True, images),
+            Row("accuracy", "test", share, share - 0.05, 1.0, 0.8, True, images, ""),
             Row("accuracy", "class 01", 0.4, 0.2, 0.6, 0.5, False, of_each, "too often class 02"),
-            Row("calibration error", "test", None, limit=0.1),
+            Row("calibration error", "test", None, None, None, 0.1, False, 0, "nothing to measure"),
         ),
         source=Source("folder photos", 2, 1, "ab" * 32, "cd" * 32, "2026-11-27T10:00:00+00:00"),
         counts={split: dict.fromkeys(names, of_each) for split in SPLITS},
@@ -103,7 +104,12 @@ def make_facts(classes: int = 3, of_each: int = 20, wrong: int = 2, seed: int = 
         copies_in_all=3,
         suspects=(Group("Labelled 1, perhaps 2, 93 %", tuple(shown[:2])),),
         odd=(Group("Dark (1)", tuple(shown[:1])),),
-        histograms={"brightness": dict.fromkeys(SPLITS, (1, 4, 2, 0))},
+        pictures={
+            "brightness": Shares(
+                ("0.1", "0.3", "0.5", "0.7"), dict.fromkeys(SPLITS, (0.2, 0.7, 0.1)), is_number=True
+            ),
+            "format": Shares(("JPEG", "PNG"), dict.fromkeys(SPLITS, (0.9, 0.1)), is_number=False),
+        },
         by_epoch={
             "accuracy": [0.2, 0.5, 0.8],
             "loss": [2.0, 1.1, 0.4],

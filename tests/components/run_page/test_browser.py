@@ -1,50 +1,18 @@
 """The page from disk, in a real headless browser: it opens alone, is read by all, and prints."""
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from components.run_page import comparison, render
 from components.run_page.facts import Finding
 from tests.components.run_page.facts import RUN, make_facts
-from tests.model_server.page.conftest import FLAGS
+from tests.pages import opened, running_browser  # noqa: F401 - a fixture
 
 _LARGEST = 5 * 2**20
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no chromium: install Debian's package of that name")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield running
-        running.close()
-
-
-def opened(browser: Browser, path: Path, *, width: int = 1200, scheme: str = "light") -> Page:
-    """The page, loaded; it must have asked for nothing but itself, and logged nothing."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
-    )
-    page = context.new_page()
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("request", lambda request: told.append(request.url))
-    page.goto(path.as_uri())
-    assert [one for one in told if not one.startswith("data:")] == [path.as_uri()]
-    broken = "[...document.images].filter((one) => !one.complete || !one.naturalWidth).length"
-    assert page.evaluate(broken) == 0
-    across = "document.documentElement.scrollWidth"
-    assert page.evaluate(across) <= width  # what is wider scrolls by itself
-    return page
 
 
 @pytest.fixture(scope="module")

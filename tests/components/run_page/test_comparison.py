@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.run_page.comparison import compare, mcnemar, paired_interval
+from components.run_page.comparison import compare, paired_interval
 from tests.components.run_page.facts import make_facts
 
 
@@ -36,16 +36,6 @@ def test_pictures_are_counted_one_by_one() -> None:
     assert {one.source_id for one in found.pictures} == wrong[0] ^ wrong[1]
     assert found.difference == pytest.approx(5 / 60)
     assert all(one.picture for one in found.pictures)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "p_value"),
-    # The sum of binomial terms by hand: 2 * (1 + 10 + 45) / 1024, and so on.
-    [(0, 0, 1.0), (1, 0, 1.0), (2, 8, 0.109375), (0, 6, 0.03125), (10, 10, 1.0)],
-)
-def test_mcnemar_is_exact(first: int, second: int, p_value: float) -> None:
-    assert mcnemar(first, second) == pytest.approx(p_value)
-    assert mcnemar(second, first) == pytest.approx(p_value)
 
 
 def test_the_interval_covers_the_difference() -> None:

@@ -37,11 +37,11 @@ def test_the_place_that_matters_is_hot(size: tuple[int, int], across: float, dow
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     heat = LooksAtOnePlace(across, down).heat(buffer.getvalue())
-    assert heat.shape == (6, 6)
+    assert heat.shape == (5, 5)
     assert (heat.min(), heat.max()) == (0, 1)
     rows, columns = np.nonzero(heat == 1)
-    assert np.mean(columns) / 5 == pytest.approx(across, abs=0.2)
-    assert np.mean(rows) / 5 == pytest.approx(down, abs=0.2)
+    assert np.mean(columns) / 4 == pytest.approx(across, abs=0.2)
+    assert np.mean(rows) / 4 == pytest.approx(down, abs=0.2)
 
 
 def test_an_answer_that_hangs_on_nothing_has_no_heat() -> None:

@@ -1,62 +1,46 @@
-"""Files of other components, read leniently: what is not there is not shown."""
+"""What other steps have found, as the page has it."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from components.run_report import beside
-from components.run_report.verdict import rows
-from tests.components.run_page.facts import make_facts
+from data.statistics.report import Example, Numbers, Pictures, Words
+from data.suspects.report import Suspect, Suspects
 
 
 def test_suspects_come_with_their_neighbours(tmp_path: Path) -> None:
-    suspect = {
-        **{"id": "a.jpg", "split": "train", "label": "1", "suggested": "2"},
-        **{"probability": 0.934, "neighbour": "b.jpg"},
-    }
-    (tmp_path / beside.SUSPECTS).write_text(json.dumps({"suspects": [suspect]}))
+    suspect = Suspect("a.jpg", "train", "1", "2", 0.934, 0.02, 0.1, True, "b.jpg")
+    Suspects(9, 0.9, "shape and colour", 1, (suspect,)).save(tmp_path)
     assert beside.suspects(tmp_path) == [("Labelled 1, perhaps 2, 93 %", ["a.jpg", "b.jpg"])]
-
-
-def test_odd_pictures_and_histograms(tmp_path: Path) -> None:
-    measures = {"brightness": {"histogram": [1, 2], "mean": 0.5}, "images": 3}
-    found = {
-        "splits": {"train": measures},
-        "odd": {"dark": ["a.jpg", {"id": "b.jpg"}], "blurred": []},
-    }
-    (tmp_path / beside.PICTURES).write_text(json.dumps(found))
-    odd, histograms = beside.pictures(tmp_path)
-    assert odd == [("Dark (2)", ["a.jpg", "b.jpg"])]
-    assert histograms == {"brightness": {"train": (1, 2)}}
-
-
-@pytest.mark.parametrize("text", [None, "", "[]", '{"suspects": [{}], "splits": {"train": 1}}'])
-def test_what_is_not_there(tmp_path: Path, text: str | None) -> None:
-    for name in (beside.SUSPECTS, beside.PICTURES):
-        if text is not None:
-            (tmp_path / name).write_text(text)
-    assert [names for _, names in beside.suspects(tmp_path)] in ([], [[]])
-    assert beside.pictures(tmp_path) == ([], {})
     assert beside.suspects(None) == []
 
 
-def test_the_verdict_is_the_evaluators_where_it_tells(tmp_path: Path) -> None:
-    test = make_facts().test
-    told = rows(tmp_path, {"min_accuracy": 0.99, "min_class_accuracy": 0.5}, test, [test])
-    assert [(one.on, one.passes) for one in told][:3] == [
-        ("test", False),
-        ("test, no copy trained on", None),
-        ("test", None),
-    ]
-    row = {
-        "check": "accuracy",
-        "on": "test",
-        "value": 0.99,
-        "limit": 0.9,
-        "passes": True,
-        "of": 120,
-    }
-    (tmp_path / "verdict.json").write_text(json.dumps({"blessed": True, "rows": [row]}))
-    [one] = rows(tmp_path, {}, test, [])
-    assert (one.value, one.limit, one.passes, one.of, one.low) == (0.99, 0.9, True, 120, None)
+def test_odd_pictures_by_kind() -> None:
+    examples = tuple(Example(f"{n}.jpg", "train", "1", "contrast", 0.0) for n in range(30))
+    found = Pictures(odd={"low_information": examples}, odd_counts={"low_information": 45})
+    [(words, names)] = beside.odd(found)
+    assert words == "Low information (45)"
+    assert names == [f"{n}.jpg" for n in range(8)]
+
+
+def test_splits_are_laid_over_the_same_parts() -> None:
+    """Each split's histogram begins and ends where its own pictures do."""
+    train = Numbers(4, 0.5, 0.2, 0.0, 0.5, 1.0, ((0.0, 0.5, 1), (0.5, 1.0, 3)))
+    test = Numbers(2, 0.75, 0.0, 0.75, 0.75, 0.75, ((0.75, 0.75, 2),))
+    words = Words({"JPEG": 3, "PNG": 1})
+    found = beside.like(
+        Pictures(
+            splits={
+                "train": {"brightness": train, "format": words, "class_name": words},
+                "test": {"brightness": test, "format": Words({"PNG": 2})},
+            }
+        )
+    )
+    assert set(found) == {"brightness", "format"}  # of classes the mosaics tell
+    brightness = found["brightness"]
+    assert (len(brightness.parts), brightness.parts[0], brightness.parts[-1]) == (21, "0", "1")
+    assert brightness.of["train"] == pytest.approx([0.025] * 10 + [0.075] * 10)
+    assert brightness.of["test"].index(1.0) == 15  # from 0.75 to 0.8
+    assert found["format"].parts == ("JPEG", "PNG")
+    assert found["format"].of == {"train": (0.75, 0.25), "test": (0.0, 1.0)}

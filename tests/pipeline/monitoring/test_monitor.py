@@ -1,5 +1,6 @@
 """A request log beside the training's statistics, through the command line."""
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from data.statistics.collect import MEASURED
 from data.statistics.compare import statistics_of
@@ -60,11 +62,22 @@ def logged(
     return entry
 
 
+def decoded(image: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(image)))
+
+
+def look(image: bytes) -> np.ndarray:
+    """In the place of a network: what is light and what is dark in each quarter of a picture."""
+    pixels = np.asarray(Image.open(io.BytesIO(image)).convert("L"), np.float32) / 255
+    return np.stack([pixels, 1 - pixels]).reshape(2, 2, 8, 2, 8).mean((2, 4)).ravel()
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace of a model that was trained on 300 pictures."""
     rows = []
-    for number, image in enumerate(pictures(0, 300)):
+    images = pictures(0, 300)
+    for number, image in enumerate(images):
         found = measure(image)
         rows.append(
             {
@@ -79,14 +92,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.parent.mkdir(parents=True)
     statistics = statistics_of(pa.Table.from_pylist(rows, MEASURED))
     path.write_bytes(statistics.SerializeToString())
+    np.save(root / "serving" / "pets" / "3" / features.TEST_EMBEDDINGS, [*map(look, images[:150])])
     return root
 
 
 @pytest.fixture
 def monitor(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., dict[str, Any]]:
     """Writes a log, runs the command, and returns its JSON."""
+    monkeypatch.setattr("modules.embedding.Embedding", lambda version: look)
 
     def run(*entries: protos.PredictionLog, code: int = 0, options: tuple[str, ...] = ()) -> Any:
         log = tmp_path / "requests-1.tfrecord"
@@ -111,9 +129,10 @@ def test_pictures_such_as_it_was_trained_on(monitor: Callable[..., Any], tmp_pat
     assert found["reasons"] == found["anomalies"] == found["notes"] == []
     assert (found["not_sure"], found["classes"]) == (0.0, {"cat": 60, "dog": 60})
     assert {one["feature"] for one in found["distances"]} == {
-        *("aspect", "brightness", "class_name", "contrast", "information", "sharpness"),
+        *("aspect", "brightness", "class_name", "contrast", "embedding", "information"),
+        "sharpness",
     }
-    assert "as it was trained" in page.read_text()
+    assert "As it was trained" in page.read_text()
 
 
 def test_darker_pictures_are_told_and_shown(monitor: Callable[..., Any], tmp_path: Path) -> None:
@@ -127,6 +146,22 @@ def test_darker_pictures_are_told_and_shown(monitor: Callable[..., Any], tmp_pat
     assert "data:image/jpeg;base64," in text
     assert re.findall(r"""(?:src|href)=["'](?!data:)""", text) == []  # nothing from elsewhere
     assert page.stat().st_mode & 0o077 == 0  # as the log
+
+
+def test_what_the_network_sees_is_compared(monitor: Callable[..., Any]) -> None:
+    """The same shades, in other places: brightness, contrast and information are the same."""
+    sorted_images = [encode_png(np.sort(decoded(one), axis=1)) for one in pictures(1, 120)]
+    found = monitor(logged(sorted_images), code=1)
+    by_feature = {one["feature"]: one for one in found["anomalies"]}
+    assert set(by_feature) == {"embedding", "sharpness"}
+    seen = by_feature["embedding"]
+    assert (seen["measure"], seen["limit"], seen["against"]) == ("kolmogorov_smirnov", 0.3, "test")
+    assert seen["value"] > 0.9
+    assert len(seen["examples"]) == 3
+    values = [one["value"] for one in seen["examples"]]
+    assert values == sorted(values, reverse=True)  # the farthest first
+    free = monitor(logged(sorted_images), code=1, options=("--max-embedding-distance", "1"))
+    assert {one["feature"] for one in free["anomalies"]} == {"sharpness"}
 
 
 def test_answers_that_are_not_sure(monitor: Callable[..., Any]) -> None:
