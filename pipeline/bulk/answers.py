@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -29,7 +29,11 @@ class Answer:
 
     def to_line(self) -> str:
         """For the file of a part."""
-        return json.dumps(astuple(self)) + "\n"
+        return json.dumps([*self.values().values()]) + "\n"
+
+    def values(self) -> dict[str, object]:
+        """By name; nothing is copied, which `dataclasses.asdict` does at length."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_line(cls, line: str) -> Self:

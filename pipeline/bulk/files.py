@@ -11,7 +11,6 @@ A picture without an answer has `source` and `error`, and nothing else.
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def as_line(answer: Answer) -> dict[str, object]:
     """The keys of an answer that have a value."""
     if answer.error is not None:
         return {"source": answer.source, "error": answer.error}
-    line = asdict(answer)
+    line = answer.values()
     del line["error"], line["passed_over"]
     return line
 
