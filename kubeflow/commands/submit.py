@@ -77,6 +77,10 @@ def submit(
         str | None,
         typer.Option(metavar="FIELDS", help="Or by cron's five fields, as in '0 */6 * * *' (UTC)."),
     ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option("--beside", help="Start the run though another of this pipeline goes on."),
+    ] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Start the run, and do not wait for its end.")
     ] = False,
@@ -124,7 +128,7 @@ def submit(
     if schedule is not None:
         report.started = to_kfp.start_recurring(client, connection, wanted, schedule)
     else:
-        report.started = to_kfp.start_run(client, connection, wanted)
+        report.started = to_kfp.start_run(client, connection, wanted, beside=beside)
     screen = console(stderr=as_json)
     report.render_started(screen)
     if schedule is None and not no_wait:

@@ -19,6 +19,7 @@ OVERLAYS = (
     "overlays/kserve",
     "jobs/ingest",
     "jobs/train-together",
+    "jobs/train-together-v1",
     "jobs/workbench",
 )
 
@@ -61,6 +62,9 @@ def pods(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
             case "TFJob":
                 for replicas in each["spec"]["tfReplicaSpecs"].values():
                     yield name, replicas["template"]
+            case "TrainingRuntime":
+                for job in each["spec"]["template"]["spec"]["replicatedJobs"]:
+                    yield name, job["template"]["spec"]["template"]
 
 
 def containers(pod: Manifest) -> list[Manifest]:
