@@ -116,6 +116,8 @@ def submit(
         schedule = to_kfp.Schedule(every_s, cron)
     if timeout is not None and (schedule is not None or no_wait):
         raise UserError("--timeout is for waiting, and nothing is waited for: leave it out")
+    if beside and schedule is not None:
+        raise UserError("--beside is for one run, and a schedule has its own: leave it out")
     timeout_s = None if timeout is None else to_kfp.seconds("--timeout", timeout)
     report = Report(connection, wanted, schedule)
     if dry_run:

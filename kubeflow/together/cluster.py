@@ -91,17 +91,32 @@ class Cluster:
         }
         return image, owner
 
-    def start(self, manifest: Manifest) -> None:
-        """Creates a job; one of its name, of an attempt before, goes first."""
-        metadata = manifest["metadata"]
-        assert isinstance(metadata, dict)
-        job = Job(str(manifest["kind"]), str(metadata["name"]))
-        try:
-            self._create(job, manifest)
-        except _ExistsError:
-            self.delete(job)
-            self._wait_until_gone(job)
-            self._create(job, manifest)
+    def start(self, job: Job, manifest: Manifest) -> None:
+        """Creates a job."""
+        with _explained(f"start the {job}"):
+            try:
+                self._objects.create_namespaced_custom_object(
+                    *self._place(job), manifest, _request_timeout=_REQUEST_S
+                )
+            except client.ApiException as err:
+                if err.status == 404:
+                    raise ClusterError(
+                        f"this cluster has no {job.kind}: kubeflow/README.md says what has to be "
+                        'installed, "Several machines"'
+                    ) from err
+                raise
+
+    def remove(self, job: Job) -> None:
+        """Deletes a job, if it is there, and waits until its pods are gone, too."""
+        self.delete(job)
+        deadline = time.monotonic() + _GONE_WITHIN_S
+        while self.state(job)[0] != "gone":
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"the {job} of an earlier attempt does not go within {_GONE_WITHIN_S:.0f} s",
+                    passing=True,
+                )
+            time.sleep(_PAUSE_S)
 
     def delete(self, job: Job) -> None:
         """Deletes a job with its pods, if it is there."""
@@ -142,39 +157,9 @@ class Cluster:
         pods = sorted(found.items, key=lambda pod: str(pod.metadata.name))
         return [f"{pod.metadata.name} {_words(pod)}" for pod in pods]
 
-    def _create(self, job: Job, manifest: Manifest) -> None:
-        with _explained(f"start the {job}"):
-            try:
-                self._objects.create_namespaced_custom_object(
-                    *self._place(job), manifest, _request_timeout=_REQUEST_S
-                )
-            except client.ApiException as err:
-                if err.status == 409:
-                    raise _ExistsError from err
-                if err.status == 404:
-                    raise ClusterError(
-                        f'this cluster has no {job.kind}: kubeflow/README.md, "Several machines", '
-                        "says what has to be installed"
-                    ) from err
-                raise
-
-    def _wait_until_gone(self, job: Job) -> None:
-        deadline = time.monotonic() + _GONE_WITHIN_S
-        while self.state(job)[0] != "gone":
-            if time.monotonic() > deadline:
-                raise ClusterError(
-                    f"the {job} of an earlier attempt does not go within {_GONE_WITHIN_S:.0f} s",
-                    passing=True,
-                )
-            time.sleep(_PAUSE_S)
-
     def _place(self, job: Job) -> tuple[str, str, str, str]:
         group, _, version = API[job.kind].partition("/")
         return group, version, self.namespace, f"{job.kind.lower()}s"
-
-
-class _ExistsError(Exception):
-    """An object of that name is there."""
 
 
 @contextmanager

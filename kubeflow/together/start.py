@@ -43,10 +43,11 @@ def run_fn(fn_args: "FnArgs") -> None:
     image, owner = cluster.own_pod()
     exchange = Exchange.of(fn_args, str(checkpoints))
     job = Job(wanted.kind, f"signs-train-{exchange.folder.name}")
+    cluster.remove(job)  # of an attempt before: its workers write to the same folder
     arguments = exchange.hand_over(fn_args)
     manifest = job_manifest(wanted, job.name, image, [f"--arguments={arguments}"], owner)
     with ending.before_end(lambda: cluster.delete(job)):
-        cluster.start(manifest)
+        cluster.start(job, manifest)
         LOGGER.info("%s of %d workers, in %s", job, wanted.workers, cluster.namespace)
         _await(cluster, job, exchange)
     exchange.take(fn_args)

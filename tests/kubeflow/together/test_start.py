@@ -270,14 +270,22 @@ def test_a_silent_server_is_waited_for_and_a_refusal_is_not(
     server: FakeKubernetes, fn_args: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.operator = trains
-    server.faults = [("get trainjobs", 503), ("list pods", 500), ("get trainjobs", 429)]
+    faults = [("get trainjobs", 503), ("list pods", 500), ("get trainjobs", 429)]
+
+    def operator(server: FakeKubernetes, job: Manifest) -> None:
+        server.faults = list(faults)
+        while server.faults and faults[0][1] != 403:
+            time.sleep(0.01)
+        trains(server, job)
+
+    server.operator = operator
     start.run_fn(fn_args)
-    server.faults = [("get trainjobs", 403)]
+    faults = [("get trainjobs", 403)]
     with pytest.raises(ClusterError, match=r"cannot look at the TrainJob .*: fault 403; kubeflow"):
         start.run_fn(fn_args)
     monkeypatch.setattr(start, "PATIENCE_S", 0.0)
     server.jobs.clear()
-    server.faults = [("get trainjobs", 503)] * 2
+    faults = [("get trainjobs", 503)] * 2
     with pytest.raises(ClusterError, match=r"fault 503$"):
         start.run_fn(fn_args)
 
@@ -285,7 +293,7 @@ def test_a_silent_server_is_waited_for_and_a_refusal_is_not(
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (404, 'this cluster has no TrainJob: kubeflow/README.md, "Several machines"'),
+        (404, "this cluster has no TrainJob: kubeflow/README.md says what has to be installed"),
         (422, "cannot start the TrainJob signs-train-[0-9a-f]{16}: fault 422"),
     ],
 )
