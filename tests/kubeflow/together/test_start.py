@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -322,24 +322,32 @@ def test_a_job_that_leaves_no_model(
 # --- What the operator makes of the objects -------------------------------------------------------
 
 
+def expanded(env: Sequence[Manifest], name: str, index: int) -> dict[str, str]:
+    """The variables of one of a job's pods, as Kubernetes expands them: by those before."""
+    fields = {
+        "metadata.labels['jobset.sigs.k8s.io/jobset-name']": name,
+        "metadata.annotations['batch.kubernetes.io/job-completion-index']": str(index),
+    }
+    values: dict[str, str] = {}
+    for each in env:
+        if "valueFrom" in each:
+            values[each["name"]] = fields[each["valueFrom"]["fieldRef"]["fieldPath"]]
+        else:
+            values[each["name"]] = re.sub(
+                r"\$\((\w+)\)", lambda match: values.get(match[1], match[0]), each["value"]
+            )
+    return values
+
+
 def environment(job: Manifest, index: int) -> dict[str, str]:
-    """The variables of a pod: the runtime's, the job's in their places, expanded."""
+    """The variables of a pod: the runtime's, the job's in their places (see test_trainer.py)."""
     runtime = yaml.safe_load(RUNTIME.read_text())
     [node] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
     [container] = node["template"]["spec"]["template"]["spec"]["containers"]
     own = {one["name"]: one for one in job["spec"].get("trainer", {}).get("env", [])}
-    fields = {
-        "metadata.labels['jobset.sigs.k8s.io/jobset-name']": job["metadata"]["name"],
-        "metadata.annotations['batch.kubernetes.io/job-completion-index']": str(index),
-    }
-    values: dict[str, str] = {}
-    for each in container["env"]:
-        each = own.pop(each["name"], each)
-        value = fields[each["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in each else None
-        text = each["value"] if value is None else value
-        values[each["name"]] = re.sub(r"\$\((\w+)\)", lambda m: values.get(m[1], m[0]), text)
+    env = [own.pop(one["name"], one) for one in container["env"]]
     assert not own
-    return values
+    return expanded(env, job["metadata"]["name"], index)
 
 
 @pytest.mark.parametrize("workers", [None, 2, 3])
