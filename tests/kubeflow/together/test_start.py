@@ -253,7 +253,7 @@ def test_a_step_that_is_told_to_end_deletes_its_job(
         except TrainingError as err:
             raised.append(err)
 
-    thread = threading.Thread(target=step)
+    thread = threading.Thread(target=step, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
     while ("list", "", "pods") not in server.asked:
