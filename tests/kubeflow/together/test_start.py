@@ -30,6 +30,7 @@ from modules.machines.workers import Workers
 from modules.training.errors import TrainingError, WorkerLostError
 from modules.training.job import TrainingJob
 from modules.training.recipe import Recipe
+from signs.process import killed_with_parent
 from tests import ROOT
 from tests.kubeflow.manifests import Manifest
 from tests.kubeflow.together.fake_kubernetes import (
@@ -444,6 +445,7 @@ def test_the_steps_model_is_the_one_that_two_processes_have_trained(
                 [sys.executable, *container["command"][1:], *job["spec"]["trainer"]["args"]],
                 cwd=ROOT,
                 env={**os.environ, "TF_CONFIG": text},
+                preexec_fn=killed_with_parent,
             )
             for text in texts
         ]
