@@ -84,7 +84,7 @@ class Sleep(BaseExecutor):
     ) -> None:
         logging.getLogger("modules.training.progress").info("epoch 1/2")
         sys.stderr = _Slow(sys.stderr)
-        print("asleep", flush=True)
         with ending.before_end(lambda: print("tidied up", flush=True)):
+            print("asleep", flush=True)
             # As an operation of TensorFlow: no Python handler is called.
             ctypes.CDLL(None).sleep(600)
