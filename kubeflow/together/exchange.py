@@ -109,7 +109,8 @@ class Exchange:
                 )
             time.sleep(_PAUSE_S)
         for made, wanted in (
-            (self.folder / _MODEL, fn_args.serving_model_dir),
+            # With the copies in another precision, which lie beside it.
+            ((self.folder / _MODEL).parent, Path(fn_args.serving_model_dir).parent),
             (self.folder / _RUN, fn_args.model_run_dir),
         ):
             shutil.copytree(made, wanted, dirs_exist_ok=True)

@@ -98,6 +98,9 @@ def trains(server: FakeKubernetes, job: Manifest) -> None:
     for key in ("serving_model_dir", "model_run_dir"):
         Path(arguments[key]).mkdir(parents=True)
     Path(arguments["serving_model_dir"], "saved_model.pb").write_text("trained together")
+    copy = Path(arguments["serving_model_dir"] + "-bfloat16")  # as modules.copies has it
+    copy.mkdir()
+    (copy / "saved_model.pb").write_text("in another precision")
     Path(arguments["model_run_dir"], "properties.json").write_text('{"workers": 2}')
     exchange.done()
     server.ends(job, "Complete" if job["kind"] == "TrainJob" else "Succeeded")
@@ -140,6 +143,7 @@ def test_what_the_workers_made_becomes_the_steps_own(
     for key in ("num_examples", "hyperparameters", "custom_config", "base_model"):
         assert arguments[key] == getattr(fn_args, key)
     assert Path(fn_args.serving_model_dir, "saved_model.pb").read_text() == "trained together"
+    assert Path(f"{fn_args.serving_model_dir}-bfloat16", "saved_model.pb").is_file()
     assert json.loads(Path(fn_args.model_run_dir, "properties.json").read_text()) == {"workers": 2}
     name = job["metadata"]["name"]
     assert caplog.messages[0] == f"TrainJob {name} of 2 workers, in {NAMESPACE}"
@@ -450,15 +454,16 @@ def test_the_steps_model_is_the_one_that_two_processes_have_trained(
             for text in texts
         ]
         codes = [process.wait(500) for process in processes]
-        written = exchange_of(job).folder / "model/Format-Serving"
+        written = exchange_of(job).folder / "model"
         made.update({str(p.relative_to(written)): p.read_bytes() for p in written.rglob("*.*")})
         server.ends(job, "Failed" if any(codes) else "Complete", str(codes))
 
     server.operator = operator
     start.run_fn(given)
-    model = Path(given.serving_model_dir)
+    model = Path(given.serving_model_dir).parent
     assert {str(p.relative_to(model)): p.read_bytes() for p in model.rglob("*.*")} == made
-    assert TRAINED_MODEL in made
+    assert f"Format-Serving/{TRAINED_MODEL}" in made
+    assert "Format-Serving-bfloat16/saved_model.pb" in made
     properties = json.loads(Path(given.model_run_dir, "properties.json").read_text())
     assert properties["workers"] == 2
     from tfx.types.standard_artifacts import Model
