@@ -79,6 +79,14 @@ class FakeKubernetes:
         configuration.retries = False
         return Cluster(client.ApiClient(configuration), NAMESPACE)
 
+    def operate(self, job: Manifest) -> None:
+        """Has the operator do its work; where it fails, so does the job."""
+        try:
+            self.operator(self, job)
+        except Exception as err:
+            self.violations.append(repr(err))
+            self.ends(job, "Failed", repr(err))
+
     def ends(self, job: Manifest, kind: str, message: str = "") -> None:
         """Gives a job the condition with which it is over."""
         condition = {"type": kind, "status": "True", "reason": kind, "message": message}
@@ -178,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             if name in jobs:
                 raise _Refused(409, f'{kind} "{name}" already exists')
             jobs[name] = job
-            threading.Thread(target=self.fake.operator, args=(self.fake, job), daemon=True).start()
+            threading.Thread(target=self.fake.operate, args=[job], daemon=True).start()
             return job
         if name not in jobs:
             raise _Refused(404, f'{kind} "{name}" not found')

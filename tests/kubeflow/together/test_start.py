@@ -411,6 +411,11 @@ def test_the_jobs_pods_get_what_the_options_say(
 # --- Two real workers -----------------------------------------------------------------------------
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_steps_model_is_the_one_that_two_processes_have_trained(
@@ -455,13 +460,13 @@ def test_the_steps_model_is_the_one_that_two_processes_have_trained(
         ]
         codes = [process.wait(500) for process in processes]
         written = exchange_of(job).folder / "model"
-        made.update({str(p.relative_to(written)): p.read_bytes() for p in written.rglob("*.*")})
+        made.update(contents(written))
         server.ends(job, "Failed" if any(codes) else "Complete", str(codes))
 
     server.operator = operator
     start.run_fn(given)
     model = Path(given.serving_model_dir).parent
-    assert {str(p.relative_to(model)): p.read_bytes() for p in model.rglob("*.*")} == made
+    assert contents(model) == made
     assert f"Format-Serving/{TRAINED_MODEL}" in made
     assert "Format-Serving-bfloat16/saved_model.pb" in made
     properties = json.loads(Path(given.model_run_dir, "properties.json").read_text())
