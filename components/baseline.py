@@ -15,6 +15,8 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.utils import path_utils
 
 LOGGER = logging.getLogger(__name__)  # tells of each model that is passed over, and why
+# Of a baseline from the serving folder, and of the blessing by it: the newest version there.
+NEWEST_PUSHED = "newest_pushed"
 _SHOWN = 5  # of the classes that another model knows
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from modules.machines.devices import choose, float32_copy
 from modules.machines.multi_worker import check_agreement
 from modules.machines.workers import Workers
 from modules.network import logits_of
-from modules.training.checkpoints import training_name
+from modules.training.checkpoints import alone_at, training_name
 from modules.training.drawings import drawings, drawings_in_step
 from modules.training.errors import TrainingError
 from modules.training.images import read_images
@@ -62,10 +63,16 @@ def run_fn(fn_args: "FnArgs") -> None:
 
     Raises:
         TrainingError: there are no images, the loss is not a number, the memory does not suffice,
-            or another worker is lost.
+            another worker is lost, or another run is at the very same training.
         UserError: what is asked for cannot be had: devices, hyperparameters, weights to start from,
             workers; or an image does not decode.
     """
+    with ExitStack() as held:
+        _run(fn_args, held)
+
+
+def _run(fn_args: "FnArgs", held: ExitStack) -> None:
+    """Does what `run_fn` says, and holds its checkpoints to the end."""
     job = TrainingJob.from_custom_config(fn_args.custom_config)
     recipe = job.recipe
     if fn_args.hyperparameters:
@@ -112,6 +119,8 @@ def run_fn(fn_args: "FnArgs") -> None:
     if workers.is_chief:
         run_dir.mkdir(parents=True, exist_ok=True)
     checkpoints = f"{job.checkpoints}/{name}" if job.checkpoints else None
+    if checkpoints and workers.is_chief:
+        held.enter_context(alone_at(checkpoints))
 
     begun = time.monotonic()
     with naming_undecodable([*fn_args.train_files, *fn_args.eval_files]):

@@ -1,5 +1,6 @@
 """Where a run happens: folders, metadata and Beam's arguments. Nothing here changes its results."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,9 @@ class Environment:
     metadata_path: str | None = None
     beam_args: tuple[str, ...] = field(default=())
     code_root: str = str(Path(__file__).parents[1])  # holds `data/` and `modules/`
+    # What TFX's Trainer calls, and what that is told beside the training's job.
+    run_fn: str = "modules.trainer.run_fn"
+    beside_job: Mapping[str, str] = field(default_factory=dict)
     # Whether data, steps and thresholds may be given anew to each run of the same pipeline.
     runtime_parameters: bool = False
 

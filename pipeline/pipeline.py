@@ -140,7 +140,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
     if config.warm_start:
         warm_start = _warm_start(environment).with_id("WarmStart")
     trainer = Trainer(
-        run_fn="modules.trainer.run_fn",
+        run_fn=environment.run_fn,
         examples=examples,
         transform_graph=transform.outputs["transform_graph"],
         statistics=statistics,
@@ -149,6 +149,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         train_args=trainer_pb2.TrainArgs(splits=config.train.splits),
         eval_args=trainer_pb2.EvalArgs(splits=_eval_splits(config)),
         job=config.training_job(code=code, checkpoints=checkpoints),
+        beside_job=environment.beside_job,
         max_steps=_parameter(environment, "train_steps", 0),
     )
     also_test = _also_test(config, environment)

@@ -281,6 +281,7 @@ COMMANDS = {
         "--service-account": None,
         "--every": None,
         "--cron": None,
+        "--beside": False,
         "--no-wait": False,
         "--timeout": None,
         "--dry-run": False,

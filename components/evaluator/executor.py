@@ -34,6 +34,7 @@ from tfx.types.standard_component_specs import (
 from tfx.utils import path_utils
 from tfx_bsl.tfxio import tf_example_record
 
+from components.baseline import NEWEST_PUSHED
 from components.evaluator import corrupted, judging
 from components.evaluator.simple_answers import simple_answers
 from components.leakage_guard.executor import GROUPS
@@ -277,6 +278,8 @@ def _bless(
     if baselines:
         words(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, baselines[0].uri)
         number(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, baselines[0].id)
+        if newest := baselines[0].get_int_custom_property(NEWEST_PUSHED):
+            number(NEWEST_PUSHED, newest)  # Pusher pushes nothing over a newer one
     number(
         constants.ARTIFACT_PROPERTY_BLESSED_KEY,
         constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE,

@@ -13,9 +13,9 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.baseline import unusable
+from components.baseline import NEWEST_PUSHED, unusable
 from components.pusher.executor import is_same
-from signs.versions import complete_versions, version_name
+from signs.versions import complete_versions, version_folders, version_name
 
 LOGGER = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class Executor(BaseExecutor):
         if version is not None:
             shutil.copytree(version, path_utils.serving_model_path(model.uri))
             model.set_int_custom_property("version", int(version.name))
+            there = dict(version_folders(Path(exec_properties["serving_root"])))
+            model.set_int_custom_property(NEWEST_PUSHED, max(there))
 
 
 def newest(

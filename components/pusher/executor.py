@@ -10,6 +10,7 @@ keys it is signed: `model.sig` covers all of its files.
 """
 
 import filecmp
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,15 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
+from components.baseline import NEWEST_PUSHED
 from signs import durable
 from signs.versions import version_folders
 from trust.bill import BILL, write_bill
 from trust.keys import PRIVATE, PUBLIC
 from trust.provenance import STATEMENT, Origin, write_statement
 from trust.signature import SIGNATURE, SignatureError, sign, verify
+
+LOGGER = logging.getLogger(__name__)
 
 # Model servers look at folders with numeric names alone.
 _LOCK, _STAGING_PREFIX = ".lock", ".pushing-"
@@ -67,14 +71,21 @@ class Executor(stock.Executor):
         )
         model = self.GetModelPath(input_dict)
         custom = json_utils.loads(exec_properties.get("custom_config") or "null") or {}
-        version = publish(
-            Path(model),
-            Path(destination.filesystem.base_directory),
-            Path(custom[KEYS]) if custom.get(KEYS) else None,
-            card=_card(input_dict),
-            origin=Origin.from_json(custom[ORIGIN]) if custom.get(ORIGIN) else None,
-            run_id=getattr(self._context, "pipeline_run_id", None) or "",
-        )
+        blessings = input_dict.get(standard_component_specs.MODEL_BLESSING_KEY) or []
+        try:
+            version = publish(
+                Path(model),
+                Path(destination.filesystem.base_directory),
+                Path(custom[KEYS]) if custom.get(KEYS) else None,
+                card=_card(input_dict),
+                origin=Origin.from_json(custom[ORIGIN]) if custom.get(ORIGIN) else None,
+                run_id=getattr(self._context, "pipeline_run_id", None) or "",
+                newest=sum(one.get_int_custom_property(NEWEST_PUSHED) for one in blessings) or None,
+            )
+        except NewerPushedError as err:
+            LOGGER.warning("nothing is pushed: %s", err)
+            self._MarkNotPushed(pushed)
+            return
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
@@ -86,6 +97,10 @@ class Executor(stock.Executor):
         if stamped and stamped[0].get_int_custom_property(_HAS_MODEL):
             return str(path_utils.stamped_model_path(stamped[0].uri))
         return str(super().GetModelPath(input_dict))
+
+
+class NewerPushedError(Exception):
+    """Another run has pushed a version that this model was not compared with."""
 
 
 def _card(input_dict: dict[str, list[types.Artifact]]) -> Path | None:
@@ -104,6 +119,7 @@ def publish(
     card: Path | None = None,
     origin: Origin | None = None,
     run_id: str = "",
+    newest: int | None = None,
 ) -> Path:
     """Copies a SavedModel to a new version under the base path, in one visible step.
 
@@ -116,6 +132,10 @@ def publish(
         card: the page that goes along as CARD; None for none.
         origin: what it is made from, to be written into the version; None writes nothing.
         run_id: of the run that pushes it.
+        newest: the newest version when the model was judged; None does not ask for it.
+
+    Raises:
+        NewerPushedError: another model was pushed since.
 
     Returns:
         The version's folder, which has its number for a name: the first is 1, and each newer one
@@ -125,7 +145,7 @@ def publish(
     base.mkdir(parents=True, exist_ok=True)
     with durable.lock(base / _LOCK):
         try:
-            return _publish_alone(model, base, keys, card, origin, run_id)
+            return _publish_alone(model, base, keys, card, origin, run_id, newest)
         finally:
             (base / _LOCK).unlink(missing_ok=True)  # only versions lie there between pushes
 
@@ -137,12 +157,18 @@ def _publish_alone(
     card: Path | None,
     origin: Origin | None,
     run_id: str,
+    newest: int | None,
 ) -> Path:
     for leftover in base.glob(f"{_STAGING_PREFIX}*"):  # of a push that was killed
         shutil.rmtree(leftover)
     pushed = dict(version_folders(base))
     if pushed and is_same(model, pushed[max(pushed)]):
         return _signed(pushed[max(pushed)], keys)
+    if newest is not None and max([0, *pushed]) > newest:
+        raise NewerPushedError(
+            f"version {max(pushed)} was pushed while this run was under way, and the model was "
+            f"judged when {newest} was the newest; the next run compares with it"
+        )
     number = max([0, *pushed]) + 1
     staging = base / f"{_STAGING_PREFIX}{number}"
     try:

@@ -43,7 +43,9 @@ class Executor(stock.GenericExecutor):
             output_dict,
             {
                 **exec_properties,
-                standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(job.to_custom_config()),
+                standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(
+                    {**custom, **job.to_custom_config()}
+                ),
             },
         )
         model = artifact_utils.get_single_instance(output_dict[standard_component_specs.MODEL_KEY])

@@ -77,6 +77,10 @@ def submit(
         str | None,
         typer.Option(metavar="FIELDS", help="Or by cron's five fields, as in '0 */6 * * *' (UTC)."),
     ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option("--beside", help="Start the run though another of this pipeline goes on."),
+    ] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Start the run, and do not wait for its end.")
     ] = False,
@@ -112,6 +116,8 @@ def submit(
         schedule = to_kfp.Schedule(every_s, cron)
     if timeout is not None and (schedule is not None or no_wait):
         raise UserError("--timeout is for waiting, and nothing is waited for: leave it out")
+    if beside and schedule is not None:
+        raise UserError("--beside is for one run, and a schedule has its own: leave it out")
     timeout_s = None if timeout is None else to_kfp.seconds("--timeout", timeout)
     report = Report(connection, wanted, schedule)
     if dry_run:
@@ -124,7 +130,7 @@ def submit(
     if schedule is not None:
         report.started = to_kfp.start_recurring(client, connection, wanted, schedule)
     else:
-        report.started = to_kfp.start_run(client, connection, wanted)
+        report.started = to_kfp.start_run(client, connection, wanted, beside=beside)
     screen = console(stderr=as_json)
     report.render_started(screen)
     if schedule is None and not no_wait:

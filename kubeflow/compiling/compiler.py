@@ -41,7 +41,7 @@ from kubeflow.compiling.checks import (
     runtime_parameters,
 )
 from kubeflow.compiling.options import SIGNING_KEYS, ClusterOptions, StepOptions
-from kubeflow.compiling.platform import platform_spec
+from kubeflow.compiling.platform import joint_training, platform_spec
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
 from pipeline.pipeline import create_pipeline
@@ -53,6 +53,7 @@ COMMAND = (
 )  # of every step's container, before TFX's args
 
 _TRAINING = (Trainer, Tuner)
+_TOGETHER = "kubeflow.together.start.run_fn"  # in the place of a training in the step itself
 _IMAGE_PARAMETER = (
     f"{{{{$.inputs.parameters['{IMAGE}']}}}}"  # KFP puts the run's image in its place
 )
@@ -86,6 +87,7 @@ def compile_pipeline(config: PipelineConfig, options: ClusterOptions) -> str:
 def environment(config: PipelineConfig, options: ClusterOptions) -> Environment:
     """Where the steps find things: the claim's folders, the bucket and the image's code."""
     name = config.data.name
+    joint = joint_training(options) if options.training.workers > 1 else None
     return Environment(
         data_root=f"{options.mount}/data/{name}",
         pipeline_root=options.pipeline_root,
@@ -94,6 +96,8 @@ def environment(config: PipelineConfig, options: ClusterOptions) -> Environment:
         checkpoint_root=f"{options.mount}/checkpoints/{name}",
         keys=SIGNING_KEYS if options.signing_secret else None,
         beam_args=_BEAM_ARGS,
+        run_fn=_TOGETHER if joint else Environment.run_fn,
+        beside_job=joint.to_custom_config() if joint else {},
         code_root=options.code_root,
         runtime_parameters=True,
     )
@@ -114,7 +118,8 @@ def compile_tfx(pipeline: Pipeline, options: ClusterOptions) -> str:
             task.caching_options.enable_cache = False
         executor = deployment.executors[component.executor_label]
         if executor.WhichOneof("spec") == "container":
-            step = options.training if isinstance(node, _TRAINING) else options.steps
+            trains = isinstance(node, Tuner if options.training.workers > 1 else _TRAINING)
+            step = options.training if trains else options.steps
             _set_image(component, task, executor.container)
             _set_resources(executor.container.resources, step)
             # TFX's hook for ExampleGen's driver: KFP never calls it, the entrypoint does.

@@ -114,6 +114,15 @@ class TrainingOptions(StepOptions):
     memory_request: str = "6Gi"
     memory_limit: str = "16Gi"
     shared_memory: str = "1Gi"
+    # Pods that train one network, each with what is said here; 1: the Trainer's step trains itself.
+    workers: _Whole = 1
+    # What starts them: of Kubeflow Trainer, or of the training operator (v1) that it replaces.
+    job: Literal["TrainJob", "TFJob"] = "TrainJob"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.workers <= 64:
+            raise OptionsError(f"workers must be in [1, 64]. Received: {self.workers}")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,15 @@ configuration has a field that it does not know; here a misspelt field fails at 
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import asdict
 
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as pb
 from kfp.pipeline_spec import pipeline_spec_pb2
+from pydantic import JsonValue
 
-from kubeflow.compiling.options import SIGNING_KEYS, ClusterOptions, StepOptions
+from kubeflow.compiling.options import SIGNING_KEYS, ClusterOptions, StepOptions, Toleration
+from kubeflow.together.joint_training import JointTraining
 from signs.errors import UserError
 
 _SHARED_MEMORY = "shared-memory"  # the volume's name within the pod
@@ -60,6 +63,35 @@ def platform_spec(
     return spec
 
 
+def joint_training(options: ClusterOptions) -> JointTraining:
+    """What the pods of a training on several machines get: what else a step would that trains."""
+    step = options.training
+    gpus = {step.gpu_type: str(step.gpu)} if step.gpu else {}
+    pod: dict[str, JsonValue] = {}
+    if step.node_selector:
+        pod["nodeSelector"] = dict(step.node_selector)
+    if tolerations := _tolerations(step):
+        pod["tolerations"] = [
+            {name: value for name, value in asdict(one).items() if value} for one in tolerations
+        ]
+    if options.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
+    ids = {"runAsUser": options.run_as_user, "runAsGroup": options.run_as_group}
+    if own := {name: number for name, number in ids.items() if number is not None}:
+        pod["securityContext"] = {**own}
+    return JointTraining(
+        kind=step.job,
+        workers=step.workers,
+        claim=options.claim,
+        mount=options.mount,
+        resources={
+            "requests": {"cpu": step.cpu_request, "memory": step.memory_request, **gpus},
+            "limits": {"cpu": step.cpu_limit, "memory": step.memory_limit, **gpus},
+        },
+        pod=pod,
+    )
+
+
 def read_platform(document: object) -> dict[str, pb.KubernetesExecutorConfig]:
     """Reads a platform document as strictly as KFP does.
 
@@ -100,7 +132,7 @@ def _pod(step: StepOptions, options: ClusterOptions) -> pb.KubernetesExecutorCon
         ],
         tolerations=[
             pb.Toleration(key=one.key, operator=one.operator, value=one.value, effect=one.effect)
-            for one in step.tolerations
+            for one in _tolerations(step)
         ],
         image_pull_secret=[
             pb.ImagePullSecret(secret_name=name, secret_name_parameter=_constant(name))
@@ -112,9 +144,6 @@ def _pod(step: StepOptions, options: ClusterOptions) -> pb.KubernetesExecutorCon
             run_as_group=options.run_as_group,
         ),
     )
-    if step.gpu and step.gpu_type not in [one.key for one in step.tolerations]:
-        # Clusters keep other pods off their GPUs by this taint, named as the resource.
-        config.tolerations.add(key=step.gpu_type, operator="Exists", effect="NoSchedule")
     if step.node_selector:
         config.node_selector.labels.update(step.node_selector)
     if step.shared_memory:
@@ -136,6 +165,13 @@ def _pod(step: StepOptions, options: ClusterOptions) -> pb.KubernetesExecutorCon
             optional=False,
         )
     return config
+
+
+def _tolerations(step: StepOptions) -> tuple[Toleration, ...]:
+    """The step's own, and on a GPU one for the taint by which clusters keep other pods off them."""
+    if not step.gpu or step.gpu_type in [one.key for one in step.tolerations]:
+        return step.tolerations
+    return (*step.tolerations, Toleration(step.gpu_type, "Exists", effect="NoSchedule"))
 
 
 def _constant(value: str) -> pipeline_spec_pb2.TaskInputsSpec.InputParameterSpec:

@@ -2,5 +2,5 @@
 
     entrypoint -> adapter: executor_input, example_gen -> TFX -> executor_output -> KFP's launcher
 
-`train_together` is no step: it is one worker of a training that an operator starts beside KFP.
+`ending` is what a step still does when its pod is told to go.
 """

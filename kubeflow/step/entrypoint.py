@@ -21,10 +21,11 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from kubeflow.step import ending
 from signs.errors import UserError
 
 _PLACEHOLDER = re.compile(r"\{\{\$.*?\}\}")
-_TELLING_S = 1.0
+_ENDING_S = 20.0  # Kubernetes kills the process ten seconds later
 
 
 class _Parser(argparse.ArgumentParser):
@@ -119,9 +120,10 @@ def _end_on_sigterm() -> None:
 
     def end(*_: object) -> None:
         if told.acquire(blocking=False):
+            ending.end()
             _fail("ended by SIGTERM", 128 + signal.SIGTERM)
         else:
-            time.sleep(_TELLING_S)  # the process ends within it, unless standard output blocks
+            time.sleep(_ENDING_S)  # the process ends within it, unless standard output blocks
         os._exit(128 + signal.SIGTERM)
 
     def wait(_: socket.socket = sender) -> None:  # keeps the socket open
@@ -136,10 +138,12 @@ def _end_on_sigterm() -> None:
 
 def _show_training() -> None:
     """Puts a training's progress into the step's log: nobody else asks for it."""
-    logger = logging.getLogger("modules")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(logging.StreamHandler())
-    logger.propagate = False  # else TFX's handler prints it once more
+    handler = logging.StreamHandler()
+    for room in ("modules", "kubeflow.together"):
+        logger = logging.getLogger(room)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        logger.propagate = False  # else TFX's handler prints it once more
 
 
 if __name__ == "__main__":

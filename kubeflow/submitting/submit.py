@@ -25,6 +25,17 @@ from signs.errors import UserError
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_S = 60  # between two runs of a schedule
 _ANY = 100  # of one name there is one, or by mistake a few
+_IS_GOING_ON = json.dumps(
+    {
+        "predicates": [
+            {
+                "key": "state",
+                "operation": "IN",
+                "stringValues": {"values": ["PENDING", "RUNNING", "PAUSED", "CANCELING"]},
+            }
+        ]
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -148,13 +159,29 @@ def seconds(option: str, text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def start_run(client: Client, connection: Connection, wanted: Submission) -> Started:
+def start_run(
+    client: Client, connection: Connection, wanted: Submission, *, beside: bool = False
+) -> Started:
     """Uploads what is not there yet, and starts one run.
 
+    Args:
+        client: of the server.
+        connection: to it, for errors.
+        wanted: what is to be run.
+        beside: start it though another run of the pipeline goes on.
+
     Raises:
+        UserError: another run of the pipeline goes on.
         ApiError: the server refuses, or is not there; the text says what it would not do.
     """
     pipeline_id, version_id = _upload(client, connection, wanted.pipeline)
+    pipeline_name = wanted.pipeline.name
+    if not beside and (other := _going_on(client, connection, pipeline_id)):
+        raise UserError(
+            f"the run {other.display_name!r} of {pipeline_name} goes on (id {other.run_id}): "
+            "a run beside it would judge its model without that one's. Wait for it, or end it; "
+            "--beside starts another all the same"
+        )
     experiment_id = _experiment(client, connection, wanted.experiment_name)
     name = wanted.run_name or f"{wanted.pipeline.name} {time.strftime('%Y-%m-%d %H:%M:%S')}"
     with explained("start the run", connection), quiet():
@@ -214,6 +241,28 @@ def start_recurring(
             ):
                 client.delete_recurring_run(other.recurring_run_id)
     return Started(made.recurring_run_id, name, pipeline_id, version_id, is_new=not same)
+
+
+def _going_on(
+    client: Client, connection: Connection, pipeline_id: str
+) -> kfp_server_api.V2beta1Run | None:
+    """A run of the pipeline that is not over, of any version and experiment."""
+    token = ""
+    while True:
+        with explained("look for runs that go on", connection):
+            found = client.list_runs(
+                page_token=token,
+                page_size=_ANY,
+                namespace=connection.namespace,
+                filter=_IS_GOING_ON,
+            )
+        for run in found.runs or []:
+            reference = run.pipeline_version_reference
+            if reference is not None and reference.pipeline_id == pipeline_id:
+                return run
+        token = found.next_page_token or ""
+        if not token:
+            return None
 
 
 def _upload(client: Client, connection: Connection, pipeline: PipelineFile) -> tuple[str, str]:

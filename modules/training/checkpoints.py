@@ -7,17 +7,23 @@ at an epoch's start ends with the weights of one that was never stopped: bit for
 on a GPU with `devices.deterministic`.
 """
 
+import errno
 import hashlib
 import json
 import logging
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from modules.training.errors import TrainingError
+from signs import durable
 
 LOGGER = logging.getLogger(__name__)
 
@@ -25,6 +31,7 @@ _KEPT = 2  # a checkpoint that turns out to be damaged has one before it
 # ResNet50 and its moments are 283 MB, a second's work for a disk; an epoch of SIGNS takes some ten
 # seconds on two cores, and a fraction of one on a GPU.
 INTERVAL_S = 30.0
+_WAIT_S = 30.0  # for a training that ends; a server of files frees a dead machine's lock later
 
 
 def training_name(what: object, files: Sequence[str]) -> str:
@@ -42,6 +49,42 @@ def training_name(what: object, files: Sequence[str]) -> str:
     paths = sorted(path for pattern in files for path in tf.io.gfile.glob(pattern))
     contents = [(path.rsplit("/", 1)[-1], _digest(path)) for path in paths]
     return hashlib.sha256(json.dumps([what, contents], sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def alone_at(directory: str) -> Iterator[None]:
+    """Keeps other runs out of a training's checkpoints: two would write over each other.
+
+    A kill frees it. At an address, and where a file system has no locks, nobody is kept out.
+
+    Args:
+        directory: where they are, or will be.
+
+    Raises:
+        TrainingError: another run is at the very same training.
+    """
+    if "://" in directory:
+        yield
+        return
+    place = Path(directory)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = place.with_name(f".{place.name}.lock")
+    with ExitStack() as held:
+        try:
+            held.enter_context(durable.lock(lock, _WAIT_S))
+        except durable.LockedError as err:
+            raise TrainingError(
+                f"another run is at this very training, and keeps its state in {directory}: two "
+                "would write over each other. Wait for its end, or end it"
+            ) from err
+        except OSError as err:
+            if err.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            LOGGER.warning("other runs are not kept out of %s: %s", directory, err.strerror)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 class Checkpoints:

@@ -1,6 +1,7 @@
 """What a workspace no longer needs: found, told, and deleted when asked to.
 
 serving/, artifacts/ (by ML Metadata), data/, logs/ -> plan: what goes, what stays, why -> prune
+checkpoints/ of a cluster's claim, where nothing tells what was made from what
 
 Only what runs have made is looked at, by its name and by the metadata; symbolic links are never
 followed. A folder is first renamed, so that it is there whole or not at all, and the metadata are
@@ -11,6 +12,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +44,8 @@ _TRAINING = re.compile(r"[0-9a-f]{16}")
 _LEFTOVER = ".pruned-"
 _CHECKPOINTS = "checkpoints"
 _WAIT_S = 10.0
+# A step on a cluster is tried again within a week (`retry_within_s`): it goes on with these.
+_MAY_GO_ON_S = 8 * 24 * 3600.0
 
 
 class PruneError(UserError):
@@ -88,7 +92,7 @@ def plan(workspace: Workspace, keep: int) -> Plan:
     Raises:
         UserError: the metadata, or a model's labels, cannot be read: what is needed is not known.
     """
-    for name in ("runs", "serving", "artifacts", "data", "logs"):
+    for name in ("runs", "serving", "artifacts", "data", "logs", _CHECKPOINTS):
         if (workspace.root / name).is_symlink():
             raise PruneError(f"{workspace.root / name} is a link: only what lies in it is pruned")
     found = Plan()
@@ -98,7 +102,7 @@ def plan(workspace: Workspace, keep: int) -> Plan:
     needed = _needed(lineage, runs, versions)
     _artifacts(workspace, lineage, runs, needed, found)
     _trainings(workspace, runs, found)
-    _spans(workspace, lineage, needed, found)
+    _spans(workspace, lineage, needed, found, 1 if workspace.metadata.exists() else keep)
     _logs(workspace, runs, found)
     return found
 
@@ -216,10 +220,16 @@ def _trainings(workspace: Workspace, runs: Collection[Path], found: Plan) -> Non
         for training in _ours(pipeline / _CHECKPOINTS, _TRAINING.fullmatch, found):
             is_recent = training.stat().st_mtime >= min(own, default=0.0)
             found.add("unfinished trainings", training, "of the last runs" if is_recent else None)
+    for pipeline in _folders(workspace.root / _CHECKPOINTS):
+        for training in _ours(pipeline, _TRAINING.fullmatch, found):
+            is_recent = time.time() - _touched(training) < _MAY_GO_ON_S
+            found.add("unfinished trainings", training, "may go on" if is_recent else None)
 
 
-def _spans(workspace: Workspace, lineage: Lineage, needed: Mapping[int, str], found: Plan) -> None:
-    """Finds the versions of spans."""
+def _spans(
+    workspace: Workspace, lineage: Lineage, needed: Mapping[int, str], found: Plan, last: int
+) -> None:
+    """Finds the versions of spans; of each data set the last ones stay whoever needs them."""
     why: dict[tuple[str, int, int | None], str] = {}
     for artifact, reason in needed.items():
         made = lineage.artifacts[artifact]
@@ -229,13 +239,14 @@ def _spans(workspace: Workspace, lineage: Lineage, needed: Mapping[int, str], fo
             why[key] = reason
     for dataset in _folders(workspace.data):
         published = {path: (span, version) for span, version, path in spans.versions(dataset)}
-        newest = max(published, key=published.__getitem__, default=None)
+        newest = sorted(published, key=published.__getitem__)[-last:]
         for span_folder in _ours(dataset, _SPAN.fullmatch, found):
             for folder in _ours(span_folder, _VERSION.fullmatch, found):
                 span, version = published[folder]
                 keys = ((dataset.name, span, version), (dataset.name, span, None))
                 reasons = [why[key] for key in keys if key in why]
-                reasons[:0] = ["the newest"] if folder == newest else []
+                if folder in newest:
+                    reasons.insert(0, "the newest" if folder == newest[-1] else "one of the last")
                 found.add("spans", folder, next(iter(reasons), None))
 
 
@@ -277,6 +288,11 @@ def _size(path: Path) -> int:
     return sum(
         Path(folder, name).lstat().st_size for folder, _, names in os.walk(path) for name in names
     )
+
+
+def _touched(folder: Path) -> float:
+    """When something in it was written last, in seconds since 1970."""
+    return max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
 
 
 def _delete(path: Path) -> None:

@@ -119,6 +119,7 @@ def judge(noisy: Path, tmp_path: Path) -> Judge:
         if baseline is not None:
             old = scripted.save(root / "old", CLASSES, baseline)
             inputs["baseline_model"] = [made(Model, old, id=4)]
+            inputs["baseline_model"][0].set_int_custom_property("newest_pushed", 9)
         if sets:
             inputs["also_test"] = [made(Examples, data, split_names=sets)]
         outputs = {
@@ -131,6 +132,8 @@ def judge(noisy: Path, tmp_path: Path) -> Judge:
         [blessing] = outputs["blessing"]
         assert blessing.get_int_custom_property("blessed") == verdict.blessed
         assert blessing.get_int_custom_property("current_model_id") == 7
+        newest = 0 if baseline is None else 9  # Pusher pushes nothing over a newer one
+        assert blessing.get_int_custom_property("newest_pushed") == newest
         files = {path.name for path in (root / "blessing").iterdir()}
         assert files == {"BLESSED" if verdict.blessed else "NOT_BLESSED", "verdict.json"}
         assert verdict.blessed == all(row.passes for row in verdict.rows)

@@ -83,6 +83,7 @@ def test_model_lies_where_evaluator_and_trainer_look(base: Path, tmp_path: Path)
     model = find(base, tmp_path / "out", class_names=CLASSES)
     assert (tmp_path / "out" / "Format-Serving" / "assets" / "9").is_file()
     assert model.get_int_custom_property("version") == 9
+    assert model.get_int_custom_property("newest_pushed") == 13  # as Pusher counts
     said = json.loads(model.get_string_custom_property("passed_over"))
     assert said == ["v10 knows other classes: cat, dog, emu"]
 

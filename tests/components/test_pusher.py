@@ -11,9 +11,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-from tfx.types.standard_artifacts import InfraBlessing, Model
+from tfx.proto import pusher_pb2
+from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from tfx.utils import proto_utils
 
-from components.pusher.executor import CARD, Executor, is_same, publish
+from components.baseline import NEWEST_PUSHED
+from components.pusher.executor import CARD, Executor, NewerPushedError, is_same, publish
 from signs.errors import UserError
 from trust.keys import PUBLIC, make_keys
 from trust.signature import SIGNATURE, SignatureError, verify
@@ -152,6 +155,36 @@ def test_a_push_that_is_killed_keeps_nobody_out_and_leaves_nothing(
     assert [name.partition("-")[0] for name in versions(base)] == [".lock", ".pushing"]
     version = publish(model, base)
     assert versions(base) == [version.name]
+
+
+def test_nothing_is_pushed_over_a_version_that_the_model_was_not_compared_with(
+    model: Path, tmp_path: Path
+) -> None:
+    """Of two runs that were under way at once, each judged by version 1, the first pushes."""
+    base = tmp_path / "serving"
+    publish(make_model(tmp_path / "old", "old", 1), base)
+    other = make_model(tmp_path / "other", "other", 1)
+    publish(other, base, newest=1)
+    with pytest.raises(NewerPushedError, match="version 2 was pushed while this run was under way"):
+        publish(model, base, newest=1)
+    assert publish(other, base, newest=1).name == "2"  # a step that is repeated
+    assert versions(base) == ["1", "2"]
+    candidate, blessing, pushed = Model(), ModelBlessing(), PushedModel()
+    shutil.copytree(model, tmp_path / "candidate" / "Format-Serving")
+    for artifact, name in ((candidate, "candidate"), (blessing, "blessing"), (pushed, "pushed")):
+        artifact.uri = str(tmp_path / name)
+    blessing.set_int_custom_property("blessed", 1)
+    destination = pusher_pb2.PushDestination()
+    destination.filesystem.base_directory = str(base)
+    for newest, numbers in ((1, ["1", "2"]), (2, ["1", "2", "3"])):
+        blessing.set_int_custom_property(NEWEST_PUSHED, newest)
+        Executor().Do(
+            {"model": [candidate], "model_blessing": [blessing]},
+            {"pushed_model": [pushed]},
+            {"push_destination": proto_utils.proto_to_json(destination)},
+        )
+        assert pushed.get_int_custom_property("pushed") == len(numbers) - 2
+        assert versions(base) == numbers
 
 
 def test_where_no_lock_can_be_had_it_says_so(

@@ -24,6 +24,7 @@ def run_fn(fn_args: Any) -> None:
     """Stands in for the training: what it is told to, it writes."""
     job = TrainingJob.from_custom_config(fn_args.custom_config)
     assert job == replace(JOB, max_steps=7, code=job.code)
+    assert fn_args.custom_config["beside"] == "it"  # what a cluster's `run_fn` is told
     Path(fn_args.serving_model_dir).mkdir(parents=True)
     if told := json.loads(job.code):
         run_dir = Path(fn_args.model_run_dir)
@@ -52,7 +53,7 @@ def trained(root: Path, told: dict[str, Any] | None) -> Model:
             ),
             standard_component_specs.RUN_FN_KEY: f"{__name__}.run_fn",
             standard_component_specs.CUSTOM_CONFIG_KEY: json.dumps(
-                replace(JOB, code=json.dumps(told)).to_custom_config()
+                {"beside": "it", **replace(JOB, code=json.dumps(told)).to_custom_config()}
             ),
             MAX_STEPS: 7,
         },

@@ -16,6 +16,7 @@ _PATIENCE_S = 120
 KSERVE = ("github.com/kserve/kserve@v0.20.0", "config/crd/full")
 GATEWAY_API = ("sigs.k8s.io/gateway-api@v1.4.0", "config/crd/standard")
 ENVOY_GATEWAY = ("github.com/envoyproxy/gateway@v1.6.0", "charts/gateway-helm/crds/generated")
+TRAINER = ("github.com/kubeflow/trainer/v2@v2.2.0", "manifests/base/crds")
 TRAINING_OPERATOR = ("github.com/kubeflow/training-operator@v1.9.3", "manifests/base/crds")
 
 

@@ -21,6 +21,7 @@ OVERLAYS = (
     "jobs/monitor",
     "jobs/predict",
     "jobs/train-together",
+    "jobs/train-together-v1",
     "jobs/workbench",
 )
 
@@ -63,6 +64,9 @@ def pods(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
             case "TFJob":
                 for replicas in each["spec"]["tfReplicaSpecs"].values():
                     yield name, replicas["template"]
+            case "TrainingRuntime":
+                for job in each["spec"]["template"]["spec"]["replicatedJobs"]:
+                    yield name, job["template"]["spec"]["template"]
 
 
 def containers(pod: Manifest) -> list[Manifest]:

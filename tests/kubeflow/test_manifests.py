@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -15,7 +17,9 @@ import kubernetes_validate
 import pytest
 from packaging.requirements import Requirement
 
-from kubeflow.compiling.options import ClusterOptions
+from kubeflow.compiling.options import ClusterOptions, TrainingOptions
+from kubeflow.compiling.platform import joint_training
+from kubeflow.together.manifest import job
 from model_server import flags
 from model_server.configs import read
 from model_server.configs.protos import MonitoringConfig
@@ -28,6 +32,7 @@ from tests.kubeflow.custom_resources import (
     ENVOY_GATEWAY,
     GATEWAY_API,
     KSERVE,
+    TRAINER,
     TRAINING_OPERATOR,
     validator,
 )
@@ -47,7 +52,8 @@ from tests.served import saved_model  # noqa: F401 - a fixture
 KUBERNETES = "1.32.0"
 OPTIONS = ClusterOptions(image=f"signs@sha256:{'0' * 64}")
 CUSTOM = {
-    "gateway.envoyproxy.io", "gateway.networking.k8s.io", "kubeflow.org", "serving.kserve.io",
+    "gateway.envoyproxy.io", "gateway.networking.k8s.io", "serving.kserve.io",
+    "trainer.kubeflow.org",
 }  # fmt: skip
 BUILT: dict[str, list[Manifest]] = {}
 
@@ -136,26 +142,54 @@ def test_a_misspelt_field_of_the_inference_service_fails(kserve, right, wrong):
     _refuses(kserve, only(_built("overlays/kserve"), "InferenceService"), right, wrong)
 
 
-@pytest.fixture(scope="module")
-def training_operator() -> jsonschema.Draft202012Validator:
-    return validator(TRAINING_OPERATOR, "kubeflow.org_tfjobs.yaml")
-
-
-def test_the_training_operator_takes_the_job(training_operator):
-    training_operator.validate(only(_built("jobs/train-together"), "TFJob"))
+def _training(kind: str) -> tuple[jsonschema.Draft202012Validator, Manifest]:
+    """What an operator is given for a training on several pods, and who knows its fields."""
+    if kind == "TrainingRuntime":
+        schema = validator(TRAINER, "trainer.kubeflow.org_trainingruntimes.yaml")
+        return schema, only(_built("jobs/train-together"), kind)
+    step = TrainingOptions(workers=3, job=kind, node_selector={"pool": "gpu"}, gpu=1)
+    made = job(joint_training(replace(OPTIONS, training=step)), "mine", OPTIONS.image, ["-a"], {
+        "apiVersion": "v1", "kind": "Pod", "name": "step", "uid": "1",
+    })  # fmt: skip
+    if kind == "TFJob":
+        return validator(TRAINING_OPERATOR, "kubeflow.org_tfjobs.yaml"), made
+    return validator(TRAINER, "trainer.kubeflow.org_trainjobs.yaml"), made
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    ("kind", "right", "wrong"),
     [
-        ("tfReplicaSpecs", "tfReplicaSpec"),
-        ("cleanPodPolicy", "cleanPodsPolicy"),
-        ("restartPolicy", "restartPolice"),
-        ("containerPort", "containersPort"),
+        ("TrainingRuntime", "numNodes", "numNode"),
+        ("TrainingRuntime", "maxRestarts", "maxRestart"),
+        ("TrainingRuntime", "onJobFailureReasons", "onJobFailureReason"),
+        ("TrainingRuntime", "podFailurePolicy", "podFailurePolicies"),
+        ("TrainingRuntime", "fieldPath", "fieldsPath"),
+        ("TrainJob", "runtimeRef", "runtimeReference"),
+        ("TrainJob", "resourcesPerNode", "resourcesPerPod"),
+        ("TrainJob", "nodeSelector", "nodeSelectors"),
+        ("TFJob", "tfReplicaSpecs", "tfReplicaSpec"),
+        ("TFJob", "cleanPodPolicy", "cleanPodsPolicy"),
+        ("TFJob", "containerPort", "containersPort"),
     ],
 )
-def test_a_misspelt_field_of_the_training_job_fails(training_operator, right, wrong):
-    _refuses(training_operator, only(_built("jobs/train-together"), "TFJob"), right, wrong)
+def test_the_operators_take_what_is_theirs_and_nothing_misspelt(kind, right, wrong):
+    schema, manifest = _training(kind)
+    schema.validate(manifest)
+    _refuses(schema, manifest, f'"{right}":', f'"{wrong}":')
+
+
+def test_a_tfjobs_pods_are_those_of_the_runtime():
+    (job_,) = [pod for _, pod in pods([_training("TFJob")[1]])]
+    ((_, runtime),) = pods(_built("jobs/train-together"))
+    ours, theirs = ({**each["spec"]} for each in (job_, runtime))
+    ((mine,), (other,)) = (each.pop("containers") for each in (ours, theirs))
+    assert theirs.pop("restartPolicy") == "Never"
+    assert (ours.pop("nodeSelector"), len(ours.pop("tolerations"))) == ({"pool": "gpu"}, 1)
+    assert ours == theirs
+    own = ("name", "image", "args", "resources", "ports", "env")
+    assert {k: v for k, v in mine.items() if k not in own} == {
+        k: v for k, v in other.items() if k not in own
+    }
 
 
 @pytest.mark.parametrize(
@@ -208,6 +242,9 @@ def _refuses(
 def test_every_image_is_pinned(objects):
     for name, pod in pods(objects):
         for container in containers(pod):
+            if name.startswith("TrainingRuntime/"):
+                assert "image" not in container  # each TrainJob has its own: its pipeline's
+                continue
             assert re.search(r"@sha256:[0-9a-f]{64}$|:\d+\.\d+\.\d+(-gpu)?$", container["image"]), (
                 name
             )
@@ -227,6 +264,33 @@ def test_the_namespace_is_named_in_one_place(tmp_path):
             assert each["metadata"]["namespace"] == "mine", (overlay, each["metadata"]["name"])
             for subject in each.get("subjects", ()):
                 assert subject["namespace"] == "mine"
+
+
+def test_the_model_is_named_in_one_place(tmp_path):
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    path = copy / "settings/model/kustomization.yaml"
+    path.write_text(path.read_text().replace("model=signs", "model=hands"))
+    for overlay in ("overlays/gateway", "overlays/gpu", "overlays/kserve"):
+        built = build(copy / overlay)
+        assert "signs-settings" not in json.dumps(built)  # it is ours alone
+        for each in built:
+            match each["kind"]:
+                case "Deployment":
+                    pod = each["spec"]["template"]["spec"]
+                    (init,), (server,) = pod["initContainers"], pod["containers"]
+                    assert init["env"] == [{"name": "MODEL", "value": "hands"}]
+                    probes = [server[probe] for probe in ("startupProbe", "readinessProbe")]
+                    paths = {probe["httpGet"]["path"] for probe in probes}
+                    assert paths == {"/v1/models/hands/metadata"}
+                case "InferenceService":
+                    model = each["spec"]["predictor"]["model"]
+                    assert each["metadata"]["name"] == "hands"
+                    assert model["storageUri"] == f"pvc://{OPTIONS.claim}/serving/hands"
+                    assert model["readinessProbe"]["httpGet"]["path"] == "/v1/models/hands/metadata"
+                case "HTTPRoute":
+                    (rule,) = each["spec"]["rules"]
+                    (match,) = rule["matches"]
+                    assert match["path"]["value"] == "/v1/models/hands"
 
 
 def test_the_model_server_is_the_version_whose_api_is_locked(cpu):
@@ -305,7 +369,9 @@ def test_kserve_is_told_of_a_config_map_that_exists():
 
 
 def test_accounts_exist_and_roles_are_given_to_them(objects):
-    accounts = {each["metadata"]["name"] for each in of_kind(objects, "ServiceAccount")}
+    accounts = {
+        each["metadata"]["name"] for each in of_kind([*objects, *_built("base")], "ServiceAccount")
+    }
     roles = {each["metadata"]["name"] for each in of_kind(objects, "Role")}
     for binding in of_kind(objects, "RoleBinding"):
         assert binding["roleRef"]["name"] in roles
@@ -372,9 +438,11 @@ def test_ports_are_those_that_the_server_listens_on(overlay):
     assert annotations["prometheus.io/port"] == str(options.rest_api_port)
 
 
-def test_probes_metrics_and_kserve_are_for_the_model_that_pusher_writes(cpu):
-    models = read.read(MANIFESTS / "serving" / "models.config", protos.ModelServerConfig())
+def test_probes_metrics_and_kserve_are_for_the_model_that_pusher_writes(cpu, tmp_path):
+    _lay_out(tmp_path)
+    models = read.read(_choose_models(cpu, tmp_path), protos.ModelServerConfig())
     (model,) = models.model_config_list.config
+    model.base_path = model.base_path.removeprefix(str(tmp_path))
     assert (model.name, model.base_path) == ("signs", f"{OPTIONS.mount}/serving/signs")
     (server,) = only(cpu, "Deployment")["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "readinessProbe"):
@@ -463,11 +531,10 @@ def test_tensorflow_serving_knows_every_flag(cpu):
 def test_a_training_on_several_pods_starts_what_takes_its_options():
     ((_, pod),) = pods(_built("jobs/train-together"))
     (container,) = containers(pod)
-    assert container["name"] == "tensorflow"  # the operator gives TF_CONFIG to no other
     *python, module = container["command"]
     assert python == ["python", "-m"]
     together = importlib.import_module(module).app
-    assert unknown_options(together, container["args"]) == []
+    assert unknown_options(together, ["--arguments=x"]) == []
 
 
 @pytest.mark.parametrize("command", ["submit", "ingest", "prune", "monitor", "predict"])
@@ -477,7 +544,7 @@ def test_signs_knows_every_option(command):
         tuple(container["command"][1:])
         for _, pod in pods(built)
         for container in containers(pod)
-        if container["command"][:2] == ["signs", command]
+        if container.get("command", [])[:2] == ["signs", command]
     }
     (line,) = lines
     assert unknown_options(app, line) == []
@@ -492,21 +559,23 @@ def _lay_out(root: Path) -> None:
         (root / "etc/serving" / path.name).write_text(text)
 
 
-def _choose_models(deployment: Manifest, root: Path) -> str:
-    """Does what the init container does; what the server is told to serve."""
-    (init,) = deployment["spec"]["template"]["spec"]["initContainers"]
-    script = re.sub("(?<=[ =])(?=/)", str(root), init["command"][2])
-    subprocess.run([*init["command"][:2], script], check=True)
-    return (root / "config/models.config").read_text()
+def _choose_models(objects: list[Manifest], root: Path) -> Path:
+    """Does what the init container does; the file that tells the server what to serve."""
+    (init,) = only(objects, "Deployment")["spec"]["template"]["spec"]["initContainers"]
+    script = re.sub('(?<=[ "])(?=/)', str(root), init["command"][2])
+    environment = {each["name"]: each["value"] for each in init["env"]}
+    subprocess.run([*init["command"][:2], script], check=True, env={**os.environ, **environment})
+    return root / "config/models.config"
 
 
 def test_pods_start_with_the_labels_of_a_promotion_or_the_newest(cpu, tmp_path):
     _lay_out(tmp_path)
-    deployment = only(cpu, "Deployment")
-    newest = (tmp_path / "etc/serving/models.config").read_text()
-    assert _choose_models(deployment, tmp_path) == newest
+    models = read.read(_choose_models(cpu, tmp_path), protos.ModelServerConfig())
+    (model,) = models.model_config_list.config
+    assert model.base_path == f"{tmp_path}/workspace/serving/signs"
+    assert not model.HasField("model_version_policy")  # the newest
     (tmp_path / "workspace/serving/signs.config").write_text("promoted")
-    assert _choose_models(deployment, tmp_path) == "promoted"
+    assert _choose_models(cpu, tmp_path).read_text() == "promoted"
 
 
 def test_a_server_as_deployed_is_ready_serves_what_was_promoted_and_is_measured(
@@ -521,7 +590,7 @@ def test_a_server_as_deployed_is_ready_serves_what_was_promoted_and_is_measured(
         shutil.copytree(saved_model, models / version)
     Rollout(models).promote(1)
     pod = only(cpu, "Deployment")["spec"]["template"]
-    _choose_models(only(cpu, "Deployment"), tmp_path)
+    _choose_models(cpu, tmp_path)
     (server,) = pod["spec"]["containers"]
     port = free_port()
     arguments = [re.sub("=(?=/)", f"={tmp_path}", argument) for argument in server["args"]]

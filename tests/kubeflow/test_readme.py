@@ -78,7 +78,7 @@ def test_what_needs_no_cluster_runs(tmp_path):
 
 def test_every_folder_that_is_applied_is_a_kustomization():
     folders = {folder for line in _lines() for folder in re.findall(r"-k (kubeflow/\S+)", line)}
-    assert len(folders) == 8
+    assert len(folders) == 9
     for folder in folders:
         assert (ROOT / folder / "kustomization.yaml").is_file(), folder
 

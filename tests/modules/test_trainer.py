@@ -16,6 +16,7 @@ from modules.copies import TRAINED_MODEL
 from modules.machines.options import DeviceOptions
 from modules.network import logits_of
 from modules.trainer import run_fn
+from modules.training.checkpoints import alone_at
 from modules.training.errors import TrainingError
 from modules.training.job import TrainingJob
 from modules.training.progress import TrainingProgress
@@ -217,3 +218,22 @@ def test_what_it_was_trained_on_is_told(tmp_path, transform_graph):
     # Trained in bfloat16, kept and exported in float32.
     trained = keras.models.load_model(tmp_path / "model" / "Format-Serving" / TRAINED_MODEL)
     assert {layer.compute_dtype for layer in trained.layers} == {"float32"}
+
+
+def test_no_other_run_is_at_the_same_training(tmp_path, transform_graph, monkeypatch):
+    held = []
+
+    def train(*_: object, checkpoints: str, **__: object) -> None:
+        with pytest.raises(TrainingError, match="another run is"), alone_at(checkpoints):
+            pass
+        held.append(checkpoints)
+        raise TrainingError("stopped")
+
+    monkeypatch.setattr("modules.training.checkpoints._WAIT_S", 0.0)
+    monkeypatch.setattr(trainer, "train", train)
+    recipe = Recipe(**SMALL, epochs=1, splits=("train",))
+    given = fn_args(tmp_path, transform_graph, recipe, checkpoints=str(tmp_path / "kept"))
+    with pytest.raises(TrainingError, match="stopped"):
+        run_fn(given)
+    with alone_at(*held):  # it is free again
+        pass

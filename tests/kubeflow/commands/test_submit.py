@@ -200,6 +200,7 @@ def test_mistakes_are_one_line_and_never_show_the_token(
     for arguments, error in [
         ((moving, "--dry-run"), "Received: 'me/signs:latest'"),
         ((pipeline, "--every", "6h", "--timeout", "1h"), "--timeout is for waiting"),
+        ((pipeline, "--every", "6h", "--beside"), "--beside is for one run"),
         (
             (pipeline, "--host", "http://127.0.0.1:1"),
             "127.0.0.1:1: Connection refused. Does",

@@ -17,11 +17,14 @@ from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.standard_artifacts import Model
+from tfx.utils.import_utils import import_class_by_path
 
 from kubeflow.compiling.checks import CompileError
 from kubeflow.compiling.compiler import compile_pipeline, compile_tfx
 from kubeflow.compiling.options import ClusterOptions, StepOptions, TrainingOptions
 from kubeflow.compiling.platform import read_platform
+from kubeflow.together import start
+from kubeflow.together.joint_training import JointTraining
 from modules.training.job import TrainingJob
 from pipeline.config import Data, FurtherSet, PipelineConfig, default_config, override
 
@@ -202,6 +205,27 @@ def test_only_what_trains_goes_to_the_gpu_nodes(text: str) -> None:
     assert selected == {"Trainer_executor", "Tuner_executor"}
     for config in executors.values():
         assert config["pvcMount"][0]["mountPath"] == "/workspace"
+
+
+def test_several_workers_train_in_the_place_of_the_step() -> None:
+    options = replace(OPTIONS, training=replace(OPTIONS.training, workers=3, job="TFJob"))
+    pipeline, platform = yaml.safe_load_all(compile_pipeline(everything(), options))
+    given = {name: tasks(pipeline)[name]["inputs"]["parameters"] for name in ("Trainer", "Tuner")}
+    told = json.loads(given["Trainer"]["custom_config"]["runtimeValue"]["constant"])
+    job = JointTraining.from_custom_config(told)
+    assert (job.kind, job.workers, job.mount) == ("TFJob", 3, "/workspace")
+    assert job.pod["nodeSelector"] == {"pool": "gpu"}
+    assert TrainingJob.from_custom_config(told).checkpoints == "/workspace/checkpoints/signs"
+    run_fn = given["Trainer"]["run_fn"]["runtimeValue"]["constant"]
+    assert import_class_by_path(run_fn) is start.run_fn
+    assert "joint_training" not in given["Tuner"]["custom_config"]["runtimeValue"]["constant"]
+    # What trains in a step's own pod needs the GPU, and what waits for a job does not.
+    executors = pipeline["deploymentSpec"]["executors"]
+    resources = {name: executors[f"{name}_executor"]["container"]["resources"] for name in given}
+    assert resources["Trainer"]["resourceCpuLimit"] == "3"
+    assert ["accelerator" in resources[name] for name in ("Trainer", "Tuner")] == [False, True]
+    configs = read_platform(platform)
+    assert not configs["Trainer_executor"].node_selector.labels
 
 
 def test_every_step_is_retried(spec: dict[str, Any]) -> None:

@@ -209,6 +209,19 @@ def test_bad_file_is_told(tmp_path: Path, content: bytes, message: str) -> None:
         load_options(file, image=IMAGE, training={"gpu": 1} if b"training" in content else None)
 
 
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"workers": 0}, r"workers must be in \[1, 64\]. Received: 0"),
+        ({"workers": "two"}, "training.workers: Input should be a valid integer"),
+        ({"job": "PyTorchJob"}, "training.job: Input should be 'TrainJob' or 'TFJob'"),
+    ],
+)
+def test_a_job_that_there_is_not(training: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionsError, match=message):
+        load_options(None, image=IMAGE, training=training)
+
+
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match=r"none.yaml cannot be read: No such file or directory"):
         load_options(tmp_path / "none.yaml", image=IMAGE)

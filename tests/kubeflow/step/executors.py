@@ -16,6 +16,7 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
+from kubeflow.step import ending
 from signs.errors import UserError
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -83,5 +84,7 @@ class Sleep(BaseExecutor):
     ) -> None:
         logging.getLogger("modules.training.progress").info("epoch 1/2")
         sys.stderr = _Slow(sys.stderr)
-        print("asleep", flush=True)
-        ctypes.CDLL(None).sleep(600)  # as an operation of TensorFlow: no Python handler is called
+        with ending.before_end(lambda: print("tidied up", flush=True)):
+            print("asleep", flush=True)
+            # As an operation of TensorFlow: no Python handler is called.
+            ctypes.CDLL(None).sleep(600)

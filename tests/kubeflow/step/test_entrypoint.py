@@ -153,8 +153,9 @@ def test_a_step_tells_of_its_training_and_ends_at_once_by_sigterm(
     assert process.stdout.readline() == "asleep\n"
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=30)
+    output, error = process.communicate(timeout=30)
     assert process.returncode == 143
+    assert output.splitlines() == ["tidied up"]
     assert time.monotonic() - begun < 5
     assert [line for line in error.splitlines() if "epoch" in line] == ["epoch 1/2"]
     assert error.splitlines()[-1] == "signs: ended by SIGTERM"

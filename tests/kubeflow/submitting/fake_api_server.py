@@ -195,10 +195,15 @@ class _Handler(BaseHTTPRequestHandler):
             raise self._violation(f"{self.path}: unknown in the query: {sorted(unknown)}")
 
     def _page(self, kind: str, name: str, **equal: str) -> dict[str, Any]:
+        among: dict[str, list[str]] = {}
         if "filter" in self.query:
             spec = json.loads(self.query["filter"])
             assert list(spec) == ["predicates"], spec
             for predicate in spec["predicates"]:
+                if predicate["operation"] in (8, "IN"):
+                    assert set(predicate) == {"key", "operation", "stringValues"}, predicate
+                    among[predicate["key"]] = predicate["stringValues"]["values"]
+                    continue
                 assert set(predicate) == {"key", "operation", "stringValue"}, predicate
                 assert predicate["operation"] in (1, "EQUALS"), predicate
                 equal[predicate["key"]] = predicate["stringValue"]
@@ -208,6 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             each
             for each in self.fake.held[kind].values()
             if all(each.get(key, "") == value for key, value in equal.items())
+            and all(each.get(key, "") in values for key, values in among.items())
         ]
         # protojson leaves out what is empty.
         return {name: found, "total_size": len(found)} if found else {}

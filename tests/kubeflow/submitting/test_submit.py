@@ -90,7 +90,7 @@ def test_what_is_chosen_is_sent(
 def test_the_same_file_is_uploaded_once(
     server: FakeApiServer, client: Client, connection: Connection, wanted: Submission
 ) -> None:
-    first, second = (start_run(client, connection, wanted) for _ in range(2))
+    first, second = (start_run(client, connection, wanted, beside=True) for _ in range(2))
     assert (first.pipeline_id, first.version_id) == (second.pipeline_id, second.version_id)
     assert len(server.held["runs"]) == 2
     assert len(server.uploads) == len(server.held["experiments"]) == 1
@@ -105,7 +105,7 @@ def test_another_content_is_another_version(
 ) -> None:
     first = start_run(client, connection, wanted)
     changed = read_pipeline(write_pipeline(tmp_path, PIPELINE.replace(IMAGE, f"{IMAGE[:-1]}b")))
-    second = start_run(client, connection, Submission(changed))
+    second = start_run(client, connection, Submission(changed), beside=True)
     assert first.pipeline_id == second.pipeline_id
     assert first.version_id != second.version_id
     assert len(server.uploads) == 2
@@ -116,7 +116,7 @@ def test_in_the_namespace_of_a_user(server: FakeApiServer, wanted: Submission) -
     connection = Connection(server.address, namespace="team-a")
     client = connect(connection)
     for _ in range(2):
-        start_run(client, connection, wanted)
+        start_run(client, connection, wanted, beside=True)
     assert server.only("pipelines")["namespace"] == "team-a"
     assert server.only("experiments")["namespace"] == "team-a"
 
@@ -297,3 +297,32 @@ def test_a_root_that_was_not_compiled_in_is_the_clusters(
     text = PIPELINE.replace("defaultPipelineRoot: minio://mlpipeline/v2/artifacts\n", "")
     start_run(client, connection, Submission(read_pipeline(write_pipeline(tmp_path, text))))
     assert json.dumps(server.only("runs")["runtime_config"]) == '{"parameters": {}}'
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING", "PAUSED", "CANCELING", "SUCCEEDED"])
+def test_a_run_is_not_started_beside_one_that_goes_on(
+    server: FakeApiServer, client: Client, connection: Connection, wanted: Submission, state: str
+) -> None:
+    first = start_run(client, connection, replace(wanted, run_name="last night's"))
+    server.held["runs"][first.id]["state"] = state
+    if state == "SUCCEEDED":
+        start_run(client, connection, wanted)
+        return
+    # Whatever its experiment: all push to the same place.
+    with pytest.raises(UserError) as caught:
+        start_run(client, connection, replace(wanted, experiment="another"))
+    assert str(caught.value).startswith(
+        f'the run "last night\'s" of signs-synthetic goes on (id {first.id}): '
+    )
+    assert len(server.held["runs"]) == 1
+    start_run(client, connection, wanted, beside=True)
+    assert len(server.held["runs"]) == 2
+
+
+def test_runs_of_other_pipelines_may_go_on(
+    server: FakeApiServer, client: Client, connection: Connection, wanted: Submission
+) -> None:
+    first = start_run(client, connection, wanted)
+    reference = server.held["runs"][first.id]["pipeline_version_reference"]
+    reference["pipeline_id"] = "another"
+    start_run(client, connection, wanted)

@@ -1,5 +1,6 @@
 """What is restored is what was kept: weights, optimizer, metrics; and damage is survived."""
 
+import errno
 import time
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from modules.network import build_resnet
+from modules.training import checkpoints
 from modules.training.checkpoints import Checkpoints
+from modules.training.errors import TrainingError
 
 
 def compiled(seed: int, width: int = 4) -> keras.Model:
@@ -48,9 +51,9 @@ def test_what_is_kept_comes_back(tmp_path):
 
 def test_the_newest_counts_and_few_are_kept(tmp_path):
     model = compiled(0)
-    checkpoints = Checkpoints(str(tmp_path), model)
+    kept = Checkpoints(str(tmp_path), model)
     for epoch in range(1, 6):
-        checkpoints.save(epoch, {"loss": [1.0] * epoch})
+        kept.save(epoch, {"loss": [1.0] * epoch})
     assert sorted(path.stem for path in tmp_path.glob("*.index")) == ["epoch-4", "epoch-5"]
     assert len(Checkpoints(str(tmp_path), compiled(1)).restore()["loss"]) == 5
 
@@ -110,3 +113,31 @@ def test_without_one_that_can_be_read_the_model_is_as_it_was(tmp_path):
     before = state(other)
     assert Checkpoints(str(tmp_path), other).restore() == {}
     assert_same_state(other, before)
+
+
+def test_two_runs_are_never_at_one_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_WAIT_S", 0.0)
+    place = str(tmp_path / "checkpoints" / "0123456789abcdef")
+    with checkpoints.alone_at(place):
+        with pytest.raises(TrainingError) as caught, checkpoints.alone_at(place):
+            pass
+        with checkpoints.alone_at(f"{place[:-1]}0"):  # another training
+            pass
+    assert str(caught.value).startswith(
+        f"another run is at this very training, and keeps its state in {place}: "
+    )
+    with checkpoints.alone_at(place):  # it is over
+        pass
+    assert list(Path(place).parent.iterdir()) == []
+
+
+def test_where_nobody_can_be_kept_out_a_training_goes_on(tmp_path, monkeypatch, caplog):
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    with checkpoints.alone_at(str(tmp_path / "one")):
+        pass
+    assert "other runs are not kept out of" in caplog.text
+    with checkpoints.alone_at("gs://bucket/one"):
+        pass

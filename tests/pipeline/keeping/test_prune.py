@@ -221,3 +221,29 @@ def test_a_workspace_of_older_code(tmp_path: Path) -> None:
 def test_an_empty_workspace(tmp_path: Path) -> None:
     assert plan(Workspace(tmp_path), 3) == Plan()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_has_no_metadata_and_trainings_of_its_own(tmp_path: Path) -> None:
+    """As the steps on a cluster leave it; the CronJob signs-prune is this command there."""
+    root = tmp_path / "claim"
+    for span in (1, 2, 3):
+        shard = root / f"data/signs/span-{span}/v-1/train/images-00000.gz"
+        shard.parent.mkdir(parents=True)
+        shard.touch()
+        (shard.parents[1] / "manifest.json").touch()
+    old, going_on = (root / "checkpoints" / "signs" / (digit * 16) for digit in "0f")
+    for training in (old, going_on):
+        training.mkdir(parents=True)
+        for path in (training / "log", training):
+            path.touch()
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+    (going_on / "log").write_text("epoch 7")
+    planned = plan(Workspace(root), 2)
+    assert spans(planned) == {"span-1"}
+    why = [item.why for item in planned.staying("spans")]
+    assert why == ["one of the last", "the newest"]
+    assert [item.path for item in planned.going("unfinished trainings")] == [old]
+    prune(Workspace(root), planned)
+    assert going_on.is_dir()
+    assert not old.exists()
+    assert plan(Workspace(root), 2).going() == []
