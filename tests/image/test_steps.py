@@ -30,7 +30,7 @@ SIGNS = Path(sys.executable).with_name("signs")
 SETTINGS = (
     "train.epochs=1", "train.sizes=[[1.0,0.5]]", "train.drawn=0", "evaluate.min_accuracy=0",
     "evaluate.min_class_accuracy=0", "evaluate.min_corrupted_accuracy=0",
-    "evaluate.max_calibration_error=1", "evaluate.must_beat=nothing", "suspects=false",
+    "evaluate.max_calibration_error=1", "evaluate.must_beat=nothing",
 )  # fmt: skip
 _SERVES_S = 180
 
@@ -138,7 +138,9 @@ def test_a_container_answers_over_grpc(
     say(f"\nover gRPC: {json.dumps(answers)[:300]}")
     assert len(answers) == 3
     classes = set(
-        json.loads(next(workspace.root.rglob("manifest.json")).read_text())["class_names"]
+        json.loads(next((workspace.root / "data").rglob("manifest.json")).read_text())[
+            "class_names"
+        ]
     )
     assert {answer["class"] for answer in answers} <= classes
     docker.client("kill", server)
