@@ -21,6 +21,7 @@ _SECRETS = {
     "certificates": ("/etc/ssl/certs/ca-certificates.crt",),
 }
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+_NO_LAYER = ("CMD", "ENV", "LABEL", "USER")  # of the Dockerfile's instructions
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def build(docker: Docker, base: str, context: Path, *options: str) -> Image:
 
 
 def layers(docker: Docker, image: str) -> tuple[Layer, ...]:
-    """The layers of an image that have files, the lowest first."""
+    """The layers of an image, the lowest first."""
     digests = docker.output(
         "inspect", "--format", "{{range .RootFS.Layers}}{{println .}}{{end}}", image
     ).split()
@@ -106,7 +107,7 @@ def layers(docker: Docker, image: str) -> tuple[Layer, ...]:
         "history", "--human=false", "--no-trunc", "--format={{.Size}}\t{{.CreatedBy}}", image
     )
     made = [line.split("\t", 1) for line in reversed(told.splitlines())]
-    filled = [(int(size), what) for size, what in made if int(size)]
+    filled = [(int(size), what) for size, what in made if not what.startswith(_NO_LAYER)]
     return tuple(
         Layer(digest, size, what) for digest, (size, what) in zip(digests, filled, strict=True)
     )
