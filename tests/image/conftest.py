@@ -34,6 +34,7 @@ def docker() -> Iterator[Docker]:
         try:
             yield daemon
         finally:
+            daemon.client("image", "prune", "--force", check=False)  # those without a name
             daemon.stop()
 
 

@@ -1,8 +1,7 @@
 """The whole DAG on the real SIGNS images, each step in a container of its own; then a server.
 
-One epoch of the course's whole ResNet50 at a quarter of the pixels: nothing is asked of its
-accuracy.
-The tests share one workspace and run in the order in which they stand.
+One epoch of the course's whole ResNet50: nothing is asked of its accuracy. The tests share one
+workspace and run in the order in which they stand.
 """
 
 import json
@@ -28,7 +27,7 @@ from tests.image.docker import Docker
 Say = Callable[[str], None]
 SIGNS = Path(sys.executable).with_name("signs")
 SETTINGS = (
-    "train.epochs=1", "train.sizes=[[1.0,0.5]]", "train.drawn=0", "evaluate.min_accuracy=0",
+    "train.epochs=1", "train.sizes=[[1.0,1.0]]", "train.drawn=0", "evaluate.min_accuracy=0",
     "evaluate.min_class_accuracy=0", "evaluate.min_corrupted_accuracy=0",
     "evaluate.max_calibration_error=1", "evaluate.must_beat=nothing",
 )  # fmt: skip
