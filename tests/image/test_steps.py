@@ -174,5 +174,5 @@ def test_an_image_without_a_module_says_so(
     ended = run(pipeline, workspace, cluster=cluster(workspace, broken), backoff_scale=0)
     (failed,) = [one for one in ended.executions.values() if one.state == "FAILED"]
     assert failed.task == "SpanGen"
-    assert "No module named 'components.span_gen'" in failed.errors[-1]
+    assert "Could not import components.span_gen.executor.Executor" in failed.errors[-1]
     shutil.rmtree(tmp_path)
