@@ -1,6 +1,7 @@
 # make run         - set everything up, then run the whole pipeline (DATA=path for your own images)
 # make test        - set everything up, then lint, check types and imports, and test (WORKERS=2)
 # make test-native - make test in a root of Debian 13, with its Python 3.13 and glibc 2.41
+# make test-image  - build the image and run the pipeline in it (root; Debian's docker.io, mmdebstrap)
 # make protos      - write TF Serving's messages in signs/protos anew from the locked packages
 # make lock        - write the locks in requirements/ anew (ARGS=--upgrade for newer versions)
 
@@ -11,7 +12,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup run test test-native test-slow lint browser lock protos setup-gpu clean
+.PHONY: help setup run test test-native test-image test-slow lint browser lock protos setup-gpu clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -59,6 +60,10 @@ test: lint browser
 test-native:
 	tests/native.sh make test WORKERS=$(WORKERS) ARGS="$(ARGS)"
 
+# The daemon's data stay in .native/image (12 GB), so that a second run builds what has changed.
+test-image: setup
+	$(BIN)/python -m pytest tests/image --timeout 7200 $(ARGS)
+
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
@@ -78,6 +83,7 @@ lock: | $(UV)
 	$(COMPILE) $(OLD_GLIBC) --constraint requirements/native.txt \
 	    --constraint requirements/old-glibc.txt requirements/gpu.in \
 	    --output-file requirements/gpu.txt
+	$(COMPILE) --universal --no-deps requirements/cpu.in --output-file requirements/cpu.txt
 	$(COMPILE) --universal requirements/uv.in --output-file requirements/uv.txt
 
 # Both names are of folders that make alone fills; nothing is ever mounted in the second from outside.

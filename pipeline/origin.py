@@ -15,7 +15,7 @@ from pipeline.machine import here, lock_for
 from signs import features
 from trust.provenance import Material, Origin
 
-_LOCKS_OF_IMAGE = ("native.txt", "gpu.txt")  # as kubeflow/Dockerfile installs them
+_LOCKS_OF_IMAGE = ("native.txt", "cpu.txt", "gpu.txt")  # as kubeflow/Dockerfile installs them
 
 
 def origin_of(config: PipelineConfig, environment: Environment) -> Origin:

@@ -8,10 +8,10 @@ The library knows no model cards yet: that part is added to what it writes.
 
 import json
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from trust.packages import installed_packages
 from trust.provenance import Origin, digests_of, span_of
 
 BILL = "assets.extra/model.cdx.json"
@@ -34,7 +34,7 @@ def write_bill(version: Path, number: str, origin: Origin) -> None:
 
     bom = Bom()
     bom.metadata.component = model = _model(version, number, origin)
-    packages, data = _packages(), _data(origin)
+    packages, data = installed_packages(), _data(origin)
     bom.components.update([data, *packages])
     bom.register_dependency(model, [data, *packages])
     bill = json.loads(JsonV1Dot6(bom).output_as_string())
@@ -80,19 +80,6 @@ def _data(origin: Origin) -> Any:
             for split, count in origin.counts.items()
         ],
     )
-
-
-def _packages() -> list[Any]:
-    """What is installed where the model is made, each package once."""
-    from cyclonedx.model.component import Component
-    from packageurl import PackageURL
-
-    found = {}
-    for one in metadata.distributions():
-        name = one.metadata["Name"]
-        purl = PackageURL("pypi", None, name.lower().replace("_", "-"), one.version)
-        found[str(purl)] = Component(name=name, version=one.version, purl=purl, bom_ref=str(purl))
-    return list(found.values())
 
 
 def _card(origin: Origin, data: str) -> dict[str, Any]:

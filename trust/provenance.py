@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -153,10 +154,7 @@ def _provenance(origin: Origin, run_id: str) -> dict[str, Any]:
         "runDetails": {
             "builder": {
                 "id": f"{_BUILDER}:{origin.builder}",
-                "version": {
-                    name: metadata.version(name)
-                    for name in ("signs-pipeline", "tfx", "tensorflow", "keras")
-                },
+                "version": _versions(),
             },
             "metadata": {
                 "invocationId": run_id,
@@ -164,6 +162,15 @@ def _provenance(origin: Origin, run_id: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of what computes, by package; of TensorFlow's two names the one that is installed."""
+    found = {}
+    for name in ("signs-pipeline", "tfx", "tensorflow", "tensorflow-cpu", "keras"):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def span_of(origin: Origin) -> dict[str, Any]:

@@ -6,7 +6,15 @@ from importlib import metadata
 from pathlib import Path
 
 _PACKAGES = (
-    *("signs-pipeline", "tensorflow", "keras", "tfx", "apache-beam", "ml-metadata"),
+    *(
+        "signs-pipeline",
+        "tensorflow",
+        "tensorflow-cpu",
+        "keras",
+        "tfx",
+        "apache-beam",
+        "ml-metadata",
+    ),
     *("tensorflow-data-validation", "tensorflow-transform", "tensorflow-model-analysis"),
     *("numpy", "scipy", "pillow", "h5py", "grpcio", "protobuf", "pyarrow", "cleanlab"),
     *("imagehash", "jinja2", "model-signing"),

@@ -11,24 +11,21 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from kubeflow.compiling.pipeline_file import PARAMETER, Task
-from kubeflow.object_store import EXECUTOR_LOGS, MOUNTS_VARIABLE, AddressError, in_container
+from kubeflow.object_store import EXECUTOR_LOGS, AddressError, in_container
 from kubeflow.standin.executor_output import OutputError, merge, read_executor_output, recorded
 from kubeflow.standin.gojson import dump_message, value_text
-from kubeflow.standin.pod import Pod
+from kubeflow.standin.pod import Container, Pod, start_here
 from kubeflow.standin.records import Artifact
 from kubeflow.standin.store import Store, StoreError
-from signs.process import killed_with_parent
 
-_PYTHONS = ("python", "python3")
 _TICK_S = 1.0
 
 
@@ -45,7 +42,7 @@ class Attempt:
     log: Path  # of the command's output
     pod: Pod
     run_root: str  # the run's folder in the object store: outputs must lie below it
-    working_directory: Path
+    start: Callable[[Container], "subprocess.Popen[bytes]"] = start_here
     started: Callable[[int], None] = lambda pid: None  # called with the command's process id
     running: Callable[[], None] = lambda: None  # called once a second while it runs
     may_take_s: float = math.inf  # then it is killed
@@ -85,7 +82,7 @@ def launch(
         try:
             retried = task.spec.HasField("retry_policy")
             environment = {"KFP_RETRY_INDEX": str(attempt.number)} if retried else {}
-            _run([mounts.rewrite(part) for part in command], environment, attempt)
+            _run(task, command, environment, attempt)
         finally:
             # The launcher writes it while the command runs; nobody can tell.
             shutil.copyfile(attempt.log, mounts.here(in_container(logs.uri)))
@@ -129,30 +126,20 @@ def compile_command(task: Task, executor_input: pb.ExecutorInput) -> list[str]:
     return arguments
 
 
-def _run(command: list[str], environment: dict[str, str], attempt: Attempt) -> None:
+def _run(
+    task: Task, command: Sequence[str], environment: Mapping[str, str], attempt: Attempt
+) -> None:
     """Runs the command until it ends; its output goes to the attempt's log."""
-    if command[0] in _PYTHONS:
-        command = [sys.executable, *command[1:]]
-    temporary = attempt.folder / "tmp"
-    temporary.mkdir()
     with attempt.log.open("wb") as log:
-        process = subprocess.Popen(
+        container = Container(
+            task,
             command,
-            cwd=attempt.working_directory,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # A pod that ends takes all its processes with it; and so does the stand-in.
-            start_new_session=True,
-            preexec_fn=killed_with_parent,
-            env={
-                **os.environ,
-                **attempt.pod.environment,
-                **environment,
-                MOUNTS_VARIABLE: str(attempt.pod.mounts.root),
-                "TMPDIR": str(temporary),
-            },
+            {**attempt.pod.environment, **environment},
+            attempt.pod.mounts,
+            attempt.folder,
+            log,
         )
+        process = attempt.start(container)
         try:
             attempt.started(process.pid)
             end = time.monotonic() + attempt.may_take_s

@@ -26,9 +26,9 @@ class Mounts:
         """
         self.root = root
         own = {path: root / path.lstrip("/") for path in MOUNTS.values()}
-        self._places = {**own, **others}
+        self.places: Mapping[str, Path] = {**own, **others}
         # The longest first, so that a mount inside another goes before it.
-        paths = sorted(map(re.escape, self._places), key=len, reverse=True)
+        paths = sorted(map(re.escape, self.places), key=len, reverse=True)
         # A path begins where no other path or address goes on, and ends at a whole name.
         self._pattern = re.compile(rf"(?<![\w./~-])({'|'.join(paths)})(?![\w.-])")
 
@@ -38,4 +38,4 @@ class Mounts:
 
     def rewrite(self, text: str) -> str:
         """The same text, every path below a mount replaced."""
-        return self._pattern.sub(lambda match: str(self._places[match[1]]), text)
+        return self._pattern.sub(lambda match: str(self.places[match[1]]), text)

@@ -6,17 +6,62 @@ Where something is missing, the error says what `kubectl describe pod` would, si
 the pod waits for it without a word in the run's log.
 """
 
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from kubeflow.compiling.pipeline_file import Task
+from kubeflow.object_store import MOUNTS_VARIABLE
 from kubeflow.standin.mounts import Mounts
+from pipeline.running.checkout import ROOT
+from signs.process import killed_with_parent
+
+_PYTHONS = ("python", "python3")
 
 
 class PodError(RuntimeError):
     """The pod would never start; retries do not help."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """The container of one attempt: what a cluster would start."""
+
+    task: Task
+    command: Sequence[str]  # as in the container: its paths, its Python
+    environment: Mapping[str, str]  # beside the image's
+    mounts: Mounts
+    folder: Path  # fresh, for this attempt
+    log: BinaryIO  # open, for what the command prints
+
+
+def start_here(container: Container) -> subprocess.Popen[bytes]:
+    """Starts the command as a process of this machine, which stands for the container."""
+    command = [container.mounts.rewrite(part) for part in container.command]
+    if command[0] in _PYTHONS:
+        command = [sys.executable, *command[1:]]
+    temporary = container.folder / "tmp"
+    temporary.mkdir()
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=container.log,
+        stderr=subprocess.STDOUT,
+        # A pod that ends takes all its processes with it; and so does the stand-in.
+        start_new_session=True,
+        preexec_fn=killed_with_parent,
+        env={
+            **os.environ,
+            **container.environment,
+            MOUNTS_VARIABLE: str(container.mounts.root),
+            "TMPDIR": str(temporary),
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -30,6 +75,8 @@ class Cluster:
     # Of its Argo. KFP 2.17 installs OnError: then nothing is tried again here, where no pod is
     # deleted. kubeflow/manifests/kfp/retries.yaml makes it Always.
     retry_policy: Literal["Always", "OnFailure", "OnError"] = "Always"
+    # What runs a step's container: a process whose end and exit code are the container's.
+    start: Callable[[Container], "subprocess.Popen[bytes]"] = start_here
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,7 @@ class _Runner:
             log,
             pod,
             self.record.pipeline_root,
-            working_directory=ROOT,
+            start=self.cluster.start,
             started=lambda pid: self.listener.on_process(task.name, pid),
             running=lambda: self.listener.on_running(task.name, log),
             may_take_s=may_take_s,

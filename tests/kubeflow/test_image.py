@@ -46,7 +46,7 @@ def _stages(text: str) -> list[list[Instruction]]:
     return stages
 
 
-(BASE, *_), BUILD, FINAL = _stages(DOCKERFILE.read_text())
+(BASE, *_), LOCKED, CODE, FINAL = _stages(DOCKERFILE.read_text())
 
 
 def _lint(path: Path) -> tuple[int, set[str]]:
@@ -81,34 +81,34 @@ def test_the_linter_finds_a_fault(tmp_path, right, wrong, code):
 
 def test_one_base_by_its_digest():
     assert re.fullmatch(r"python:3\.13\.\d+-slim-trixie@sha256:[0-9a-f]{64} AS base", BASE[1])
-    assert (BUILD[0][1], FINAL[0][1]) == ("base AS build", "base")
+    assert [stage[0][1] for stage in (LOCKED, CODE, FINAL)] == [
+        "base AS packages", "packages AS code", "base",
+    ]  # fmt: skip
 
 
 def test_the_last_stage_runs_nothing_and_is_nobody_in_particular():
     assert {word for word, _ in FINAL} == {"FROM", "LABEL", "COPY", "ENV", "WORKDIR", "USER", "CMD"}
     assert ("USER", "10001:10001") in FINAL
     assert [rest for word, rest in FINAL if word == "COPY"] == [
-        "--from=build /opt/signs /opt/signs",
-        "--from=build /app /app",
+        "--from=packages /opt/signs /opt/signs",
+        "--from=code /app /app",
     ]
 
 
-def test_the_lock_comes_before_the_code():
-    copied = [rest.split()[0] for word, rest in BUILD if word == "COPY"]
-    assert copied == ["requirements/uv.txt", "setup.py", *PACKAGES]
-    installs = [word for word, rest in BUILD if word == "COPY" or "uv pip install" in rest]
-    assert installs == ["COPY", "RUN", *["COPY"] * (1 + len(PACKAGES)), "RUN"]
+def test_the_packages_know_no_code():
+    assert [rest.split()[0] for word, rest in LOCKED if word == "COPY"] == ["requirements/uv.txt"]
+    copied = [rest.split()[0] for word, rest in CODE if word == "COPY"]
+    assert copied == ["setup.py", *PACKAGES]
 
 
 def test_all_that_is_installed_from_a_lock_is_checked():
-    commands = re.split("&&|;;", " ".join(rest for word, rest in BUILD if word == "RUN"))
+    commands = re.split("&&|;;|esac", " ".join(rest for word, rest in LOCKED if word == "RUN"))
     installs = [command for command in commands if "pip install" in command]
-    locked = [command for command in installs if "/locks/" in command]
-    assert [re.findall(r"--requirement /locks/(\w+)", command) for command in locked] == [
-        ["uv"], ["native"], ["gpu"],
+    assert [re.findall(r"--requirement \"?/locks/([^.]+)", command) for command in installs] == [
+        ["uv"], ["native", "${VARIANT}"],
     ]  # fmt: skip
-    assert all("--require-hashes" in command and "--no-deps" in command for command in locked)
-    (own,) = [command for command in installs if command not in locked]
+    assert all("--require-hashes" in command and "--no-deps" in command for command in installs)
+    (own,) = [rest for word, rest in CODE if "pip install" in rest]
     assert "--no-build-isolation" in own  # what builds it is locked as well
 
 
@@ -118,20 +118,43 @@ def test_nothing_tells_where_packages_come_from():
     assert "index-url" not in text
 
 
-def test_what_is_removed_is_what_the_project_asks_for_to_develop():
-    (removed,) = re.findall(r"uv pip uninstall --python \S+ ([^&]*)", str(BUILD).replace("\\n", ""))
-    wanted = (ROOT / "requirements" / "project.in").read_text().partition("# Development\n")[2]
-    development = wanted.partition("\n\n")[0].splitlines()
-    assert sorted(re.findall(r"[\w-]+", removed.partition("'")[0])) == sorted(development)
+def test_what_is_left_out_is_what_only_tests_and_the_notebook_ask_for():
+    """As the lock's own comments have it: a package, and below it who asks for it."""
+    lock = (ROOT / "requirements" / "native.txt").read_text()
+    asked_by = {}
+    for entry in re.split(r"\n(?=\S)", lock):
+        name = entry.partition("==")[0]
+        asked_by[name] = set(re.findall(r"^    #(?:   | via )(?!  )(?:via )?(\S.*)$", entry, re.M))
+    wanted = (ROOT / "requirements" / "project.in").read_text()
+    left_out = set(
+        re.findall(r"^[\w-]+$", wanted.partition("# Development\n")[2].partition("\n\n")[0], re.M)
+    )
+    left_out |= {"ipykernel", "nbclient"}
+    while more := {
+        name
+        for name, asking in asked_by.items()
+        if name not in left_out and asking and asking <= left_out
+    }:
+        left_out |= more
+    listed = (ROOT / "requirements" / "not-in-image.txt").read_text()
+    assert set(re.findall(r"^[\w.-]+$", listed, re.M)) - {"libclang"} == left_out
 
 
-def test_no_step_imports_what_is_removed():
-    removed = {"hypothesis", "importlinter", "kubernetes_validate", "mypy", "playwright", "pytest"}
+def test_no_step_imports_what_is_left_out():
+    left_out = {
+        "hypothesis",
+        "importlinter",
+        "kubernetes_validate",
+        "mypy",
+        "nbclient",
+        "playwright",
+        "pytest",
+    }
     for path in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert not removed & {name.partition(".")[0] for name in names}, path
+            assert not left_out & {name.partition(".")[0] for name in names}, path
 
 
 # What goes in
@@ -158,7 +181,7 @@ def _lay_out(context: Path, root: Path) -> None:
     files = [path.relative_to(context) for path in context.rglob("*") if path.is_file()]
     taken = [file for file in files if not _ignored(str(file))]
     for sources, target in (
-        (rest.split()[:-1], rest.split()[-1]) for word, rest in BUILD if word == "COPY"
+        (rest.split()[:-1], rest.split()[-1]) for word, rest in CODE if word == "COPY"
     ):
         for source in sources:
             found = [file for file in taken if file.is_relative_to(source)]
@@ -288,6 +311,6 @@ def test_the_app_compiles_the_same_bytes_as_the_checkout(image):
 
 def test_bytecode_is_compiled_in_a_way_that_uv_and_python_know():
     """uv stops the build at any other word."""
-    (env,) = [rest for word, rest in BUILD if word == "ENV"]
+    (env,) = [rest for word, rest in LOCKED if word == "ENV"]
     (mode,) = re.findall(r"PYC_INVALIDATION_MODE=(\S+)", env)
     assert py_compile.PycInvalidationMode[mode] is py_compile.PycInvalidationMode.UNCHECKED_HASH

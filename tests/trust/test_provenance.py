@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,23 @@ def test_the_statement_is_intoto_and_names_every_file(
     assert span["annotations"] == {"source": "zip hands.zip", "checksum": "ab"}
     assert (code["digest"]["sha256"], lock["name"]) == ("c0" * 32, "lock.txt")
     assert statement["predicate"]["runDetails"]["metadata"]["invocationId"] == "20261127-1"
+
+
+def test_the_statement_names_tensorflow_as_it_is_installed(
+    model: Path, origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the image without a GPU it is tensorflow-cpu."""
+    installed = {"signs-pipeline": "0.3.0", "tfx": "1", "tensorflow-cpu": "2", "keras": "3"}
+
+    def version_of(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr("trust.provenance.metadata.version", version_of)
+    version = publish(model, tmp_path / "serving", origin=origin)
+    statement = read(version, STATEMENT)
+    assert statement["predicate"]["runDetails"]["builder"]["version"] == installed
 
 
 def test_the_bill_keeps_to_cyclonedx(model: Path, origin: Origin, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def prepared(folder: Path, script: str, **changed: object) -> Given:
     attempt_folder = folder / "attempt"
     attempt_folder.mkdir()
     pod = make_pod(task, Cluster(claims={}, secrets=folder / "secrets"), attempt_folder)
-    attempt = Attempt(0, attempt_folder, folder / "log", pod, ROOT, folder)
+    attempt = Attempt(0, attempt_folder, folder / "log", pod, ROOT)
     return task, given, attempt, Store(folder / "store")
 
 

@@ -1,5 +1,6 @@
 """Whole runs of pipelines of shell commands: what is run, in which order, with what, how often."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kubeflow.standin.pod import Cluster
+from kubeflow.standin.pod import Cluster, Container, start_here
 from kubeflow.standin.records import RECORD, RunRecord
 from kubeflow.standin.runner import Listener, StandinError, run, standin_cluster
 from kubeflow.standin.store import Store
@@ -547,3 +548,22 @@ def test_a_cluster_that_tries_only_deleted_pods_again_tries_nothing(workspace: W
         cluster = Cluster(volume, workspace.root / "secrets", retry_policy=policy)
         record = run_steps(workspace, {"A": step("exit 1", retries=2)}, cluster=cluster)
         assert record.executions["A"].attempts == attempts
+
+
+def test_a_cluster_of_its_own_starts_the_containers(workspace: Workspace) -> None:
+    """It is told what KFP would tell: the container's paths, and where they lie here."""
+    seen: list[Container] = []
+
+    def start(container: Container) -> "subprocess.Popen[bytes]":
+        seen.append(container)
+        return start_here(container)
+
+    cluster = dataclasses.replace(standin_cluster(workspace), start=start)
+    steps = {"A": step(MAKE + "echo 1 > x", outputs=("model",), retries=1)}
+    record = run_steps(workspace, steps, cluster=cluster)
+    assert record.state == "COMPLETE"
+    [container] = seen
+    assert container.task.name == "A"
+    assert "mkdir -p /minio/mlpipeline/" in container.command[2]
+    assert container.environment == {"KFP_RETRY_INDEX": "0"}
+    assert container.mounts.places["/minio"].is_relative_to(container.folder)
