@@ -171,33 +171,39 @@ class _Copy:
 
     def folder(self, path: str, target: Path) -> None:
         """Makes a folder here what it is there."""
-        from pyarrow import fs
-
         waiting = [(path, target)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             while waiting:
                 path, target = waiting.pop()
-                with _asking(self.address):
-                    found = self.store.get_file_info(fs.FileSelector(path))
-                folders = {one.base_name: one for one in found if not one.is_file}
-                files = {one.base_name: one for one in found if one.is_file}
-                for name in folders.keys() & files.keys():
-                    # An empty object of a folder's name marks that there is one.
-                    if files.pop(name).size:
-                        raise IngestError(
-                            f"{self.address.scheme}://{path}/{name} is an object, and there are "
-                            "others below it: that cannot be kept in a folder"
-                        )
-                for name in (*folders, *files):
-                    if _is_no_name(name):
-                        raise IngestError(
-                            f"{self.address.scheme}://{path} has {name!r} in a key: that is no "
-                            "name of a file"
-                        )
+                folders, files = self._listed(path)
                 _make_room(target, folders, files)
                 waiting += [(one.path, target / name) for name, one in folders.items()]
                 for _ in pool.map(self.file, files.values(), map(target.joinpath, files)):
                     pass  # raises what a thread has raised
+
+    def _listed(self, path: str) -> "tuple[dict[str, fs.FileInfo], dict[str, fs.FileInfo]]":
+        """Folders and objects of a folder, by name."""
+        from pyarrow import fs
+
+        with _asking(self.address):
+            found = self.store.get_file_info(fs.FileSelector(path))
+        for one in found:
+            # Of a key `photos//1.jpg` PyArrow tells a folder `photos/` in `photos`.
+            if _is_no_name(one.base_name) or one.path != f"{path}/{one.base_name}":
+                raise IngestError(
+                    f"{self.address.scheme}://{path} has a key that cannot be kept in folders: "
+                    f"a part of it, {one.path[len(path) + 1 :]!r}, is no name of one"
+                )
+        folders = {one.base_name: one for one in found if not one.is_file}
+        files = {one.base_name: one for one in found if one.is_file}
+        for name in folders.keys() & files.keys():
+            # An empty object of a folder's name marks that there is one.
+            if files.pop(name).size:
+                raise IngestError(
+                    f"{self.address.scheme}://{path}/{name} is an object, and there are others "
+                    "below it: that cannot be kept in a folder"
+                )
+        return folders, files
 
     def file(self, found: "fs.FileInfo", target: Path) -> None:
         """Fetches an object, unless it is here as it is there."""

@@ -1,6 +1,7 @@
 """A bucket's folder, kept here: on PyArrow's own file systems, and on a real S3 server."""
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -117,6 +118,28 @@ def test_addresses_of_nothing(spec: str, error: str, store: Path, tmp_path: Path
         with pytest.raises(IngestError, match=error) as told:
             ask()
         assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("listed", "part"),
+    [
+        ("b/photos/", ""),  # as PyArrow tells a key `photos//1.jpg`, for ever
+        ("b/photos/..", ".."),
+        (f"b/photos/{'x' * 300}", "x" * 300),
+    ],
+)
+def test_keys_that_cannot_be_files(
+    listed: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Listing:
+        def get_file_info(self, asked: str | fs.FileSelector) -> fs.FileInfo | list[fs.FileInfo]:
+            if isinstance(asked, str):
+                return fs.FileInfo(asked, fs.FileType.Directory)
+            return [fs.FileInfo(listed, fs.FileType.Directory)]
+
+    monkeypatch.setattr(bucket, "_store", lambda address: Listing())
+    with pytest.raises(IngestError, match=f"a part of it, '{re.escape(part)}', is no name"):
+        bucket.fetch("s3://b/photos", tmp_path)
 
 
 def test_a_store_that_does_not_answer(
