@@ -277,7 +277,7 @@ def _asking(address: Address) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, pyarrow.ArrowException) as err:
+    except (OSError, ImportError, pyarrow.ArrowException) as err:
         raise IngestError(
             f"cannot read {address}: {err}. What has come is kept, and the next try continues.\n"
             f"Its keys are {_keys(str(address))}"
