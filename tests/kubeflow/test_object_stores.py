@@ -268,8 +268,8 @@ def test_a_folders_mark_breaks_the_launcher_or_looks_like_a_file(
     """kubeflow/pipelines 13476: an object `folder/` of no bytes, as consoles and tools make it."""
     (cluster.seen / "go-on").touch()
     cluster.run(kind)
-    (thing,) = {artifact.uri for artifact in cluster.things()}
-    cluster.backend.s3.client().create_dir(f"{thing.removeprefix('minio://')}{mark}")
+    thing = (cluster.seen / "uri").read_text().removeprefix("minio://")
+    cluster.backend.s3.client().create_dir(f"{thing}{mark}")
     outcome = cluster.run(kind)
     if read is None:
         assert ends(outcome, "Read") == [False] * 4

@@ -4,8 +4,8 @@
     python -m tests.kubeflow.backend.trees read SEEN EXECUTOR_INPUT
 
 Each finds its artifact as every step of ours does, by `kubeflow.object_store`. SEEN is a folder of
-the test's: `attempts` there has a byte for each start of a writer, and `read-N.json` what the Nth
-reader found. A writer that is tried again waits there for a file `go-on`.
+the test's: `attempts` there has a byte for each start of a writer, `uri` is its artifact's address,
+`read-N.json` what the Nth reader found. A writer that is tried again waits there for `go-on`.
 """
 
 import hashlib
@@ -82,12 +82,14 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _artifact(executor_input: str, direction: str) -> Path:
+def _uri(executor_input: str, direction: str) -> str:
     given = json.loads(executor_input)[direction]["artifacts"]["thing"]
-    return to_path(given["artifacts"][0]["uri"])
+    return str(given["artifacts"][0]["uri"])
 
 
 def _write(kind: str, seen: Path, executor_input: str) -> None:
+    uri = _uri(executor_input, "outputs")
+    (seen / "uri").write_text(uri)
     with (seen / "attempts").open("a") as attempts:
         attempts.write("x")
     end = time.monotonic() + _WAIT_S
@@ -95,13 +97,11 @@ def _write(kind: str, seen: Path, executor_input: str) -> None:
         if time.monotonic() > end:
             raise TimeoutError("nobody lets this attempt go on")
         time.sleep(0.05)
-    {"odd": odd, "many": many, "big": big, "nothing": nothing}[kind](
-        _artifact(executor_input, "outputs")
-    )
+    {"odd": odd, "many": many, "big": big, "nothing": nothing}[kind](to_path(uri))
 
 
 def _read(seen: Path, executor_input: str) -> None:
-    found = content(_artifact(executor_input, "inputs"))
+    found = content(to_path(_uri(executor_input, "inputs")))
     number = len([*seen.glob("read-*.json")])
     (seen / f"read-{number}.json").write_text(json.dumps(found))
 
