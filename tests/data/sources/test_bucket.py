@@ -163,23 +163,13 @@ def as_amazon(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     return s3
 
 
-def upload(server: S3Server, folder: Path, place: str) -> None:
-    fs.copy_files(
-        str(folder), place, source_filesystem=fs.LocalFileSystem(),
-        destination_filesystem=server.client(),
-    )  # fmt: skip
-
-
 @pytest.mark.slow
 def test_from_a_real_server(as_amazon: S3Server, tmp_path: Path) -> None:
     names = ["plain", "two words", "ü/手/✋", "100%41+&?#='\"", ".hidden"]
-    made = write_tree(tmp_path / "made", {name: name.encode() for name in names})
-    many = write_tree(tmp_path / "many", {f"{number:05}": b"x" for number in range(1200)})
-    client = as_amazon.client()
-    client.create_dir("bucket/photos")  # a mark: an object `photos/` of no bytes
-    upload(as_amazon, made, "bucket/photos/odd")
-    upload(as_amazon, many, "bucket/photos/many")
-    client.create_dir("bucket/photos/empty")
+    there = as_amazon.buckets / "bucket/photos"  # a file there is an object
+    made = write_tree(there / "odd", {name: name.encode() for name in names})
+    many = write_tree(there / "many", {f"{number:05}": b"x" for number in range(1200)})
+    as_amazon.client().create_dir("bucket/photos/empty")  # a mark: an object of no bytes
     here = bucket.fetch("s3://bucket/photos", tmp_path)
     assert content(here / "odd") == content(made)
     assert content(here / "many") == content(many)
@@ -201,7 +191,7 @@ def test_wrong_keys(
     change: dict[str, str], error: str, as_amazon: S3Server, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    upload(as_amazon, class_tree(tmp_path / "photos"), "bucket/photos")
+    class_tree(as_amazon.buckets / "bucket/photos")
     asked = ["ingest", "s3://bucket/photos", "--workspace", str(tmp_path / "workspace")]
     assert main(asked) == 0
     (as_amazon.buckets / "bucket/photos/cat/0.jpg").unlink()
@@ -228,7 +218,7 @@ def test_keys_from_a_file_that_is_mounted(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
     monkeypatch.setenv("AWS_REGION", s3.region)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.environment["AWS_ENDPOINT_URL"])
-    upload(s3, class_tree(tmp_path / "photos"), "bucket/photos")
+    class_tree(s3.buckets / "bucket/photos")
     assert ingest("s3://bucket/photos", tmp_path / "data").manifest.examples == 20
 
 
@@ -243,9 +233,9 @@ def test_a_bucket_that_is_missing(as_amazon: S3Server, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_outage_loses_nothing(as_amazon: S3Server, tmp_path: Path) -> None:
     made = write_tree(
-        tmp_path / "made", {f"a/{number:05}": os.urandom(2000) for number in range(3000)}
+        as_amazon.buckets / "bucket/photos",
+        {f"a/{number:05}": os.urandom(2000) for number in range(3000)},
     )
-    upload(as_amazon, made, "bucket/photos")
 
     def kill() -> None:
         wait_for(lambda: len([*tmp_path.glob("s3-bucket-*/photos/a/*")]) > 20)
