@@ -149,7 +149,7 @@ def ingest(
                 seed=seed,
                 answers=dataclasses.replace(answers, leak_free=False),
                 cache=root / DOWNLOADS,
-                progress=_counting("Downloading SIGNS", "bytes", progress),
+                progress=_counting(f"Downloading {source}", "bytes", progress),
             )
             place = corrections_path(source, root / DOWNLOADS)
             corrections = Corrections.load(place) if place else Corrections(root, {})

@@ -8,7 +8,7 @@ import pytest
 
 from tests import ROOT
 
-pytest_plugins = ["tests.served"]
+pytest_plugins = ["tests.served", "tests.s3.server"]
 
 # What takes longest is begun first: else one worker ends alone with it. xdist keeps the order under
 # `--no-loadscope-reorder` (see the Makefile).

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data import IngestError
-from data.sources import table
+from data.sources import bucket, table
 from data.sources.archive import ArchiveSource
 from data.sources.drawn import SyntheticSource
 from data.sources.folder import FolderSource
@@ -16,8 +16,8 @@ from data.sources.source import Source
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 _SPECS = (
-    "Expected synthetic, synthetic:COUNT, signs, or the path of a folder, a .zip, a .csv or .jsonl "
-    "table, or an .h5 file."
+    "Expected synthetic, synthetic:COUNT, signs, or the path or the address (s3://, gs://) of a "
+    "folder, a .zip, a .csv or .jsonl table, or an .h5 file."
 )
 # Kinds of archives that are not read: where a mark of theirs is, and what unpacks them.
 _PACKED = {
@@ -45,7 +45,8 @@ def open_source(
     Args:
         spec: `synthetic` or `synthetic:COUNT` (drawn hands), `signs` (downloads the public
             archive), or the path of a folder, a .zip, a table (.csv, .tsv, .jsonl), an .h5 file or
-            a folder of .h5 files. A folder that is itself called `signs` is `./signs`.
+            a folder of .h5 files, or its address in an object store, `s3://bucket/folder`. A folder
+            that is itself called `signs` is `./signs`.
         seed: The seed of drawn hands.
         answers: What the user says of a folder or a zip that does not say it itself.
         cache: Where a download is kept, by default the user's cache folder.
@@ -78,14 +79,18 @@ def open_pictures(
         IngestError: There is no such thing, or it is of no known kind.
     """
     is_named = isinstance(spec, str) and spec.strip().partition(":")[0] in ("synthetic", "signs")
-    if not is_named and (files := record_files(_existing(spec).absolute())):
-        return RecordsSource(_existing(spec).absolute(), files)
+    if not is_named:
+        spec = _here(spec, None, progress)
+        if files := record_files(spec):
+            return RecordsSource(spec, files)
     return _open(spec, 0, NO_CLASSES, None, progress)
 
 
 def check_source(spec: str) -> None:
     """Raises IngestError unless there is what the user names; none of it is read."""
-    if spec != "signs" and spec.partition(":")[0] != "synthetic":
+    if bucket.is_address(spec):
+        bucket.check(spec)
+    elif spec != "signs" and spec.partition(":")[0] != "synthetic":
         _existing(spec)
 
 
@@ -93,7 +98,16 @@ def _existing(spec: str | Path) -> Path:
     path = Path(spec).expanduser()
     if not str(spec).strip() or not path.exists():
         raise IngestError(f"there is no {str(spec)!r}. {_SPECS}")
-    return path
+    return path.absolute()
+
+
+def _here(
+    spec: str | Path, cache: Path | None, progress: Callable[[int, int | None], None] | None
+) -> Path:
+    """Returns the path of what the user names; of an address, that of its copy."""
+    if isinstance(spec, str) and bucket.is_address(spec):
+        return bucket.fetch(spec, cache or _user_cache(), progress).absolute()
+    return _existing(spec)
 
 
 def _open(
@@ -109,7 +123,7 @@ def _open(
             return _synthetic(spec, count, seed)
         if spec == "signs":
             return _download(cache, progress)
-    path = _existing(spec).absolute()
+    path = _here(spec, cache, progress)
     return _folder(path, answers) if path.is_dir() else _file(path, answers)
 
 
@@ -127,12 +141,15 @@ def _synthetic(spec: str, count: str, seed: int) -> Source:
 
 
 def _download(cache: Path | None, progress: Callable[[int, int | None], None] | None) -> Source:
-    import platformdirs
-
     from data.sources.download import download
 
-    folder = cache or platformdirs.user_cache_path("signs-pipeline")
-    return ArchiveSource(download(folder, progress).absolute())
+    return ArchiveSource(download(cache or _user_cache(), progress).absolute())
+
+
+def _user_cache() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("signs-pipeline")
 
 
 def _file(path: Path, answers: Answers) -> Source:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from data import IngestError
+from data.sources import bucket
 from data.sources.source import Emit, Ignored, Item, Progress, Rejection, Source, Surveyed
 from signs import durable
 
@@ -174,7 +175,9 @@ class Corrected:
 
 
 def corrections_path(spec: str | Path, cache: Path) -> Path | None:
-    """Returns where the corrections of a source lie; None where it lies nowhere itself.
+    """Returns where the corrections of a source lie: beside it, or beside what is kept of it here.
+
+    None where it lies nowhere itself.
 
     Args:
         spec: What `data.sources.open_source` understands. A link's corrections lie beside the link.
@@ -187,6 +190,8 @@ def corrections_path(spec: str | Path, cache: Path) -> Path | None:
         from data.sources.download import SIGNS_URL
 
         return cache / f"{SIGNS_URL.rsplit('/', 1)[-1]}{_SUFFIX}"
+    if isinstance(spec, str) and bucket.is_address(spec):
+        return bucket.kept_in(spec, cache) / f"{bucket.Address.parse(spec).name}{_SUFFIX}"
     path = Path(spec).expanduser().absolute()
     return path.with_name(f"{path.name}{_SUFFIX}") if path.name else None
 

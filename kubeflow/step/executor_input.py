@@ -88,9 +88,9 @@ def _has_files(artifact: pipeline_spec_pb2.RuntimeArtifact) -> bool:
     """Whether the launcher found anything under the artifact's address."""
     path = to_path(artifact.uri)
     if path.is_file():
-        # TensorFlow and Google's console mark a folder in gs:// by an empty object of its name,
+        # TensorFlow and the consoles of object stores mark a folder by an empty object of its name,
         # which the launcher takes for a file (kubeflow/pipelines 13476).
-        return not artifact.uri.startswith("gs://") or path.stat().st_size > 0
+        return path.stat().st_size > 0
     return any(file.is_file() for file in path.rglob("*"))
 
 

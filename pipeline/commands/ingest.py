@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 IMAGES_HELP = (
     "synthetic or synthetic:COUNT (drawn hands), signs (downloads the public zip), or a path: a "
     "folder with a folder for each class or split, a .zip of it, a .csv or .jsonl of path and "
-    "label, an .h5 file."
+    "label, an .h5 file. Or the address of one of these: s3://BUCKET/FOLDER, gs://BUCKET/FOLDER."
 )
 
 NameOption = Annotated[

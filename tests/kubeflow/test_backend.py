@@ -6,67 +6,24 @@ Go's module proxy has with a checksum.
 """
 
 import json
-import os
-import re
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from kubeflow.compiling.compiler import compile_pipeline
 from kubeflow.compiling.options import ClusterOptions
-from kubeflow.standin import runner
-from kubeflow.standin.pod import Cluster
 from pipeline.config import Data, PipelineConfig
-from pipeline.environment import Workspace
 from signs import features
-from tests import ROOT
-from tests.kubeflow.backend import observe, pod
+from tests.kubeflow.backend import observe
 from tests.kubeflow.backend.backend import Backend, RefusedError, compile_workflow
+from tests.kubeflow.backend.standin import Standin
 
 OBSERVED = json.loads(observe.OBSERVED.read_text())
 EXAMPLE = observe.FOLDER / "example.yaml"
 WRITE = observe.FOLDER / "write.yaml"
-KFP = "github.com/kubeflow/pipelines/backend/src/v2/cmd"
 IMAGE = "ghcr.io/signs/pipeline@sha256:" + "0" * 64
 STATES = {"COMPLETE": "Succeeded", "CACHED": "Cached"}
-
-
-class Standin:
-    """The stand-in, given what the real backend was given."""
-
-    def __init__(self, folder: Path) -> None:
-        self.volume = folder / "volume"
-        self.volume.mkdir()
-        self._workspace = Workspace(folder / "workspace")
-        self.store = folder / "workspace/kubeflow/store/minio"
-        self._cluster = Cluster(
-            claims={"signs-workspace": self.volume},
-            secrets=folder / "secrets",
-            known_secrets=observe.SECRETS,
-            image={"/seen": folder / "seen-standin"},
-        )
-        # Its steps see this folder where a container sees `/`.
-        self._mounts = re.compile(rf"{re.escape(str(folder))}/workspace/kubeflow/pods/[^/]+/mounts")
-
-    def run(self, pipeline: Path, number: int, **parameters: Any) -> dict[str, Any]:
-        record = runner.run(
-            pipeline, self._workspace, parameters, run_id=f"run-{number}", cluster=self._cluster,
-            backoff_scale=0,
-        )  # fmt: skip
-        return record.executions
-
-    def seen(self) -> Any:
-        return json.loads(self._mounts.sub("", json.dumps(observe.seen(self.volume))))
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Standin:
-    return Standin(tmp_path)
 
 
 def test_steps_are_handed_what_kfp_hands_them(standin: Standin) -> None:
@@ -82,42 +39,6 @@ def test_what_steps_hand_back_is_taken_or_refused_as_kfp_does(standin: Standin) 
         end = OBSERVED["written"][name]
         execution = standin.run(WRITE, number, written=text)["Write"]
         assert (execution.state == "COMPLETE") == (end == "accepted"), (name, execution.errors)
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """KFP's compiler, driver and launcher, built from Go's module proxy."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        pytest.skip("Go is not installed: KFP's backend cannot be built")
-    folder = tmp_path_factory.mktemp("kfp")
-    built = subprocess.run(
-        ["nice", go, "build", "-p", "1", "-o", folder, ".", f"{KFP}/driver", f"{KFP}/launcher-v2"],
-        cwd=observe.FOLDER / "compiler", env={**os.environ, "GOTOOLCHAIN": "local"},
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    if re.search(r"dial tcp|no such host|Forbidden|Not Found|go.mod requires go", built.stderr):
-        pytest.skip(f"KFP's modules cannot be had: {built.stderr.strip().splitlines()[-1]}")
-    assert built.returncode == 0, built.stderr
-    (folder / "backend").rename(folder / "compiler")
-    return folder
-
-
-@pytest.fixture
-def backend(programs: Path, tmp_path: Path) -> Iterator[Backend]:
-    if not pod.can_run(tmp_path / "probe"):
-        pytest.skip("this machine gives no mount namespaces (unshare)")
-    seen = tmp_path / "seen-kfp"
-    seen.mkdir()
-    with Backend(
-        programs,
-        tmp_path / "backend",
-        claims={"signs-workspace": tmp_path / "volume"},
-        secrets={"mlpipeline-minio-artifact": {"accesskey": "a", "secretkey": "b"}},
-        image={"/app": ROOT, "/seen": seen},
-        working_directory="/app",
-    ) as backend:
-        yield backend
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kubeflow.backend.program import build
+from tests import go
+from tests.kubeflow.backend.observe import FOLDER
 from tests.kubeflow.manifests import MANIFESTS
 from tests.kubeflow.submitting.fake_api_server import NODE_IDS, WORKFLOW
 
@@ -64,7 +65,9 @@ def test_only_the_retries_differ_from_what_kfp_installs() -> None:
 @pytest.fixture(scope="module")
 def argo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program, built."""
-    return build("retries", tmp_path_factory.mktemp("argo"))
+    folder = tmp_path_factory.mktemp("argo")
+    go.build(FOLDER / "retries", folder, ".")
+    return folder / "retries"
 
 
 def merged(argo: Path, defaults: Any, *, spec: Any = None, names: Any = ()) -> Any:

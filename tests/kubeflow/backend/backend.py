@@ -5,10 +5,12 @@ launcher -> the steps' commands, with this checkout in the place of the image.
 
 The programs are KFP's: `compiler` (main.go beside this file, or another that takes the same
 arguments), and `driver` and `launcher-v2` of the same version, which KFP's release images
-`kfp-driver` and `kfp-launcher` have in `/bin`. Not here: Kubernetes's scheduler, kubelet and
-admission, Argo's controller, KFP's web server and database.
+`kfp-driver` and `kfp-launcher` have in `/bin`. The object store is a real S3 server (tests/s3).
+Not here: Kubernetes's scheduler, kubelet and admission, Argo's controller, KFP's web server and
+database.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -24,11 +26,12 @@ from typing import Any
 from tests import ROOT
 from tests.kubeflow.backend import pod
 from tests.kubeflow.backend.argo import Argo, Outcome, with_variables
-from tests.kubeflow.backend.cluster_service import KubernetesService, ObjectStore
+from tests.kubeflow.backend.cluster_service import KubernetesService
 from tests.kubeflow.backend.metadata_service import MetadataService
+from tests.s3.server import S3Server
 
 _EMPTY = ("/tmp", "/minio", "/s3", "/gcs", "/.cache", "/.local", "/.config")
-_STORE_SECRET = {"accesskey": "bWluaW8=", "secretkey": "bWluaW8xMjM="}  # base64, as in Kubernetes
+_STORE_SECRET = "secrets/mlpipeline-minio-artifact"
 
 
 class RefusedError(Exception):
@@ -39,7 +42,7 @@ class Backend:
     """Serves while it is entered.
 
     Args:
-        programs: folder with `compiler`, `driver` and `launcher-v2`.
+        programs: folder with `compiler`, `driver`, `launcher-v2` and `versitygw`.
         folder: an empty folder for everything that is written.
         claims: persistent volume claim -> its folder.
         secrets: secret -> key -> value, for the steps' environment.
@@ -60,16 +63,16 @@ class Backend:
         self._programs, self._folder = programs, folder
         self._claims, self._secrets = claims or {}, secrets or {}
         self._image, self._working_directory = image or {}, working_directory
-        self.store = folder / "store"
         self.metadata = MetadataService()
-        self._objects = ObjectStore(self.store)
-        self._kubernetes = KubernetesService(
-            folder / "account",
-            {
-                "configmaps/kfp-launcher": {"providers": json.dumps(self._providers())},
-                "secrets/mlpipeline-minio-artifact": _STORE_SECRET,
-            },
-        )
+        # The launcher signs for this region.
+        self.s3 = S3Server(programs / "versitygw", folder / "s3", region="minio")
+        self.store = self.s3.buckets
+        (self.store / "mlpipeline").mkdir()
+        self._cluster: dict[str, dict[str, str]] = {
+            "configmaps/kfp-launcher": {"providers": json.dumps(self._providers())},
+        }
+        self.give_keys(self.s3.access_key, self.s3.secret_key)
+        self._kubernetes = KubernetesService(folder / "account", self._cluster)
         (folder / "account/token").write_text("token")
         (folder / "account/namespace").write_text("kubeflow")
         (folder / "launcher").mkdir()
@@ -82,7 +85,7 @@ class Backend:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Backend":
-        for service in (self.metadata, self._objects, self._kubernetes):
+        for service in (self.metadata, self.s3, self._kubernetes):
             self._stack.enter_context(service)
         return self
 
@@ -93,6 +96,13 @@ class Backend:
         tb: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+    def give_keys(self, access_key: str, secret_key: str) -> None:
+        """Writes keys of the object store into the secret that the launcher reads."""
+        keys = {"accesskey": access_key, "secretkey": secret_key}
+        self._cluster[_STORE_SECRET] = {
+            name: base64.b64encode(key.encode()).decode() for name, key in keys.items()
+        }
 
     def compile(self, pipeline: Path, parameters: Mapping[str, Any], root: str) -> dict[str, Any]:
         """The Workflow that KFP makes of a new run of a pipeline.
@@ -110,7 +120,7 @@ class Backend:
 
     def _providers(self) -> dict[str, Any]:
         default = {
-            "endpoint": f"127.0.0.1:{self._objects.port}",
+            "endpoint": f"127.0.0.1:{self.s3.port}",
             "region": "us-east-1",
             "disableSSL": True,
             "credentials": {
@@ -138,7 +148,7 @@ class Backend:
             "ML_PIPELINE_SERVICE_HOST": "127.0.0.1",
             "ML_PIPELINE_SERVICE_PORT_GRPC": str(self.metadata.port),
             "MINIO_SERVICE_SERVICE_HOST": "127.0.0.1",
-            "MINIO_SERVICE_SERVICE_PORT": str(self._objects.port),
+            "MINIO_SERVICE_SERVICE_PORT": str(self.s3.port),
         }
 
     def _here(self, arguments: list[str]) -> list[str]:

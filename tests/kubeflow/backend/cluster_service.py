@@ -1,21 +1,16 @@
-"""What KFP's driver and launcher ask by HTTP, on loopback: Kubernetes's API and an object store.
+"""Kubernetes's API on loopback, as far as KFP's driver and launcher ask it.
 
-Kubernetes answers for config maps, secrets and pods only. The store speaks as much of S3 as the
-launcher's client does (gocloud.dev/blob/s3blob): objects are files `<folder>/<bucket>/<key>`, and
-where there is no file there is nothing, as in a bucket.
+It answers for config maps, secrets and pods only.
 """
 
-import hashlib
 import json
 import ssl
 import subprocess
 import threading
-import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
-from xml.sax.saxutils import escape
+from typing import Any
 
 
 class _Service:
@@ -94,86 +89,3 @@ class KubernetesService(_Service):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "ca.crt", folder / "key")
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-
-
-class ObjectStore(_Service):
-    """An S3 store whose buckets are folders."""
-
-    def __init__(self, folder: Path) -> None:
-        class Handler(_S3Handler):
-            root = folder
-
-        super().__init__(Handler)
-
-
-class _S3Handler(_Handler):
-    root: ClassVar[Path]
-    uploads: ClassVar[dict[str, dict[int, bytes]]] = {}
-
-    def _file(self) -> Path:
-        return self.root / urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).strip("/")
-
-    def _query(self) -> dict[str, str]:
-        query = urllib.parse.urlsplit(self.path).query
-        return dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        query, file = self._query(), self._file()
-        if "list-type" in query:
-            self._list(query.get("prefix", ""))
-        elif file.is_file():
-            body = file.read_bytes()
-            self.answer(200, body, ETag=_tag(body), Last_Modified="Thu, 01 Jan 2026 00:00:00 GMT")
-        else:
-            self._error(404, "NoSuchKey")
-
-    def do_PUT(self) -> None:
-        body, query = self.body(), self._query()
-        if "uploadId" in query:
-            self.uploads[query["uploadId"]][int(query["partNumber"])] = body
-        else:
-            self._store(body)
-        self.answer(200, ETag=_tag(body))
-
-    def do_POST(self) -> None:
-        query = self._query()
-        self.body()
-        if "uploads" in query:
-            upload = str(len(self.uploads))
-            self.uploads[upload] = {}
-            self._xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
-        else:
-            parts = self.uploads.pop(query["uploadId"])
-            body = b"".join(parts[number] for number in sorted(parts))
-            self._store(body)
-            self._xml("CompleteMultipartUploadResult", f"<ETag>{escape(_tag(body))}</ETag>")
-
-    def _store(self, body: bytes) -> None:
-        self._file().parent.mkdir(parents=True, exist_ok=True)
-        self._file().write_bytes(body)
-
-    def _list(self, prefix: str) -> None:
-        bucket = self._file()
-        keys = sorted(str(file.relative_to(bucket)) for file in bucket.rglob("*") if file.is_file())
-        entries = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{(bucket / key).stat().st_size}</Size>"
-            "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
-            for key in keys
-            if key.startswith(prefix)
-        )
-        self._xml("ListBucketResult", f"<IsTruncated>false</IsTruncated>{entries}")
-
-    def _xml(self, name: str, content: str) -> None:
-        body = f"<?xml version='1.0' encoding='UTF-8'?><{name}>{content}</{name}>"
-        self.answer(200, body.encode(), Content_Type="application/xml")
-
-    def _error(self, status: int, code: str) -> None:
-        body = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code></Error>"
-        self.answer(status, body.encode(), Content_Type="application/xml")
-
-
-def _tag(body: bytes) -> str:
-    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'

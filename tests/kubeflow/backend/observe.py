@@ -2,7 +2,8 @@
 
     python -m tests.kubeflow.backend.observe PROGRAMS
 
-writes it to observed.json beside this file, from the programs of one version of KFP (backend.py).
+writes it to observed.json beside this file, from the programs of one version of KFP (backend.py)
+and the S3 server (tests/s3).
 What is there now is from KFP's master at 7b70c7b95f68, of 22 August 2026, after 2.17.0. A step
 under a condition and an output parameter, which no pipeline of ours has, were taken out of the
 pipelines and of the file by hand since; nothing else was changed.

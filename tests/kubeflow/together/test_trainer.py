@@ -14,9 +14,9 @@ from kubeflow.compiling.options import ClusterOptions, TrainingOptions
 from kubeflow.compiling.platform import joint_training
 from kubeflow.together.manifest import job
 from modules.machines.workers import Workers
-from tests.kubeflow.backend.program import build
-from tests.kubeflow.manifests import MANIFESTS, Manifest, only
-from tests.kubeflow.manifests import build as kustomize
+from tests import go
+from tests.kubeflow.backend.observe import FOLDER
+from tests.kubeflow.manifests import MANIFESTS, Manifest, build, only
 from tests.kubeflow.together.fake_kubernetes import IMAGE
 from tests.kubeflow.together.test_start import expanded
 
@@ -26,14 +26,16 @@ OWNER: Manifest = {"apiVersion": "v1", "kind": "Pod", "name": "step", "uid": "1"
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program, built."""
-    return build("trainer", tmp_path_factory.mktemp("trainer"))
+    folder = tmp_path_factory.mktemp("trainer")
+    go.build(FOLDER / "trainer", folder, ".")
+    return folder / "trainer"
 
 
 def made(
     program: Path, options: TrainingOptions, **changed: str
 ) -> "subprocess.CompletedProcess[str]":
     """The job set of a job with these options, as JSON, or why there is none."""
-    runtime = only(kustomize(MANIFESTS / "jobs/train-together"), "TrainingRuntime")
+    runtime = only(build(MANIFESTS / "jobs/train-together"), "TrainingRuntime")
     cluster = ClusterOptions(image=IMAGE, training=options, image_pull_secrets=("registry",))
     cluster = replace(cluster, run_as_user=20002)
     wanted = job(joint_training(cluster), "signs-train-0", IMAGE, ["--arguments=a"], OWNER)
