@@ -1,6 +1,7 @@
 # make run         - set everything up, then run the whole pipeline (DATA=path for your own images)
 # make test        - set everything up, then lint, check types and imports, and test (WORKERS=2)
 # make test-native - make test in a root of Debian 13, with its Python 3.13 and glibc 2.41
+# make test-engine - run the DAG on Prism, an engine of Beam's, with two pools of workers (needs Go)
 # make protos      - write TF Serving's messages in signs/protos anew from the locked packages
 # make lock        - write the locks in requirements/ anew (ARGS=--upgrade for newer versions)
 
@@ -11,7 +12,9 @@ WORKERS ?= 2
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup run test test-native test-slow lint browser lock protos setup-gpu clean
+ENGINE := .engine
+
+.PHONY: help setup run test test-native test-slow test-engine lint browser lock protos setup-gpu clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -62,6 +65,14 @@ test-native:
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+# Prism comes as source, of the version of the environment's Beam: two minutes of a core, once.
+$(ENGINE)/prism: | setup
+	GOBIN="$(CURDIR)/$(ENGINE)" go install "github.com/apache/beam/sdks/v2/go/cmd/prism@v$$($(BIN)/python \
+	    -c 'from importlib import metadata; print(metadata.version("apache-beam"))')"
+
+test-engine: setup $(ENGINE)/prism
+	PRISM="$(CURDIR)/$(ENGINE)/prism" $(BIN)/python -m pytest -rA tests/engine/whole_dag.py $(ARGS)
+
 protos: setup
 	$(BIN)/python -m signs.protos.generator
 
@@ -82,4 +93,4 @@ lock: | $(UV)
 
 # Both names are of folders that make alone fills; nothing is ever mounted in the second from outside.
 clean:
-	rm -rf .venv .native build *.egg-info
+	rm -rf .venv .native $(ENGINE) build *.egg-info
