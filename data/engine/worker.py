@@ -39,13 +39,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def work(given: argparse.Namespace) -> None:
     """Asks the engine for the job's options, and does its work."""
+    name = given.id.strip("'")  # Prism puts quotes around it
+    os.environ["WORKER_ID"] = name  # Beam reads it as it is imported
     import grpc
     from apache_beam.portability.api import beam_provision_api_pb2 as provision
     from apache_beam.portability.api import beam_provision_api_pb2_grpc as service
     from apache_beam.runners.worker import sdk_worker_main
     from google.protobuf import json_format
 
-    name = given.id.strip("'")  # Prism puts quotes around it
     with grpc.insecure_channel(given.provision_endpoint) as channel:
         info = (
             service.ProvisionServiceStub(channel)
@@ -61,7 +62,6 @@ def work(given: argparse.Namespace) -> None:
     logs = info.logging_endpoint.url or given.logging_endpoint
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others compute here, too
     os.environ.update(
-        WORKER_ID=name,
         CONTROL_API_SERVICE_DESCRIPTOR=f'url: "{control}"',
         LOGGING_API_SERVICE_DESCRIPTOR=f'url: "{logs}"',
         PIPELINE_OPTIONS=json_format.MessageToJson(info.pipeline_options),

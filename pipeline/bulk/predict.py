@@ -4,7 +4,7 @@ Part -> read: batches of pictures -> RunInference -> answers-00000.jsonl, in FIL
 
 Batches do not cross parts, so that a part has the same answers whoever computes it and whenever.
 Beam runs in this process, in a thread a core where it has no GPU, each with its own batch; or on
-an engine (`data.engine`), whose workers must see source, model and FILE.parts/ as this process does.
+an engine (`data.engine`), whose workers must see source, model and FILE.parts/ where they are.
 """
 
 import hashlib

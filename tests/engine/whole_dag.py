@@ -77,14 +77,6 @@ class Engine:
             *("--worker-token-file", str(self.token), "--job-limit", "600"),
         )
 
-    def workers(self) -> list[tuple[str, int]]:
-        """The workers that were started: their names and processes."""
-        return [
-            (name, int(number))
-            for pool in self.pools
-            for name, number in _STARTED.findall(pool.text())
-        ]
-
 
 @contextlib.contextmanager
 def started(command: list[str], log: Path) -> Iterator[Process]:
@@ -153,22 +145,22 @@ def portable(folder: Path, signs_data: Path, engine: Engine) -> Path:
         running = subprocess.Popen(
             command(workspace, signs_data, *engine.options), stdout=out, stderr=log
         )
-        name, number = victim(engine, running)
+        name, number = victim(engine.pools[1], running)  # pools take jobs in turns: StatisticsGen's
         os.kill(number, signal.SIGKILL)
         assert running.wait(PATIENCE_S) == 0, (folder / "run.log").read_text()
     print(f"killed: worker {name}, process {number}")
-    assert any(f"worker {name}: ended by signal 9" in pool.text() for pool in engine.pools)
+    assert f"worker {name}: ended by signal 9" in engine.pools[1].text()
     return workspace
 
 
-def victim(engine: Engine, running: subprocess.Popen) -> tuple[str, int]:
-    """A worker of a later component, once it has been at work for a while."""
+def victim(pool: Process, running: subprocess.Popen) -> tuple[str, int]:
+    """The pool's first worker, once it has been at work for a while."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and running.poll() is None:
-        for name, number in engine.workers()[2:]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if sum(psutil.Process(number).cpu_times()[:2]) > AT_WORK_S:
-                    return name, number
+        if found := _STARTED.search(pool.text()):
+            name, number = found[1], int(found[2])
+            if sum(psutil.Process(number).cpu_times()[:2]) > AT_WORK_S:
+                return name, number
         time.sleep(0.05)
     raise AssertionError("no worker was ever at work")
 

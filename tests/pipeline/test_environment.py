@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from data.engine.engine import Engine
 from pipeline.environment import Workspace
 
 IN_PROCESS = ("--runner=FnApiRunner", "--sdk_container_image=none")
@@ -61,8 +62,9 @@ def test_an_engine_is_no_part_of_what_tfx_takes_for_the_same_work(tmp_path: Path
     assert one.engine != other.engine
 
 
-def test_tfx_does_not_pack_itself_for_workers_on_this_machine(tmp_path: Path) -> None:
+def test_tfx_does_not_pack_itself_for_workers_that_have_it(tmp_path: Path) -> None:
     from tfx.utils import dependency_utils
 
-    beam_args = list(Workspace(tmp_path).environment("signs").beam_args)
-    assert dependency_utils.make_beam_dependency_flags(beam_args) == beam_args
+    local = Workspace(tmp_path).environment("signs").beam_args
+    for beam_args in (local, Engine("a:1", ("b:2",)).beam_args()):
+        assert dependency_utils.make_beam_dependency_flags(list(beam_args)) == list(beam_args)

@@ -38,13 +38,6 @@ def test_a_token_goes_by_the_name_of_its_file(tmp_path: Path) -> None:
     assert not any("do-not-tell" in option for option in args)
 
 
-def test_tfx_does_not_pack_itself_for_the_workers() -> None:
-    from tfx.utils import dependency_utils
-
-    args = list(Engine("a:1", ("b:2",)).beam_args())
-    assert dependency_utils.make_beam_dependency_flags(args) == args
-
-
 @pytest.mark.parametrize(
     ("endpoint", "workers", "message"),
     [

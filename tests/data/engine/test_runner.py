@@ -1,4 +1,4 @@
-"""Jobs on Python's own portable job server, with workers of a pool, and on one that fails as told."""
+"""Jobs on Python's own job server, with workers of a pool, and on one that ends them as told."""
 
 import os
 import threading
@@ -78,7 +78,7 @@ def test_a_pool_starts_nothing_without_its_token(
 
 def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "_CONNECT_S", 0.1)
-    with pytest.raises(EngineError, match="no job server answers at 127.0.0.1:1: start it"):
+    with pytest.raises(EngineError, match=r"no job server answers at 127\.0\.0\.1:1: start it"):
         run(Engine("127.0.0.1:1", ("127.0.0.1:2",)))
 
 
