@@ -31,7 +31,7 @@ def convert(plan: Plan, images: int, beam_args: Sequence[str]) -> None:
     Args:
         plan: Already saved in its folder, which every worker must see.
         images: How many there are.
-        beam_args: Pipeline options as on a command line, such as `--runner=FlinkRunner`.
+        beam_args: Options of Beam, such as those of `data.engine.engine.Engine`.
     """
     beam_decides = not _is_local(beam_args) or any(
         argument.startswith("--direct_") for argument in beam_args

@@ -20,7 +20,7 @@ class BeamOptionError(UserError):
 
 
 def check_beam_options(options: Sequence[str], ours: Sequence[str] = ()) -> None:
-    """Checks options such as `--runner=FlinkRunner`. Without any, Beam is not even imported.
+    """Checks options such as `--runner=DataflowRunner`. Without any, Beam is not even imported.
 
     Args:
         options: what is left of a command line, in its order.
