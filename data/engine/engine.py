@@ -77,6 +77,8 @@ class Engine:
             f"--job_server_timeout={round(self.limit_s)}",
             # Workers have TFX. Without an image it packs itself for them, in every step.
             "--sdk_container_image=none",
+            # A list of all packages, by pip, for each job: a second.
+            "--experiments=disable_logging_submission_environment",
             *([f"--worker_token_file={self.token_file.absolute()}"] if self.token_file else []),
         )
 

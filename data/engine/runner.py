@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import grpc
@@ -147,6 +147,8 @@ def _use(pipeline: beam_runner_api_pb2.Pipeline, pool: str, params: dict[str, st
 
 def _outcome(job: portable_runner.PipelineResult, limit_s: float) -> Exception | None:
     """Waits for a job that has a limit; Beam's own wait with one looks once a second."""
+    said: list[str] = []
+    job._message_stream = _errors(job._message_stream, said)
     outcome: list[Exception | None] = []
 
     def wait() -> None:
@@ -154,7 +156,7 @@ def _outcome(job: portable_runner.PipelineResult, limit_s: float) -> Exception |
             job.wait_until_finish()
             outcome.append(None)
         except Exception as err:
-            outcome.append(err)
+            outcome.append(RuntimeError(said[-1]) if said and not _is_late(err) else err)
 
     thread = threading.Thread(target=wait, name="engine-job", daemon=True)
     thread.start()
@@ -162,6 +164,19 @@ def _outcome(job: portable_runner.PipelineResult, limit_s: float) -> Exception |
     if not outcome or _is_late(outcome[0]):
         raise TimeoutError
     return outcome[0]
+
+
+def _errors(
+    messages: Iterable[beam_job_api_pb2.JobMessagesResponse], said: list[str]
+) -> Iterator[beam_job_api_pb2.JobMessagesResponse]:
+    """Keeps what an engine says of a failure, and hands on nothing: Beam would print it, too."""
+    for message in messages:
+        text = message.message_response.message_text
+        if message.message_response.importance == beam_job_api_pb2.JobMessage.JOB_MESSAGE_ERROR:
+            said.append(text)
+        if text:
+            _LOG.info("the engine: %s", text)
+    yield from ()
 
 
 def _is_late(error: Exception | None) -> bool:

@@ -118,7 +118,8 @@ class Told(service.JobServiceServicer):
         message = api.JobMessage(
             importance=api.JobMessage.JOB_MESSAGE_ERROR, message_text=text, message_id="1"
         )
-        yield api.JobMessagesResponse(message_response=message)
+        if text:
+            yield api.JobMessagesResponse(message_response=message)
 
     def Cancel(self, request, context):  # noqa: N802
         self.cancelled += 1
@@ -147,7 +148,12 @@ OURS = "Traceback (most recent call last):\n  x\nValueError: seven is no number 
     ],
     ids=["all is well", "a lost worker", "another lost worker", "our own fault"],
 )
-def test_what_is_sent_again(ends: list[tuple[int, str]], jobs: int, error: str | None) -> None:
+def test_what_is_sent_again(
+    ends: list[tuple[int, str]],
+    jobs: int,
+    error: str | None,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     told = Told(*ends)
     server, address = served(told)
     engine = Engine(address, ("a:1", "b:2"), limit_s=30)
@@ -162,6 +168,7 @@ def test_what_is_sent_again(ends: list[tuple[int, str]], jobs: int, error: str |
             assert "\n" not in str(caught.value)
     finally:
         server.stop(0)
+    assert "disconnected" not in capfd.readouterr().err  # an error is told once
     assert len(told.pools) == jobs
     assert len(set(told.pools)) == jobs  # another pool
 
