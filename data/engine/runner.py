@@ -107,7 +107,7 @@ class EngineJob(PipelineResult):
             error = _outcome(self._job, self._limit_s)
             if error is not None and _TRACEBACK not in str(error):
                 _LOG.warning("a job failed on the engine, and is sent again: %s", _why(error))
-                self._job = self._send(1)
+                self._job = self._again(error)
                 error = _outcome(self._job, self._limit_s)
         except TimeoutError as err:
             self.cancel()
@@ -124,6 +124,12 @@ class EngineJob(PipelineResult):
             raise EngineError(f"a job on the engine at {self._endpoint} failed: {_why(error)}")
         self._state = PipelineState.DONE
         return PipelineState.DONE
+
+    def _again(self, error: Exception) -> portable_runner.PipelineResult:
+        try:
+            return self._send(1)
+        except EngineError as err:  # such as a job server that is gone with its job
+            raise EngineError(f"a job failed on the engine: {_why(error)}. And now: {err}") from err
 
     def cancel(self) -> None:
         """Asks the engine to end the job; one that does not answer is left to itself."""
@@ -170,12 +176,13 @@ def _errors(
     messages: Iterable[beam_job_api_pb2.JobMessagesResponse], said: list[str]
 ) -> Iterator[beam_job_api_pb2.JobMessagesResponse]:
     """Keeps what an engine says of a failure, and hands on nothing: Beam would print it, too."""
-    for message in messages:
-        text = message.message_response.message_text
-        if message.message_response.importance == beam_job_api_pb2.JobMessage.JOB_MESSAGE_ERROR:
-            said.append(text)
-        if text:
-            _LOG.info("the engine: %s", text)
+    with contextlib.suppress(grpc.RpcError):  # the job's state tells of a lost connection, too
+        for message in messages:
+            told = message.message_response
+            if told.importance == beam_job_api_pb2.JobMessage.JOB_MESSAGE_ERROR:
+                said.append(told.message_text)
+            if told.message_text:
+                _LOG.info("the engine: %s", told.message_text)
     yield from ()
 
 
