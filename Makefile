@@ -2,6 +2,7 @@
 # make test        - set everything up, then lint, check types and imports, and test (WORKERS=2)
 # make test-native - make test in a root of Debian 13, with its Python 3.13 and glibc 2.41
 # make test-image  - build the image and run the pipeline in it (root; Debian's docker.io, mmdebstrap)
+# make test-engine - run the DAG on Prism, an engine of Beam's, with two pools of workers (needs Go)
 # make protos      - write TF Serving's messages in signs/protos anew from the locked packages
 # make lock        - write the locks in requirements/ anew (ARGS=--upgrade for newer versions)
 
@@ -12,7 +13,10 @@ WORKERS ?= 2
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup run test test-native test-image test-slow lint browser lock protos setup-gpu clean
+ENGINE := .engine
+
+.PHONY: help setup run test test-native test-image test-slow test-engine lint browser lock protos \
+    setup-gpu clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -67,6 +71,14 @@ test-image: setup
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+# Prism comes as source, of the version of the environment's Beam: two minutes of a core, once.
+$(ENGINE)/prism: | setup
+	GOBIN="$(CURDIR)/$(ENGINE)" go install "github.com/apache/beam/sdks/v2/go/cmd/prism@v$$($(BIN)/python \
+	    -c 'from importlib import metadata; print(metadata.version("apache-beam"))')"
+
+test-engine: setup $(ENGINE)/prism
+	PRISM="$(CURDIR)/$(ENGINE)/prism" $(BIN)/python -m pytest -rA tests/engine/whole_dag.py $(ARGS)
+
 protos: setup
 	$(BIN)/python -m signs.protos.generator
 
@@ -88,4 +100,4 @@ lock: | $(UV)
 
 # Both names are of folders that make alone fills; nothing is ever mounted in the second from outside.
 clean:
-	rm -rf .venv .native build *.egg-info
+	rm -rf .venv .native $(ENGINE) build *.egg-info

@@ -46,6 +46,7 @@ setup(
         "console_scripts": [
             "signs = pipeline.commands.__main__:main",
             "signs-model-server = model_server.__main__:main",
+            "signs-engine-worker = data.engine.worker:main",
         ]
     },
 )

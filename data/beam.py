@@ -8,6 +8,7 @@ otherwise, the DoFn hands its shards to `data.processes`: they start in 0.3 s, B
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from data.processes import how_many, write_shards
 
 # DirectRunner would first try to download Prism, a runner written in Go.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_RAISED = re.compile(r"[A-Za-z_.]*(Error|Exception): ")  # how a traceback's last line begins
 
 
 def convert(plan: Plan, images: int, beam_args: Sequence[str]) -> None:
@@ -29,7 +31,7 @@ def convert(plan: Plan, images: int, beam_args: Sequence[str]) -> None:
     Args:
         plan: Already saved in its folder, which every worker must see.
         images: How many there are.
-        beam_args: Pipeline options as on a command line, such as `--runner=FlinkRunner`.
+        beam_args: Options of Beam, such as those of `data.engine.engine.Engine`.
     """
     beam_decides = not _is_local(beam_args) or any(
         argument.startswith("--direct_") for argument in beam_args
@@ -62,6 +64,13 @@ def pipeline_of(beam_args: Sequence[str]) -> beam.Pipeline:
         return beam.Pipeline(options=options)
     except ValueError as err:  # for example a runner that does not exist
         raise IngestError(f"Beam refuses its options {' '.join(beam_args)}: {err}") from err
+
+
+def raised(text: str) -> str:
+    """Makes one line of a failure: Beam hands on what a step raises as a traceback, in a text."""
+    said = [line for line in text.splitlines() if line.strip()] or ["it said nothing"]
+    last = next((line for line in reversed(said) if _RAISED.match(line)), said[-1])
+    return _RAISED.sub("", last).split(" [while running")[0].strip()
 
 
 def _is_local(beam_args: Sequence[str]) -> bool:

@@ -113,7 +113,7 @@ def ingest(
         root: Holds the data sets; every worker must see it under this path.
         name: The data set's name, by default the source's.
         max_rejected: The largest fraction of files, in [0, 1], that may be rejected.
-        beam_args: Beam pipeline options, such as `--runner=FlinkRunner`.
+        beam_args: Beam pipeline options, such as those of `data.engine.engine.Engine`.
         seed: Of drawn hands, of the order in the shards, and of the division into splits.
         answers: What the user says of a source that does not say it itself.
         progress: Called now and then with what is being done, and how much of it.

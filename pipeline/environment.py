@@ -28,7 +28,10 @@ class Environment:
     keys: str | None = None
     # SQLite file of ML Metadata; None where no such store can be asked which model is the latest.
     metadata_path: str | None = None
-    beam_args: tuple[str, ...] = field(default=())
+    beam_args: tuple[str, ...] = field(default=())  # part of what TFX takes for the same work
+    # Beam's options where something else than `beam_args` is to do its work. TFX does not see them:
+    # another engine, or another port of one, gives the same results, and nothing is made anew.
+    engine: tuple[str, ...] = ()
     code_root: str = str(Path(__file__).parents[1])  # holds `data/` and `modules/`
     # What TFX's Trainer calls, and what that is told beside the training's job.
     run_fn: str = "modules.trainer.run_fn"
@@ -120,8 +123,9 @@ class Workspace:
         Without a runner among `beam_args` it is Beam's in-process one, by its name: what Beam
         takes by default first tries to download a program (Prism) and run on that.
         """
-        if not any(arg.split("=")[0] == "--runner" for arg in beam_args):
-            beam_args = (f"--runner={_LOCAL_RUNNER}", _NO_IMAGE, *beam_args)
+        local = (f"--runner={_LOCAL_RUNNER}", _NO_IMAGE)
+        if beam_args and not any(arg.split("=")[0] == "--runner" for arg in beam_args):
+            beam_args = (*local, *beam_args)
         return Environment(
             data_root=str(self.data / dataset),
             pipeline_root=str(self.artifacts / dataset),
@@ -130,5 +134,6 @@ class Workspace:
             checkpoint_root=str(self.artifacts / dataset / "checkpoints"),
             keys=str(self.keys) if signed else None,
             metadata_path=str(self.metadata),
-            beam_args=beam_args,
+            beam_args=local,
+            engine=beam_args,
         )

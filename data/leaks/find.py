@@ -41,7 +41,7 @@ def find(patterns: Iterable[str], beam_args: Sequence[str]) -> Found:
 
     Args:
         patterns: As `Find` takes them.
-        beam_args: Pipeline options as on a command line, such as `--runner=FlinkRunner`.
+        beam_args: Options of Beam, such as those of `data.engine.engine.Engine`.
 
     Raises:
         IngestError: Beam refuses its options.

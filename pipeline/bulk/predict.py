@@ -3,13 +3,13 @@
 Part -> read: batches of pictures -> RunInference -> answers-00000.jsonl, in FILE.parts/ -> FILE
 
 Batches do not cross parts, so that a part has the same answers whoever computes it and whenever.
-Beam runs in this process, in a thread a core where it has no GPU, each with its own batch.
+Beam runs in this process, in a thread a core where it has no GPU, each with its own batch; or on
+an engine (`data.engine`), whose workers must see source, model and FILE.parts/ where they are.
 """
 
 import hashlib
 import json
 import logging
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,7 +18,7 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
-from data.beam import pipeline_of
+from data.beam import pipeline_of, raised
 from data.processes import watched
 from data.sources import open_pictures
 from data.sources.source import Item, Progress, Rejection, Source, file_sha256
@@ -35,7 +35,6 @@ from signs.images import SUFFIXES
 _JOB, _PROGRESS = "job.json", "progress"
 # Of a picture: its part, its row there, and how many rows the part has.
 _Place = tuple[int, int, int]
-_RAISED = re.compile(r"[A-Za-z_.]*(Error|Exception): ")  # how a traceback's last line begins
 Report = Callable[[Progress], None]
 
 
@@ -46,6 +45,7 @@ def predict(
     class_names: Sequence[str],
     machine: Machine,
     report: Report,
+    beam_args: Sequence[str] = (),
 ) -> Predicted:
     """Writes a file of answers.
 
@@ -56,6 +56,7 @@ def predict(
         class_names: of the model, in label order.
         machine: what to compute on.
         report: called now and then with what is being done.
+        beam_args: of an engine; without any Beam works in this process.
 
     Raises:
         UserError: the source or the model cannot be used, the file cannot be written, or another
@@ -84,7 +85,7 @@ def predict(
 
                 with watched(folder / _PROGRESS, listing.pictures, count):
                     if left:
-                        _run(opened, folder, left, version, machine)
+                        _run(opened, folder, left, version, machine, beam_args)
             predicted = Predicted(out, reused=done)
             aside = folder / out.name
             write(aside, predicted.counting(_answers(folder, listing)), class_names)
@@ -117,12 +118,17 @@ def _begin(folder: Path, job: dict[str, object], parts: Sequence[Part]) -> set[i
 
 
 def _run(
-    source: Source, folder: Path, parts: Sequence[Part], version: Path, machine: Machine
+    source: Source,
+    folder: Path,
+    parts: Sequence[Part],
+    version: Path,
+    machine: Machine,
+    beam_args: Sequence[str],
 ) -> None:
     handler = KeyedModelHandler(ServedModelHandler(version, machine.threads)).with_no_batching()
     workers = min(machine.workers, len(parts))
-    options = [f"--direct_num_workers={workers}", "--direct_running_mode=multi_threading"]
-    pipeline = pipeline_of(options if workers > 1 else [])
+    threads = [f"--direct_num_workers={workers}", "--direct_running_mode=multi_threading"]
+    pipeline = pipeline_of(beam_args or (threads if workers > 1 else []))
     _ = (
         pipeline
         | "Parts" >> beam.Create(parts)
@@ -208,7 +214,7 @@ def _answers(folder: Path, listing: Listing) -> Iterator[Answer]:
 
 @contextmanager
 def _one_error() -> Iterator[None]:
-    """Makes one line of what a step raises: Beam hands on its traceback, as a text."""
+    """Makes one line of what a step raises."""
     # Beam tells of a failure several times over, and warns in the root's name.
     loggers = [logging.getLogger(name) for name in (None, "apache_beam")]
     before = [logger.level for logger in loggers]
@@ -217,9 +223,7 @@ def _one_error() -> Iterator[None]:
     try:
         yield
     except Exception as err:
-        said = [line for line in str(err).splitlines() if line.strip()] or [type(err).__name__]
-        last = next((line for line in reversed(said) if _RAISED.match(line)), said[-1])
-        words = _RAISED.sub("", last).split(" [while running")[0].strip()
+        words = raised(str(err) or type(err).__name__)
         raise UserError(f"no answers: {words}. What is answered is kept") from err
     finally:
         for logger, level in zip(loggers, before, strict=True):

@@ -11,13 +11,16 @@ from collections.abc import Sequence
 
 from signs.errors import UserError
 
+# Beam downloads programs for them, Flink's for version 2.2 unless it is told another.
+_OF_A_JOB_SERVER = ("flink", "spark", "portable", "prism")
+
 
 class BeamOptionError(UserError):
     """An option that is neither ours nor Beam's, or has a value that Beam does not take."""
 
 
 def check_beam_options(options: Sequence[str], ours: Sequence[str] = ()) -> None:
-    """Checks options such as `--runner=FlinkRunner`. Without any, Beam is not even imported.
+    """Checks options such as `--runner=DataflowRunner`. Without any, Beam is not even imported.
 
     Args:
         options: what is left of a command line, in its order.
@@ -62,3 +65,8 @@ def check_beam_options(options: Sequence[str], ours: Sequence[str] = ()) -> None
             create_runner(runner)
         except (ImportError, ValueError, AttributeError) as err:
             raise BeamOptionError(f"--runner {runner}: {err}") from err
+        if runner.lower().removesuffix("runner") in _OF_A_JOB_SERVER:
+            raise BeamOptionError(
+                f"--runner {runner} looks for a job server on its own: start that of your engine's "
+                "version, and give --engine portable --job-endpoint HOST:PORT (docs/engines.md)"
+            )

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from pipeline.commands.beam_options import check_beam_options
+from pipeline.commands.engine import EngineChoice
 from pipeline.commands.options import (
     LAST_SEED,
     PASS_ON,
@@ -16,7 +17,9 @@ from pipeline.commands.options import (
     console,
     examples,
     print_json,
+    spread,
 )
+from signs.errors import UserError
 from signs.features import FINDINGS, REJECTED
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ AlsoTestOption = Annotated[
 RejectedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Fraction of files that may be unusable.")
 ]
-RunnerOption = Annotated[str | None, typer.Option(help="Beam runner, such as FlinkRunner.")]
+RunnerOption = Annotated[str | None, typer.Option(help="Beam runner, such as DataflowRunner.")]
 WorkersOption = Annotated[
     int | None,
     typer.Option(
@@ -72,8 +75,10 @@ app = typer.Typer()
     context_settings=PASS_ON,
     epilog=examples("signs ingest synthetic:5000", "signs ingest photos/ --max-rejected 0.05"),
 )
+@spread
 def ingest(
     context: typer.Context,
+    engine: EngineChoice,
     source: Annotated[str, typer.Argument(help=IMAGES_HELP)],
     name: NameOption = None,
     layout: LayoutOption = None,
@@ -89,7 +94,7 @@ def ingest(
     as_json: JsonOption = False,
 ) -> int:
     """Turn images into a span of TFRecords. Other options go to Beam."""
-    arguments = beam_args(context, runner, direct_num_workers)
+    arguments = beam_args(context, engine, runner, direct_num_workers)
     from data.convert import ingest as convert
     from data.sources.layouts.answers import Answers
     from pipeline.environment import Workspace
@@ -114,9 +119,15 @@ def ingest(
 
 
 def beam_args(
-    context: typer.Context, runner: str | None, direct_num_workers: int | None
+    context: typer.Context,
+    engine: EngineChoice,
+    runner: str | None,
+    direct_num_workers: int | None,
 ) -> list[str]:
     """The options for Beam, checked."""
+    portable = engine.beam_args()
+    if portable and (runner is not None or direct_num_workers is not None):
+        raise UserError("--engine portable takes no --runner and no --direct_num_workers")
     ours = [name for parameter in context.command.params for name in parameter.opts]
     arguments = list(context.args)
     if runner is not None:
@@ -127,7 +138,7 @@ def beam_args(
         if direct_num_workers != 1 and not any("direct_running_mode" in a for a in arguments):
             arguments.append("--direct_running_mode=multi_processing")
     check_beam_options(arguments, ours)
-    return arguments
+    return [*portable, *arguments]
 
 
 def as_dict(ingested: "Ingested") -> dict[str, object]:

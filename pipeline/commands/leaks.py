@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.commands.engine import EngineChoice
 from pipeline.commands.ingest import (
     IMAGES_HELP,
     LayoutOption,
@@ -27,6 +28,7 @@ from pipeline.commands.options import (
     console,
     examples,
     print_json,
+    spread,
 )
 from pipeline.showing.wording import say
 from signs.errors import UserError
@@ -48,8 +50,10 @@ app = typer.Typer()
     context_settings=PASS_ON,
     epilog=examples("signs leaks --data photos/", "signs leaks --data signs --out groups.jsonl"),
 )
+@spread
 def leaks(
     context: typer.Context,
+    engine: EngineChoice,
     data: Annotated[str, typer.Option(help=IMAGES_HELP)] = "synthetic",
     name: NameOption = None,
     layout: LayoutOption = None,
@@ -66,7 +70,7 @@ def leaks(
     as_json: JsonOption = False,
 ) -> int:
     """Find copies and burst neighbours, across and within splits. Other options go to Beam."""
-    arguments = beam_args(context, runner, direct_num_workers)
+    arguments = beam_args(context, engine, runner, direct_num_workers)
     from data.convert import ingest
     from data.leaks.find import find
     from data.leaks.report import count, groups

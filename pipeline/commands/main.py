@@ -30,6 +30,7 @@ _COMMANDS = {  # in the order in which help lists them
     "report": "pipeline.commands.report",
     "compare": "pipeline.commands.compare",
     "lineage": "pipeline.commands.lineage",
+    "engine-pool": "pipeline.commands.engine",
     "prune": "pipeline.commands.prune",
     "bench-serving": "pipeline.commands.bench_serving",
     "promote": "pipeline.commands.rollout",

@@ -7,10 +7,10 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
@@ -158,24 +158,32 @@ class Question(Connection):
 
 
 def spread(command: Callable[..., int]) -> Callable[..., int]:
-    """Gives a command the options of its Connection, in the place of that one parameter.
+    """Gives a command an option for each field of a dataclass, in the place of that one parameter.
 
     Typer knows no option of several fields: it sees the fields, the command gets the object.
     """
     hints = get_type_hints(command, include_extras=True)
-    [name] = [name for name, hint in hints.items() if hint in (Connection, Question)]
-    kind = hints.pop(name)
-    own = [each for each in signature(command).parameters.values() if each.name in hints]
-    connection = [Parameter(each.name, _OPTION, default=each.default) for each in fields(kind)]
-    hints |= get_type_hints(kind, include_extras=True)
+    kinds: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    own = [each for each in signature(command).parameters.values() if each.name not in kinds]
+    spread_out = [
+        Parameter(each.name, _OPTION, default=each.default)
+        for kind in kinds.values()
+        for each in fields(kind)
+    ]
+    for name, kind in kinds.items():
+        del hints[name]
+        hints |= get_type_hints(kind, include_extras=True)
 
     @functools.wraps(command)
     def spreading(**given: object) -> int:
-        found = kind(**{each.name: given.pop(each.name) for each in fields(kind)})
-        return command(**{name: found}, **given)
+        found = {
+            name: kind(**{each.name: given.pop(each.name) for each in fields(kind)})
+            for name, kind in kinds.items()
+        }
+        return command(**found, **given)
 
     spreading.__signature__ = Signature(  # type: ignore[attr-defined]
-        [each.replace(kind=_OPTION, annotation=hints[each.name]) for each in (*own, *connection)]
+        [each.replace(kind=_OPTION, annotation=hints[each.name]) for each in (*own, *spread_out)]
     )
     spreading.__annotations__ = hints
     return spreading

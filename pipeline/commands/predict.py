@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.commands.engine import EngineChoice
 from pipeline.commands.options import (
     WORKSPACE,
     JsonOption,
@@ -42,6 +43,7 @@ app = typer.Typer()
 def predict(
     context: typer.Context,
     question: Question,
+    engine: EngineChoice,
     images: Annotated[
         list[str] | None, typer.Argument(help="Image files, or folders of them.")
     ] = None,
@@ -70,7 +72,9 @@ def predict(
             raise UserError("--bulk SOURCE and --out FILE go together, and with no other images")
         if was_given(context, "address") or question.tls:
             raise UserError("--bulk asks no server: leave out --address and the certificates")
-        return predict_bulk(bulk, out, question, workspace, as_json=as_json)
+        return predict_bulk(bulk, out, question, workspace, engine.beam_args(), as_json=as_json)
+    if engine != EngineChoice():
+        raise UserError("--engine and its options go with --bulk")
     if not images:
         raise UserError("no images: name files or folders, or a source with --bulk")
     from signs.client import Client, Prediction, Unanswered

@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
 
 
 def predict_bulk(
-    source: str, out: Path, question: Question, workspace: Path, *, as_json: bool
+    source: str,
+    out: Path,
+    question: Question,
+    workspace: Path,
+    beam_args: Sequence[str] = (),
+    *,
+    as_json: bool,
 ) -> int:
     """Asks a version of the workspace about all pictures of a source.
+
+    `beam_args` are an engine's; without any this process does the work.
 
     Returns:
         The exit code: 1 where a picture has no answer; the file says why.
@@ -54,8 +63,12 @@ def predict_bulk(
         tell(told, machine.note)
     with contextlib.ExitStack() as leaving:
         if (key := Workspace(workspace).public_key).exists():
-            # What is verified is what is loaded, whatever becomes of the version meanwhile.
-            private = leaving.enter_context(tempfile.TemporaryDirectory(prefix="signs-verified-"))
+            # What is verified is what is loaded, whatever becomes of the version meanwhile. Workers
+            # elsewhere see what is beside the answers.
+            beside = out.absolute().parent if beam_args else None
+            private = leaving.enter_context(
+                tempfile.TemporaryDirectory(prefix=".signs-verified-", dir=beside)
+            )
             copy_verified(folder, Path(private, folder.name), key)
             folder = Path(private, folder.name)
         try:
@@ -63,7 +76,7 @@ def predict_bulk(
         except ExportedModelError as err:
             raise UserError(f"{version} {err}") from err
         report = leaving.enter_context(showing(told))
-        predicted = predict(source, out, folder, class_names, machine, report)
+        predicted = predict(source, out, folder, class_names, machine, report, beam_args)
     if as_json:
         print_json({"model": base.name, "version": number, **as_dict(predicted)})
     else:

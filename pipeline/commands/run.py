@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.commands.engine import EngineChoice
 from pipeline.commands.ingest import (
     IMAGES_HELP,
     AlsoTestOption,
@@ -29,6 +30,7 @@ from pipeline.commands.options import (
     WorkspaceOption,
     console,
     examples,
+    spread,
     typed,
 )
 from pipeline.commands.runs import in_a_word
@@ -36,6 +38,7 @@ from pipeline.showing.verdict import verdict_lines
 from pipeline.showing.wording import duration, percent, say, shorten
 from signs import features
 from signs.command import INTERRUPTED
+from signs.errors import UserError
 from signs.versions import version_name
 
 if TYPE_CHECKING:
@@ -64,8 +67,10 @@ app = typer.Typer()
         "signs run --on kubeflow-local",
     ),
 )
+@spread
 def run(
     context: typer.Context,
+    engine: EngineChoice,
     data: Annotated[str, typer.Option(help=IMAGES_HELP)] = "synthetic",
     name: NameOption = None,
     layout: LayoutOption = None,
@@ -112,7 +117,9 @@ def run(
     as_json: JsonOption = False,
 ) -> int:
     """Run it all: ingest, train, evaluate, push, serve, query. Other options go to Beam."""
-    arguments = beam_args(context, runner, direct_num_workers)
+    arguments = beam_args(context, engine, runner, direct_num_workers)
+    if on != "local" and engine.engine != "local":
+        raise UserError("--engine portable goes with --on local: steps in pods choose their own")
     from data.sources.layouts.answers import Answers
     from pipeline.environment import Workspace
     from pipeline.running.run import run as run_pipeline

@@ -163,6 +163,7 @@ def _run_components(
         return run_pipeline(
             create_pipeline(job.config, job.environment),
             job.run_id,
+            engine=job.environment.engine,
             on_plan=lambda ids: events.write(RunStarted(tuple(ids))),
             on_start=starts,
             on_end=ended,

@@ -8,9 +8,10 @@ reused, how long it took, and what it made.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import compiler, constants
@@ -18,8 +19,13 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
 from tfx.orchestration.portable.mlmd import execution_lib
-from tfx.proto.orchestration import local_deployment_config_pb2, pipeline_pb2
+from tfx.proto.orchestration import (
+    executable_spec_pb2,
+    local_deployment_config_pb2,
+    pipeline_pb2,
+)
 from tfx.types import Artifact
 
 from components import baseline
@@ -52,6 +58,7 @@ def run_pipeline(
     pipeline: Pipeline,
     run_id: str,
     *,
+    engine: Sequence[str] = (),
     on_plan: Callable[[list[str]], None] = lambda ids: None,
     on_start: Callable[[str], None] = lambda id: None,
     on_end: Callable[[NodeResult], None] = lambda result: None,
@@ -62,6 +69,7 @@ def run_pipeline(
     Args:
         pipeline: what `create_pipeline` returned for an environment with a metadata file.
         run_id: unique name of the run in the metadata.
+        engine: Beam's options, in the place of those that the pipeline has.
         on_plan: called once, with the ids of the nodes in the order in which they will run.
         on_start: called before each node, with its id.
         on_end: called after each node that succeeded.
@@ -89,7 +97,7 @@ def run_pipeline(
         if node_id in _NEVER_REUSED:
             node.execution_options.caching_options.enable_cache = False
         try:
-            result = _run_node(node, representation, deployment, connection)
+            result = _run_node(node, representation, deployment, connection, engine)
         except Exception as err:
             on_fail(node_id, err)
             raise ComponentFailedError(node_id, err) from err
@@ -103,6 +111,7 @@ def _run_node(
     representation: pipeline_pb2.Pipeline,
     deployment: local_deployment_config_pb2.LocalDeploymentConfig,
     connection: metadata_store_pb2.ConnectionConfig,
+    engine: Sequence[str],
 ) -> NodeResult:
     begun = time.monotonic()
     node_id = node.node_info.id
@@ -114,6 +123,9 @@ def _run_node(
             pipeline_runtime_spec=representation.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+            custom_executor_operators={executable_spec_pb2.BeamExecutableSpec: partial(_on, engine)}
+            if engine
+            else None,
         ).launch()
     with metadata.Metadata(connection) as handle:
         [execution] = handle.store.get_executions_by_id([execution_info.execution_id])
@@ -131,6 +143,18 @@ def _run_node(
         outputs=outputs,
         passed_over=tuple(passed_over),
     )
+
+
+def _on(
+    engine: Sequence[str], executor_spec: executable_spec_pb2.BeamExecutableSpec, **given: object
+) -> BeamExecutorOperator:
+    """What executes a Beam node, elsewhere than its spec says: TFX's cache key has that spec."""
+    elsewhere = executable_spec_pb2.BeamExecutableSpec()
+    elsewhere.CopyFrom(executor_spec)
+    del elsewhere.beam_pipeline_args_placeholders[:]
+    for option in engine:
+        elsewhere.beam_pipeline_args_placeholders.add().value.string_value = option
+    return BeamExecutorOperator(elsewhere, **given)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tests import ROOT
 
 MANIFESTS = ROOT / "kubeflow" / "manifests"
 OVERLAYS = (
+    "engines/flink",
     "overlays/cpu",
     "overlays/gateway",
     "overlays/gpu",

@@ -52,7 +52,7 @@ from tests.served import saved_model  # noqa: F401 - a fixture
 KUBERNETES = "1.32.0"
 OPTIONS = ClusterOptions(image=f"signs@sha256:{'0' * 64}")
 CUSTOM = {
-    "gateway.envoyproxy.io", "gateway.networking.k8s.io", "serving.kserve.io",
+    "flink.apache.org", "gateway.envoyproxy.io", "gateway.networking.k8s.io", "serving.kserve.io",
     "trainer.kubeflow.org",
 }  # fmt: skip
 BUILT: dict[str, list[Manifest]] = {}
@@ -304,6 +304,23 @@ def test_the_model_server_is_the_version_whose_api_is_locked(cpu):
     assert {c["image"] for c in containers(gpu)} == {f"tensorflow/serving:{version}-gpu"}
     predictor = only(_built("overlays/kserve"), "InferenceService")["spec"]["predictor"]
     assert predictor["model"]["runtimeVersion"] == version
+
+
+def test_flink_and_its_job_server_are_of_one_version_and_of_our_beams():
+    built = _built("engines/flink")
+    flink = only(built, "FlinkDeployment")["spec"]
+    (server,) = containers(only(built, "Deployment")["spec"]["template"])
+    version = flink["flinkVersion"].removeprefix("v").replace("_", ".")
+    lines = (ROOT / "requirements" / "native.txt").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("apache-beam")]
+    beam = str(Requirement(line.removesuffix(" \\")).specifier).removeprefix("==")
+    assert server["image"] == f"apache/beam_flink{version}_job_server:{beam}"
+    assert flink["image"].startswith(f"flink:{version}-")
+    (pool,) = flink["taskManager"]["podTemplate"]["spec"]["containers"]
+    assert pool["command"] == ["signs", "engine-pool"]  # on loopback, with the task manager
+    assert unknown_options(app, pool["command"][1:]) == []
+    policies = of_kind(built, "NetworkPolicy")
+    assert [each["spec"]["policyTypes"] for each in policies] == [["Ingress"], ["Ingress"]]
 
 
 def test_no_container_may_do_more_than_it_must(objects):

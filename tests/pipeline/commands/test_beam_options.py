@@ -13,7 +13,7 @@ OURS = ["--data", "--max-rejected", "--set", "--help"]
     [
         [],
         ["--runner=DirectRunner"],
-        ["--runner", "FlinkRunner", "--flink_master=localhost:8081"],
+        ["--runner", "DataflowRunner", "--region=europe-west1"],
         ["--direct_num_workers=2", "--direct_running_mode=multi_processing"],
         ["--temp_location", "/tmp/beam"],
     ],
@@ -66,6 +66,12 @@ def test_what_beam_would_drop_or_die_of(
 def test_a_runner_that_beam_does_not_have() -> None:
     with pytest.raises(BeamOptionError, match="Unexpected pipeline runner: Foo"):
         check_beam_options(["--runner=Foo"])
+
+
+@pytest.mark.parametrize("runner", ["FlinkRunner", "SparkRunner", "PortableRunner", "flink"])
+def test_a_runner_that_would_look_for_a_job_server(runner: str) -> None:
+    with pytest.raises(BeamOptionError, match=f"--runner {runner} looks for a job server"):
+        check_beam_options([f"--runner={runner}"])
 
 
 def test_without_options_beam_is_not_imported() -> None:

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PortableOptions
+from tfx.dsl.component.experimental.annotations import (
+    BeamComponentParameter,
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
@@ -22,6 +29,14 @@ def Hear(said: InputArtifact[Model], least: Parameter[int], heard: OutputArtifac
     if len(words) < least:
         raise ValueError(f"{words!r} is short")
     (Path(heard.uri) / "words").write_text(words)
+
+
+@component(use_beam=True)
+def Ask(  # noqa: N802
+    said: OutputArtifact[Model], pipeline: BeamComponentParameter[beam.Pipeline] = None
+):
+    endpoint = pipeline.options.view_as(PortableOptions).job_endpoint
+    (Path(said.uri) / "words").write_text(str(endpoint))
 
 
 def run(root: Path, run_id: str, *, words: str = "hello", least: int = 1, last: str = "Hear"):
@@ -85,3 +100,23 @@ def test_a_component_that_fails_is_named_and_those_after_it_do_not_run(tmp_path:
     # Nothing of it is reused.
     told, _ = run(tmp_path, "second", words="hi", least=2)
     assert told[2::2] == [("Say", "reused"), ("Hear", "done")]
+
+
+def test_another_engine_is_used_and_makes_nothing_anew(tmp_path: Path) -> None:
+    """TFX takes the same work with other options of Beam for other work."""
+    results = []
+    connection = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
+    for run_id, port in (("first", 1), ("second", 2)):
+        pipeline = Pipeline(
+            pipeline_name="asks",
+            pipeline_root=str(tmp_path / "artifacts"),
+            components=[Ask()],
+            enable_cache=True,
+            metadata_connection_config=connection,
+            beam_pipeline_args=["--runner=FnApiRunner", "--sdk_container_image=none"],
+        )
+        engine = ("--sdk_container_image=none", f"--job_endpoint=a:{port}")
+        results.append(run_pipeline(pipeline, run_id, engine=engine)["Ask"])
+    assert [result.reused for result in results] == [False, True]
+    [said] = results[0].outputs["said"]
+    assert (Path(said.uri) / "words").read_text() == "a:1"
