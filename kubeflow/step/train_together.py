@@ -13,6 +13,7 @@ The chief alone writes. What it exports is not evaluated, nor pushed.
 
 import logging
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,13 +41,15 @@ def train_together(
     ] = None,
 ) -> None:
     """Train a network as one of the workers that TF_CONFIG names; alone where there is none."""
-    from data.manifest import Manifest
+    from data.window.gather import gather
+    from data.window.window import window
     from modules.machines.workers import Workers
     from pipeline.code import code_digest
     from pipeline.config import Data, default_config, override
 
-    manifest = Manifest.load(span)
-    counts = {split: manifest.split_size(split) for split in manifest.counts}
+    read = window(span.absolute())
+    manifest = read.parts[-1].manifest
+    counts = {split: read.split_size(split) for split in features.SPLITS}
     data = Data(manifest.name, manifest.span, tuple(manifest.class_names), counts)
     config = override(default_config(data), settings or ())
     if not (transform_graph / "transform_fn").is_dir():
@@ -55,22 +58,26 @@ def train_together(
 
     from modules.trainer import run_fn
 
-    files = {split: str(span / split / "*.gz") for split in data.splits}
-    run_fn(
-        SimpleNamespace(  # of TFX's FnArgs what `run_fn` reads
-            train_files=[files[split] for split in config.train.splits],
-            eval_files=[files.get(features.EVAL, files[features.TRAIN])],
-            num_examples={split: counts[split] for split in data.splits},
-            transform_graph_path=str(transform_graph),
-            base_model=None,
-            hyperparameters=None,
-            serving_model_dir=str(out / "model" / "Format-Serving"),
-            model_run_dir=str(out / "model_run"),
-            custom_config=config.training_job(
-                code=code_digest(), checkpoints=str(out / "checkpoints")
-            ).to_custom_config(),
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".files-", dir=out) as folder:
+        for split in data.splits:
+            gather(read, split, Path(folder, split))
+        files = {split: f"{folder}/{split}/*.gz" for split in data.splits}
+        run_fn(
+            SimpleNamespace(  # of TFX's FnArgs what `run_fn` reads
+                train_files=[files[split] for split in config.train.splits],
+                eval_files=[files.get(features.EVAL, files[features.TRAIN])],
+                num_examples={split: counts[split] for split in data.splits},
+                transform_graph_path=str(transform_graph),
+                base_model=None,
+                hyperparameters=None,
+                serving_model_dir=str(out / "model" / "Format-Serving"),
+                model_run_dir=str(out / "model_run"),
+                custom_config=config.training_job(
+                    code=code_digest(), checkpoints=str(out / "checkpoints")
+                ).to_custom_config(),
+            )
         )
-    )
 
 
 def main(argv: Sequence[str]) -> int:
