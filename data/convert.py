@@ -460,7 +460,7 @@ def _assemble(
         json.loads(result_path(plan.folder, shard).read_text()) for shard in range(plan.shards)
     ]
     counts = {split: dict.fromkeys(plan.class_names, 0) for split in SPLITS}
-    shards = []
+    shards: list[Shard] = []
     number_of: dict[tuple[int, int], int] = {}  # of a shard in the manifest, by part and split
     for split in SPLITS:
         filled = [shard for shard, result in enumerate(results) if split in result]

@@ -2,8 +2,8 @@
 
 {"format": 2, "name": ..., "class_names": [...], "counts": {split: {class: n}}, "shards": [...]}
 
-A span either holds all of its source, or goes on from another, its `base`, and holds what was new or
-changed since; see `data.window`. Spans of format 1 hold all.
+A span either holds all of its source, or goes on from another, its `base`, and holds what was new
+or changed since; see `data.window`. Spans of format 1 hold all.
 
 `checksum` is the SHA-256 of all the rest, as compact JSON with sorted keys: whoever edits a name or
 a number by hand is told so. Spans of tool version 1 have none, and `warnings` in place of findings.

@@ -58,8 +58,8 @@ def write_shard(plan: Plan, shard: int) -> None:
             digest = digest_of(sample.image)
             picture = Picture(digest, sample.source_id, sample.split, sample.class_name)
             listed.write(picture.to_line())
-            split = SPLITS.index(sample.split)
-            naming.write(Named(content, item.source_id, sample.class_name, split).to_line())
+            number = SPLITS.index(sample.split)
+            naming.write(Named(content, item.source_id, sample.class_name, number).to_line())
             counts[sample.split][sample.label] += 1
         result = {
             split: {**dataclasses.asdict(writer.close()), "counts": counts[split]}

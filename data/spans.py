@@ -156,9 +156,7 @@ def publish(
     """
     with durable.lock(dataset.parent / _LOCK):
         draft = describe(1, 1)
-        faster = find(
-            dataset, draft.fingerprint, draft.settings, draft.tool_version, whole=whole
-        )
+        faster = find(dataset, draft.fingerprint, draft.settings, draft.tool_version, whole=whole)
         if faster:
             return faster, False
         if draft.base and draft.base.span != versions(dataset)[-1][0]:

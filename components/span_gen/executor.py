@@ -47,9 +47,8 @@ class Executor(stock.Executor):
         )
         base, choice = Path(exec_properties[INPUT_BASE_KEY]), exec_properties[SPANS]
         wanted = {split.name: _version_and_split(base, split) for split in config.splits}
-        windows = {
-            version: window(version, choice) for version in sorted({one for one, _ in wanted.values()})
-        }
+        versions = sorted({version for version, _ in wanted.values()})
+        windows = {version: window(version, choice) for version in versions}
         for one in windows.values():
             verify_window(one)
         for version, split in wanted.values():

@@ -1,4 +1,4 @@
-"""A window's files in one folder: the spans' own where all of a file is taken, else written anew."""
+"""A window's files in one folder: the spans' own, or without what a later span decides about."""
 
 import errno
 import os

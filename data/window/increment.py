@@ -96,9 +96,7 @@ def narrow(listing: Listing, source: Source, base: Window, folder: Path) -> Incr
     return found
 
 
-def _differing(
-    items: Sequence[Item], entries: Sequence[_Held], found: Increment
-) -> Sequence[Item]:
+def _differing(items: Sequence[Item], entries: Sequence[_Held], found: Increment) -> Sequence[Item]:
     """Returns the copies of a picture if they are not those that there were, and counts them."""
     if not entries:
         return items
@@ -150,6 +148,8 @@ def _dealing(paths: Sequence[Path]) -> Iterator[Callable[[str, str], None]]:
     """Yields what writes a line, behind its content, to the file of that content."""
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(path.open("w", encoding="utf-8")) for path in paths]
-        yield lambda content, line: (
-            files[int(content[:8], 16) % len(files)].write(f"{content} {line}") and None
-        )
+
+        def deal(content: str, line: str) -> None:
+            files[int(content[:8], 16) % len(files)].write(f"{content} {line}")
+
+        yield deal

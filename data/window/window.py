@@ -107,9 +107,7 @@ def fold(parts: Sequence[Part]) -> Window:
 
     Memory grows with the number of pictures in all spans but the oldest.
     """
-    counts = {
-        split: dict.fromkeys(parts[-1].manifest.class_names, 0) for split in SPLITS
-    }
+    counts = {split: dict.fromkeys(parts[-1].manifest.class_names, 0) for split in SPLITS}
     decided: set[bytes] = set()
     folded = []
     for part in reversed(parts):

@@ -45,12 +45,12 @@ def published(root: Path) -> list[tuple[int, int]]:
 
 
 def test_content_counts_spans_and_settings_count_versions(tmp_path: Path) -> None:
-    made = [publish(tmp_path, *args) for args in (("x",), ("y",), ("x", 7), ("x", 7), ("z",))]
+    made = [publish(tmp_path, *args) for args in (("x",), ("x", 7), ("x", 7), ("y",), ("x",))]
     assert [(m.span, m.version, is_new) for m, is_new in made] == [
         (1, 1, True),
-        (2, 1, True),
         (1, 2, True),
         (1, 2, False),
+        (2, 1, True),
         (3, 1, True),
     ]
     assert published(tmp_path) == [(1, 1), (1, 2), (2, 1), (3, 1)]

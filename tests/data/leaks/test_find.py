@@ -20,7 +20,7 @@ from tests.data.leaks.pictures import jpeg, resized, scene, shifted
 
 
 def leaks_of(ingested: Ingested) -> Found:
-    return find(ingested.patterns, [])
+    return find([f"{ingested.directory}/*/*.gz"], [])
 
 
 @pytest.fixture(scope="module")
