@@ -17,7 +17,10 @@ from data.window.choice import ALL
 class SpanGenSpec(FileBasedExampleGenSpec):
     """Names and types of the channels, as TFX wants them."""
 
-    PARAMETERS = {**FileBasedExampleGenSpec.PARAMETERS, SPANS: ExecutionParameter(type=str)}
+    PARAMETERS = {  # noqa: RUF012 - TFX's form
+        **FileBasedExampleGenSpec.PARAMETERS,
+        SPANS: ExecutionParameter(type=str),
+    }
 
 
 class SpanGen(FileBasedExampleGen):

@@ -99,6 +99,7 @@ def test_synthetic(tmp_path):
         "eval",
         "findings.jsonl",
         "manifest.json",
+        "pictures.jsonl.gz",
         "rejected.jsonl",
         "test",
         "train",

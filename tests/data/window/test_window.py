@@ -114,7 +114,7 @@ def test_some_of_the_spans(tmp_path: Path) -> None:
     assert ids("2-3") == ["cat/day-1.jpg", "cat/day-2.jpg"]
     assert ids("4") == ["cat/day-3.jpg"]
     assert ids("last:99") == ids("all") == ids("1-4")
-    with pytest.raises(IngestError, match="x has no spans 7-9. There are: 1, 2, 3, 4"):
+    with pytest.raises(IngestError, match=r"x has no spans 7-9\. There are: 1, 2, 3, 4"):
         ids("7-9")
     full = ingest(tree, root, full=True)
     assert (full.span, full.version, full.window.numbers) == (4, 2, (4,))

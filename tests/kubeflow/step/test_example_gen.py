@@ -87,16 +87,18 @@ def flip(directory: Path) -> None:
         ),
         (
             lambda data: shutil.rmtree(data / "test"),
-            "no complete span in {base}: Cannot find matching for split test based on "
-            "span-{{SPAN}}/v-{{VERSION}}/test/*",
+            "{base}/span-1/v-0/test/records.gz is missing. Ingest the same source again, which "
+            "repairs it, or copy the file here anew.",
         ),
         (
             lambda data: (write_span(data.parents[1], 2, 0) / "test" / "records.gz").unlink(),
-            "no complete span in {base}: Latest span should be the same for each split",
+            "{base}/span-2/v-0/test/records.gz is missing. Ingest the same source again, which "
+            "repairs it, or copy the file here anew.",
         ),
         (
             lambda data: (data / "manifest.json").unlink(),
-            "there is no manifest.json in {base}/span-1/v-0. Remove that folder and ingest again.",
+            "no complete span in {base}: Cannot find matching for split train based on "
+            "span-{{SPAN}}/v-{{VERSION}}/manifest.json",
         ),
         (
             lambda data: (data / "test" / ".DS_Store").touch(),
