@@ -200,7 +200,7 @@ class _Asking:
 
     def _ask(self) -> None:
         picture = np.full((24, 24, 3), COLOURS["red"], np.uint8)
-        with Client(self._address, "photos") as client:
+        with Client(self._address, model_name="photos") as client:
             client.wait_until_available(LIMIT_S)
             while not self._ended.is_set():
                 try:

@@ -143,7 +143,7 @@ def run(
     chosen += ["warm_start_again=false"] if watch else []
     chosen += [] if tune is None else [f"tune.trials={tune}"]
 
-    def once(source: str, *, unless_known: bool = False) -> "RunSummary | None":
+    def once(source: str, *, unless_known: bool = False) -> "RunSummary":
         return run_pipeline(
             source,
             Workspace(workspace),
@@ -179,7 +179,6 @@ def run(
             show=show,
         )
     summary = once(data)
-    assert summary is not None
     show(summary)
     if summary.status == "interrupted":
         return INTERRUPTED

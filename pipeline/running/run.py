@@ -29,9 +29,9 @@ from pipeline.keeping import metadata_file
 from pipeline.keeping.holding import hold
 from pipeline.running.checkout import ROOT, kubeflow
 from pipeline.running.child import EXIT_WITH_PARENT, Job
-from pipeline.running.estimate import forecast, in_words, is_known
+from pipeline.running.estimate import finished_before, forecast, in_words
 from pipeline.running.examples import write_examples
-from pipeline.running.history import in_place, mark_running, new_run_id
+from pipeline.running.history import in_place, load_run, mark_running, new_run_id
 from pipeline.running.ingesting import render_ingested
 from pipeline.running.inputs import Inputs, check_settings, data_of, ingest_inputs
 from pipeline.running.report import link_tensorboard, write_report
@@ -65,7 +65,7 @@ def run(
     on: Runner = "local",
     resume: str = "signs run",
     unless_known: bool = False,
-) -> RunSummary | None:
+) -> RunSummary:
     """Runs the whole pipeline: from images to a served and queried model.
 
     Args:
@@ -84,8 +84,8 @@ def run(
         unless_known: whether to run only where the last run was not of the very same, and finished.
 
     Returns:
-        What came of it; also kept in the run's folder. Its status says whether it finished. None
-        where there was nothing to do.
+        What came of it; also kept in the run's folder. Its status says whether it finished. Of that
+        last run, where there was nothing to do.
 
     Raises:
         UserError: a mistake in the arguments or the data, or another run holds the workspace.
@@ -111,8 +111,8 @@ def run(
         )
         if unless_known:
             config = _config(inputs, spans, settings)
-            if is_known(config, workspace.runs(config.pipeline_name)):
-                return None
+            if earlier := finished_before(config, workspace.runs(config.pipeline_name)):
+                return load_run(earlier)
         for one in (inputs.data, *inputs.also_test):
             render_ingested(console, one)
         return run_ingested(

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 
@@ -28,18 +27,11 @@ from signs.litter import litter
 _LONGEST_PAUSE_S = 3600.0  # before what has failed is tried again, though nothing has changed
 
 
-class Run(Protocol):
-    """Ingests and runs; None where a run of the very same is finished already."""
-
-    def __call__(self) -> RunSummary | None:
-        """See `pipeline.running.run.run`."""
-
-
 def watch(
     source: str,
     workspace: Workspace,
     console: Console,
-    run: Run,
+    run: Callable[[], RunSummary],
     *,
     interval_s: float,
     show: Callable[[RunSummary], None],
@@ -50,14 +42,15 @@ def watch(
         source: a folder or file of pictures, or a data set's folder in the workspace.
         workspace: where `run` works.
         console: where to tell what is waited for.
-        run: is called when the source has changed, and has not in the last `interval_s`.
+        run: ingests and runs, unless that was done: then it returns the earlier run's. It is called
+            when the source has changed, and has not in the last `interval_s`.
         interval_s: seconds between two looks.
         show: is given what came of each run.
 
     Returns:
         The exit code, once a signal has ended it.
     """
-    told = ""
+    told = shown = ""
 
     def tell(text: str) -> None:
         nonlocal told
@@ -84,11 +77,11 @@ def watch(
                 except UserError as err:
                     problem = str(err)
                 else:
-                    if summary and summary.status == "interrupted":
+                    if summary.status == "interrupted":
                         return INTERRUPTED
-                    if summary:
+                    if summary.run_id != shown:
                         show(summary)
-                        problem = summary.error
+                    shown, problem = summary.run_id, summary.error
                 told = ""
                 done, again_at = now, math.inf
                 failures = failures + 1 if problem else 0

@@ -59,7 +59,7 @@ def change(chance: random.Random, tree: Path, seeds: Iterator[int]) -> None:
                 one.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_window_is_what_the_source_was(tmp_path: Path, seed: int) -> None:
     chance, numbers = random.Random(seed), iter(range(10_000, 99_999))
     tree, root = class_tree(tmp_path / "x", per_class=12), tmp_path / "root"
@@ -83,14 +83,14 @@ def test_a_window_is_what_the_source_was(tmp_path: Path, seed: int) -> None:
 
 
 def test_what_is_new_alone_is_written_and_only_files_that_are_touched_anew(tmp_path: Path) -> None:
-    tree, root = class_tree(tmp_path / "x", per_class=500), tmp_path / "root"
+    tree, root = class_tree(tmp_path / "x", per_class=250), tmp_path / "root"
     first = ingest(tree, root)
     write_tree(tree, {"cat/new.jpg": jpeg(9001)})
     (tree / "dog/3.jpg").unlink()
     second = ingest(tree, root)
     assert (second.manifest.examples, second.manifest.removed) == (1, 1)
     one = second.window
-    assert one.numbers == (1, 2) and one.examples == 1000
+    assert one.numbers == (1, 2) and one.examples == 500
     [touched] = one.parts[0].left_out
     for split in SPLITS:
         gather(one, split, tmp_path / split)
