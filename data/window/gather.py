@@ -10,6 +10,7 @@ from data.manifest import Shard, verify
 from data.sample import Sample
 from data.window.window import Part, Window
 
+_SPAN = "span-"  # what the files' names begin with
 # Another file system, one without hard links, no more of them, or a file of somebody else's.
 _NO_LINK = {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EPERM, errno.EACCES}
 
@@ -39,8 +40,19 @@ def gather(window: Window, split: str, folder: Path) -> None:
     for part in window.parts:
         for number, shard in enumerate(part.manifest.shards):
             if shard.split == split:
-                target = folder / f"span-{part.manifest.span:05d}-{Path(shard.path).name}"
+                target = folder / f"{_SPAN}{part.manifest.span:05d}-{Path(shard.path).name}"
                 _take(part, shard, part.left_out.get(number, frozenset()), target)
+
+
+def of_newest_span(folder: Path) -> list[Path]:
+    """Returns the files of the newest of several spans that `gather` has put into a folder.
+
+    Of a single span there are none: nothing came before it.
+    """
+    by_span: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob(f"{_SPAN}*-*")):
+        by_span.setdefault(path.name.split("-")[1], []).append(path)
+    return by_span[max(by_span)] if len(by_span) > 1 else []
 
 
 def _take(part: Part, shard: Shard, left_out: frozenset[str], target: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
+from data.convert import ingest
 from pipeline.environment import Workspace
 from pipeline.keeping import prune as module
 from pipeline.keeping.prune import Item, Plan, PruneError, plan, prune
 from serving.rollout import Rollout
 from signs import durable
 from signs.versions import complete_versions
+from tests.data.images import class_tree, jpeg, write_tree
 from tests.pipeline.keeping.workspaces import Made, run_id
 
 
@@ -221,3 +223,14 @@ def test_a_workspace_of_older_code(tmp_path: Path) -> None:
 def test_an_empty_workspace(tmp_path: Path) -> None:
     assert plan(Workspace(tmp_path), 3) == Plan()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_spans_that_others_go_on_from_stay(tmp_path: Path) -> None:
+    tree, workspace = class_tree(tmp_path / "photos", per_class=2), Workspace(tmp_path / "w")
+    for number, full in enumerate((True, False, True, False)):
+        write_tree(tree, {f"cat/new-{number}.jpg": jpeg(90 + number)})
+        ingest(tree, workspace.data, full=full)
+    planned = plan(workspace, keep=1)
+    assert spans(planned) == {"span-1", "span-2"}
+    whys = {item.path.parent.name: item.why for item in planned.staying("spans")}
+    assert whys == {"span-3": "span 4 goes on from it", "span-4": "the newest"}

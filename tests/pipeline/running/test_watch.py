@@ -1,4 +1,4 @@
-"""A watch over a folder, with a child of each run that is quick: when it waits, and when it runs."""
+"""A watch over a folder, with a quick child for each run: when it waits, and when it runs."""
 
 import io
 import itertools
