@@ -383,7 +383,8 @@ def _is_nothing(listing: Listing, increment: Increment, folder: Path) -> bool:
         return False
     before = increment.base.parts[-1].directory / REJECTED
     now = rejections_path(folder)
-    return sorted(before.read_text().splitlines()) == sorted(now.read_text().splitlines())
+    told = (sorted(path.read_text(encoding="utf-8").splitlines()) for path in (before, now))
+    return next(told) == next(told)
 
 
 def _with_kept(

@@ -161,7 +161,7 @@ def test_spans_that_others_write(watched: Watched, tmp_path: Path) -> None:
     told = watched.see(
         nothing, lambda: ingest(watched.photos, data), nothing, nothing, source=data / "photos"
     )
-    assert told == f"{WRITTEN} | {NEW} | {WRITTEN} | {NEW}"
+    assert told == f"{WRITTEN} | {WRITTEN} | {NEW}"
     assert [one.spans for one in watched.summaries] == [(1,), (1, 2)]
     ingest(watched.photos, tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="holds spans, which are read where they are: give the"):
