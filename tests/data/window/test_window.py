@@ -179,6 +179,22 @@ def test_a_span_of_the_last_release_is_read_and_a_window_begins_anew_after_it(
     assert ingest(tree, root).window.numbers == (2, 3)
 
 
+def test_a_span_that_the_last_release_has_written(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).with_name("old_span"), tmp_path / "root" / "x")
+    [(_, _, directory)] = spans.versions(tmp_path / "root" / "x")
+    old = window(directory)
+    verify_window(old)
+    assert (old.numbers, old.parts[0].manifest.format) == ((1,), 1)
+    found = read(old, tmp_path / "read")
+    assert sorted(Counter((one.split, one.class_name) for one in found).items()) == [
+        (("eval", "cat"), 1), (("eval", "dog"), 1),
+        (("test", "cat"), 1), (("test", "dog"), 1),
+        (("train", "cat"), 2), (("train", "dog"), 2),
+    ]  # fmt: skip
+    new = ingest(class_tree(tmp_path / "x", per_class=5), tmp_path / "root")
+    assert (new.span, new.window.numbers, new.manifest.examples) == (2, (2,), 10)
+
+
 def test_a_base_that_is_damaged_is_not_gone_on_from(tmp_path: Path) -> None:
     tree, root = class_tree(tmp_path / "x"), tmp_path / "root"
     first = ingest(tree, root)
