@@ -109,7 +109,11 @@ def of_newest(dataset: Path) -> Iterator[Manifest]:
     for span, version, directory in reversed(published):
         if span == published[-1][0]:
             manifest = Manifest.load(directory)
-            assert (manifest.span, manifest.version) == (span, version)
+            if (manifest.span, manifest.version) != (span, version):
+                raise IngestError(
+                    f"{directory} is a copy of span {manifest.span}, version {manifest.version}: "
+                    "a span keeps its number. Move the copy away"
+                )
             yield manifest
 
 

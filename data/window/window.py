@@ -70,7 +70,7 @@ def window(directory: Path, choice: str = ALL) -> Window:
     Raises:
         IngestError: There are no such spans, or a manifest or a list is damaged.
     """
-    chosen, dataset = Choice.parse(choice), directory.parents[1]
+    chosen, dataset = Choice.parse(choice), directory.parent.parent
     found = [one for one in history(directory) if chosen.takes(one.manifest.span)]
     if not found:
         # A later span has begun anew: what is wanted leads to another one.
@@ -91,7 +91,7 @@ def history(directory: Path) -> list[Part]:
     """
     found = [Part(directory, Manifest.load(directory))]
     while base := found[-1].manifest.base:
-        folder = spans.directory_of(directory.parents[1], base)
+        folder = spans.directory_of(directory.parent.parent, base)
         manifest = Manifest.load(folder)
         if manifest.checksum != base.checksum:
             raise IngestError(
