@@ -78,7 +78,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ingested = ingest(arguments.data, Path(folder))
         samples = [one for split in SPLITS for one in read_samples(ingested.directory / split)]
-        copies = [*groups(find_leaks(ingested.patterns, ()))]
+        copies = [*groups(find_leaks([f"{ingested.directory}/*/*.gz"], ()))]
     for seed in range(-1, arguments.seeds):
         print(json.dumps(measure(samples, copies, arguments.planted, seed)), flush=True)
 

@@ -27,7 +27,8 @@ class LatestBlessed(ResolverStrategy):
     baseline changes, so the Evaluator runs anew, and what it blesses is pushed a second time.
 
     Channels: `model` (Model) and `model_blessing` (ModelBlessing) are resolved to one artifact
-    each, or to none; `candidate` (Model), if there is one, says what to leave out.
+    each, or to none; `candidate` (Model), if there is one, says what to leave out, and `examples`
+    (Examples) those of what models to leave out.
     """
 
     def __init__(self, class_names: Sequence[str] | None = None) -> None:
@@ -43,6 +44,7 @@ class LatestBlessed(ResolverStrategy):
     ) -> dict[str, list[types.Artifact]]:
         """Picks the model of the newest blessing."""
         passed_over = {artifact.id for artifact in input_dict.get("candidate", [])}
+        passed_over |= _made_of(store, [one.id for one in input_dict.get("examples", [])])
         models = {artifact.id: artifact for artifact in input_dict["model"]}
         blessings = sorted(
             input_dict["model_blessing"], key=lambda artifact: artifact.id, reverse=True
@@ -62,6 +64,15 @@ class LatestBlessed(ResolverStrategy):
             passed_over.add(model_id)
             LOGGER.info("model %d %s", model_id, why_not)
         return {**input_dict, "model": [], "model_blessing": []}
+
+
+def _made_of(store: mlmd.MetadataStore, examples: Sequence[int]) -> set[int]:
+    """The ids of all that was made by what has read examples."""
+    if not examples:
+        return set()
+    readers = {one.execution_id for one in store.get_events_by_artifact_ids(examples)}
+    events = store.get_events_by_execution_ids(readers) if readers else ()
+    return {one.artifact_id for one in events if one.type == mlmd.proto.Event.OUTPUT}
 
 
 def unusable(

@@ -1,9 +1,10 @@
 """Ingest: images in, an immutable span of TFRecords out.
 
-    open_source -> corrections -> survey -> division -> plan -> Beam -> manifest -> published span
+    open_source -> corrections -> survey -> what is new -> division -> plan -> Beam -> manifest
+                -> published span
 
     root/{name}/span-N/v-M/{train,eval,test}/data-00000-of-00004.tfrecord.gz
-    root/{name}/span-N/v-M/{manifest.json,rejected.jsonl,findings.jsonl}
+    root/{name}/span-N/v-M/{manifest.json,pictures.jsonl.gz,rejected.jsonl,findings.jsonl}
 
 The content is read twice: once for its fingerprint, once to convert it.
 """
@@ -18,18 +19,18 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data import IngestError, spans
 from data.dataset_name import check_classes_of, check_name, dataset_name
 from data.findings import of_classes, of_copies
-from data.manifest import Manifest, Shard, check_strangers, damage
+from data.manifest import Base, Manifest, Shard, check_strangers, damage
 from data.pictures import Picture, copies, digest_of
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.processes import how_many, watched, write_shards
 from data.sample import read_samples
-from data.shard import records_path, result_path
+from data.shard import named_path, records_path, result_path
 from data.sources import open_source
 from data.sources.corrections import Corrected, Corrections, corrections_path
 from data.sources.divided import Divided
@@ -42,9 +43,15 @@ from data.sources.source import (
     Surveyed,
     check_classes,
     check_usable,
+    file_sha256,
 )
 from data.test_set import ForTest
-from signs.features import FINDINGS, MAX_PIXELS, REJECTED, SPLITS, TEST
+from data.window import named
+from data.window.gather import gather
+from data.window.increment import Increment, narrow
+from data.window.named import Named
+from data.window.window import Window, history, window
+from signs.features import FINDINGS, MAX_PIXELS, PICTURES, REJECTED, SPLITS, TEST
 
 # Raise it when the same source and settings give other files: reuse ends there.
 TOOL_VERSION = "2"
@@ -81,15 +88,19 @@ class Ingested:
     repaired: tuple[str, ...] = ()
 
     @property
-    def patterns(self) -> list[str]:
-        """Patterns of the files of every split that holds images."""
-        return [f"{folder}/*" for folder in self.folders]
+    def window(self) -> Window:
+        """All pictures of the source: the span and those that it goes on from."""
+        return window(self.directory)
 
-    @property
-    def folders(self) -> list[Path]:
-        """The folders of every split that holds images."""
-        splits = [split for split in SPLITS if self.manifest.split_size(split)]
-        return [self.directory / split for split in splits]
+    @contextlib.contextmanager
+    def folders(self) -> Iterator[list[Path]]:
+        """Yields a folder of files for every split that has images, as long as they are read."""
+        whole = self.window
+        splits = [split for split in SPLITS if whole.split_size(split)]
+        with spans.workplace(self.directory.parents[2]) as folder:
+            for split in splits:
+                gather(whole, split, folder / split)
+            yield [folder / split for split in splits]
 
 
 def ingest(
@@ -103,10 +114,13 @@ def ingest(
     answers: Answers = NO_ANSWERS,
     progress: Report | None = None,
     test_for: Sequence[str] = (),
+    full: bool = False,
 ) -> Ingested:
     """Converts images to a span of TFRecords, unless it is there already.
 
-    What is there is held against its checksums, and files that are damaged are made anew.
+    It holds what is new or changed since the newest span, and names what is gone, where that is of
+    the same classes and was made in the same way; else it holds all. What is there is held against
+    its checksums, and files that are damaged are made anew.
 
     Args:
         source: What `data.sources.open_source` understands.
@@ -119,10 +133,40 @@ def ingest(
         progress: Called now and then with what is being done, and how much of it.
         test_for: The class names of a model, in label order: the source is a further test set of
             it. By default the source is a data set of its own.
+        full: Whether the span must hold all of the source.
 
     Raises:
         IngestError: The source cannot be used, too much of it was rejected, or the disk is full.
     """
+    while True:
+        with contextlib.suppress(spans.OvertakenError):
+            return _ingest(
+                source,
+                root,
+                name=name,
+                max_rejected=max_rejected,
+                beam_args=beam_args,
+                seed=seed,
+                answers=answers,
+                progress=progress,
+                test_for=test_for,
+                full=full,
+            )
+
+
+def _ingest(
+    source: str | Path,
+    root: Path,
+    *,
+    name: str | None,
+    max_rejected: float,
+    beam_args: Sequence[str],
+    seed: int,
+    answers: Answers,
+    progress: Report | None,
+    test_for: Sequence[str],
+    full: bool,
+) -> Ingested:
     if not (isinstance(max_rejected, int | float) and 0 <= max_rejected <= 1):
         raise IngestError(f"`max_rejected` must be in [0, 1]. Received: {max_rejected}")
     if name is not None:
@@ -166,6 +210,36 @@ def ingest(
                 check_usable(listing.items, reasons, str(source))
                 check_classes(surveyed.class_names, str(source))
                 listing.close()
+                dataset = root / dataset_name(name, surveyed)
+                settings = _settings(seed, surveyed, answers, test_for, corrections)
+                found, whole = _published(dataset, surveyed, settings, full or bool(test_for))
+                damaged: Mapping[str, str] = {}
+                if found:
+                    directory = spans.directory_of(dataset, found)
+                    kept = directory / REJECTED
+                    examples = sum(map(found.all_of, SPLITS))
+                    _check_rejected(found.rejected_count, examples, max_rejected, kept, kept)
+                    check_strangers(directory, found)
+                    damaged = damage(directory, found)
+                    if not damaged:
+                        return _ingested(dataset, found, reused=True)
+                elif name is None:
+                    check_classes_of(dataset, surveyed)
+                increment = None
+                if base := _base(dataset, found, surveyed, settings, whole):
+                    if progress:
+                        progress(Progress("Comparing", listing.items, unit="images"))
+                    increment = narrow(listing, opened, window(base), folder)
+                    if not found and _is_nothing(listing, increment, folder):
+                        same = Manifest.load(base)
+                        _check_rejected(
+                            listing.rejected,
+                            increment.base.examples,
+                            max_rejected,
+                            rejections_path(folder),
+                            root / f"{dataset.name}-{REJECTED}",
+                        )
+                        return _ingested(dataset, same, reused=True)
                 if surveyed.proportions:
                     if progress:
                         progress(Progress("Dividing into splits", listing.items, unit="images"))
@@ -175,8 +249,8 @@ def ingest(
                         surveyed.proportions,
                         seed=seed,
                         max_pixels=MAX_PIXELS,
+                        placed=increment.placed if increment else None,
                     )
-            dataset = root / dataset_name(name, surveyed)
             plan = Plan(
                 folder=folder,
                 source=opened,
@@ -185,19 +259,7 @@ def ingest(
                 max_pixels=MAX_PIXELS,
                 shards=listing.deal(seed, SHARD_BYTES),
             )
-            settings = _settings(plan, surveyed, answers, test_for, corrections)
-            found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION)
-            damaged: Mapping[str, str] = {}
-            if found:
-                directory = spans.directory_of(dataset, found)
-                kept = directory / REJECTED
-                _check_rejected(found.rejected_count, found.examples, max_rejected, kept, kept)
-                check_strangers(directory, found)
-                damaged = damage(directory, found)
-                if not damaged:
-                    return _ingested(dataset, found, reused=True)
-            elif name is None:
-                check_classes_of(dataset, surveyed)
+            settings = {**settings, "shards": plan.shards}
             plan.save()
             counting = _counting("Converting", "images", progress)
             if counting:
@@ -210,24 +272,25 @@ def ingest(
                     convert(plan, listing.items, beam_args)
                 else:
                     write_shards(plan, range(plan.shards), how_many(plan, listing.items))
-            built, draft = _assemble(dataset.name, plan, listing, surveyed, settings)
+            built, draft = _assemble(dataset.name, plan, listing, surveyed, settings, increment)
             if found:
                 spans.repair(built, draft, directory, damaged)
                 return _ingested(dataset, found, reused=True, repaired=tuple(damaged))
             _check_rejected(
                 draft.rejected_count,
-                draft.examples,
+                sum(map(draft.all_of, SPLITS)),
                 max_rejected,
                 built / REJECTED,
                 root / f"{dataset.name}-{REJECTED}",
             )
             if not test_for:
-                _check_classes(draft)
+                _check_classes(draft.all_counts)
             dataset.mkdir(exist_ok=True)
             manifest, is_new = spans.publish(
                 built,
                 dataset,
                 lambda span, version: dataclasses.replace(draft, span=span, version=version),
+                whole=whole,
             )
             return _ingested(dataset, manifest, reused=not is_new)
     except OSError as err:
@@ -245,6 +308,14 @@ def ingest(
         raise
 
 
+def published(dataset: Path) -> Ingested | None:
+    """Returns the newest span of a data set; None where the folder holds no spans."""
+    found = spans.versions(dataset)
+    if not found:
+        return None
+    return _ingested(dataset.absolute(), Manifest.load(found[-1][2]), reused=True)
+
+
 def _leak_free(ingested: Ingested, beam_args: Sequence[str], seed: int) -> Mapping[str, str | None]:
     """Returns a split for each image of a span, by its source id; None leaves it out."""
     # Here, because importing Beam takes three seconds.
@@ -252,15 +323,79 @@ def _leak_free(ingested: Ingested, beam_args: Sequence[str], seed: int) -> Mappi
     from data.leaks.leak_free import leak_free
     from data.leaks.report import groups
 
-    found = find(ingested.patterns, beam_args)
-    pictures = [
-        Picture(digest_of(sample.image), sample.source_id, sample.split, sample.class_name)
-        for split in SPLITS
-        if ingested.manifest.split_size(split)
-        for sample in read_samples(ingested.directory / split)
-    ]
+    with ingested.folders() as folders:
+        found = find([f"{folder}/*" for folder in folders], beam_args)
+        pictures = [
+            Picture(digest_of(sample.image), sample.source_id, sample.split, sample.class_name)
+            for folder in folders
+            for sample in read_samples(folder)
+        ]
     splits = leak_free(pictures, groups(found), seed=seed)
     return {one.source_id: split for one, split in zip(pictures, splits, strict=True)}
+
+
+def _published(
+    dataset: Path, surveyed: Surveyed, settings: Mapping[str, object], whole: bool
+) -> tuple[Manifest | None, bool]:
+    """Returns the span that is there already, and whether only one will do that holds all.
+
+    Where a span that it goes on from is damaged, nothing here could mend that: it will not do.
+    """
+    found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION, whole=whole)
+    if found and found.base:
+        try:
+            earlier = history(spans.directory_of(dataset, found))[:-1]
+            is_damaged = any(damage(part.directory, part.manifest) for part in earlier)
+        except IngestError:
+            is_damaged = True
+        if is_damaged:
+            return None, True
+    return found, whole
+
+
+def _base(
+    dataset: Path,
+    found: Manifest | None,
+    surveyed: Surveyed,
+    settings: Mapping[str, object],
+    whole: bool,
+) -> Path | None:
+    """Returns the folder of what the span goes on from; None where it holds all."""
+    if found:
+        return spans.directory_of(dataset, found.base) if found.base else None
+    if whole:
+        return None
+    base = spans.find_base(dataset, surveyed.class_names, settings, TOOL_VERSION)
+    if base is None:
+        return None
+    directory = spans.directory_of(dataset, base)
+    try:
+        lists = [(part.directory / PICTURES, part.manifest.pictures) for part in history(directory)]
+        is_known = all(file_sha256(path) == sha256 for path, sha256 in lists)
+    except IngestError:
+        is_known = False
+    return directory if is_known else None
+
+
+def _is_nothing(listing: Listing, increment: Increment, folder: Path) -> bool:
+    """Whether neither pictures nor what could not be used differ from the spans before."""
+    if listing.items or increment.removed:
+        return False
+    before = increment.base.parts[-1].directory / REJECTED
+    now = rejections_path(folder)
+    told = (sorted(path.read_text(encoding="utf-8").splitlines()) for path in (before, now))
+    return next(told) == next(told)
+
+
+def _with_kept(
+    counts: Mapping[str, Mapping[str, int]], increment: Increment | None
+) -> Mapping[str, Mapping[str, int]]:
+    """Returns the numbers of all images of the source."""
+    kept = increment.kept if increment else Counter()
+    return {
+        split: {name: count + kept[split, name] for name, count in by_class.items()}
+        for split, by_class in counts.items()
+    }
 
 
 def _taking(
@@ -294,7 +429,7 @@ def _counting(
 
 
 def _settings(
-    plan: Plan,
+    seed: int,
     surveyed: Surveyed,
     answers: Answers,
     test_for: Sequence[str],
@@ -305,15 +440,19 @@ def _settings(
         **({"corrections": mended} if mended else {}),
         **({"test_for": list(test_for)} if test_for else {}),
         **({"answers": given} if given else {}),
-        "seed": plan.seed,
-        "max_pixels": plan.max_pixels,
-        "shards": plan.shards,
+        "seed": seed,
+        "max_pixels": MAX_PIXELS,
         "proportions": surveyed.proportions and dict(surveyed.proportions.as_dict()),
     }
 
 
 def _assemble(
-    name: str, plan: Plan, listing: Listing, surveyed: Surveyed, settings: Mapping[str, object]
+    name: str,
+    plan: Plan,
+    listing: Listing,
+    surveyed: Surveyed,
+    settings: Mapping[str, object],
+    increment: Increment | None,
 ) -> tuple[Path, Manifest]:
     """Puts the workers' files in their places; returns the folder and its manifest."""
     built = plan.folder / "built"
@@ -322,7 +461,8 @@ def _assemble(
         json.loads(result_path(plan.folder, shard).read_text()) for shard in range(plan.shards)
     ]
     counts = {split: dict.fromkeys(plan.class_names, 0) for split in SPLITS}
-    shards = []
+    shards: list[Shard] = []
+    number_of: dict[tuple[int, int], int] = {}  # of a shard in the manifest, by part and split
     for split in SPLITS:
         filled = [shard for shard, result in enumerate(results) if split in result]
         for number, shard in enumerate(filled):
@@ -332,11 +472,15 @@ def _assemble(
             result = dict(results[shard][split])
             for label, count in result.pop("counts").items():
                 counts[split][plan.class_names[int(label)]] += count
+            number_of[shard, SPLITS.index(split)] = len(shards)
             shards.append(Shard(path=path, split=split, **result))
+    removed = increment.removed if increment else []
+    named.write(built / PICTURES, _named(plan, number_of, removed))
     sizes = {split: sum(counts[split].values()) for split in SPLITS}
     buckets = math.ceil(sum(sizes.values()) / _BUCKET)
     # A further test set misses no training images.
-    expected = {TEST: counts[TEST]} if isinstance(plan.source, ForTest) else counts
+    is_test_set = isinstance(plan.source, ForTest)
+    expected = {TEST: counts[TEST]} if is_test_set else _with_kept(counts, increment)
     groups = copies(plan.folder, range(plan.shards), buckets)
     draft = Manifest(
         name=name,
@@ -354,8 +498,29 @@ def _assemble(
         rejected=_gather_rejections(plan, built / REJECTED),
         ignored=dict(sorted(listing.ignored.items())),
         findings=(*of_classes(expected), *of_copies(groups, sizes, built / FINDINGS)),
+        base=_as_base(increment.base.parts[-1].manifest) if increment else None,
+        all_counts=_with_kept(counts, increment),
+        changed=increment.changed if increment else 0,
+        removed=len(removed),
+        pictures=file_sha256(built / PICTURES),
     )
     return built, draft
+
+
+def _named(
+    plan: Plan, number_of: Mapping[tuple[int, int], int], removed: Sequence[str]
+) -> Iterator[Named]:
+    """Yields what all shards name, and what is gone."""
+    for shard in range(plan.shards):
+        with named_path(plan.folder, shard).open(encoding="utf-8") as lines:
+            for one in map(Named.from_line, lines):
+                number = None if one.shard is None else number_of[shard, one.shard]
+                yield one._replace(shard=number)
+    yield from map(Named, removed)
+
+
+def _as_base(manifest: Manifest) -> Base:
+    return Base(manifest.span, manifest.version, manifest.checksum)
 
 
 def _gather_rejections(plan: Plan, path: Path) -> Mapping[str, int]:
@@ -391,9 +556,9 @@ def _check_rejected(
     )
 
 
-def _check_classes(manifest: Manifest) -> None:
-    for class_name in manifest.class_names:
-        if not any(manifest.counts[split][class_name] for split in SPLITS):
+def _check_classes(counts: Mapping[str, Mapping[str, int]]) -> None:
+    for class_name in counts[TEST]:
+        if not any(counts[split][class_name] for split in SPLITS):
             raise IngestError(
                 f"class {class_name!r} has no image that can be used: add some, or remove the class"
             )

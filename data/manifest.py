@@ -1,6 +1,9 @@
 """What is in a span: manifest.json beside the split folders.
 
-{"format": 1, "name": ..., "class_names": [...], "counts": {split: {class: n}}, "shards": [...]}
+{"format": 2, "name": ..., "class_names": [...], "counts": {split: {class: n}}, "shards": [...]}
+
+A span either holds all of its source, or goes on from another, its `base`, and holds what was new
+or changed since; see `data.window`. Spans of format 1 hold all.
 
 `checksum` is the SHA-256 of all the rest, as compact JSON with sorted keys: whoever edits a name or
 a number by hand is told so. Spans of tool version 1 have none, and `warnings` in place of findings.
@@ -16,9 +19,10 @@ from typing import Any, Self
 from data import IngestError
 from data.findings import Finding
 from data.sources.source import file_sha256
-from signs.features import MANIFEST, SPLITS
+from signs.features import MANIFEST, PICTURES, SPLITS
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, FORMAT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,21 @@ class Shard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Base:
+    """The version of a span that another goes on from.
+
+    Attributes:
+        span: Its number.
+        version: Its version's.
+        checksum: Of its manifest.
+    """
+
+    span: int
+    version: int
+    checksum: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Manifest:
     """What a version of a span holds and where it came from.
 
@@ -60,6 +79,11 @@ class Manifest:
         rejected: How many files could not become examples, by reason.
         ignored: How much litter was passed over, by kind.
         findings: What a reader of the scores should know.
+        base: What the span goes on from; None where it holds all of its source.
+        all_counts: As `counts`, with those of the spans that it goes on from; of format 1 empty.
+        changed: How many pictures it holds again, since their class, split or name has changed.
+        removed: How many pictures of the spans before are gone.
+        pictures: SHA-256 of pictures.jsonl.gz, see `data.window.named`; None in format 1.
         format: Of this file.
     """
 
@@ -78,6 +102,11 @@ class Manifest:
     rejected: Mapping[str, int]
     ignored: Mapping[str, int]
     findings: tuple[Finding, ...] = ()
+    base: Base | None = None
+    all_counts: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    changed: int = 0
+    removed: int = 0
+    pictures: str | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -109,6 +138,15 @@ class Manifest:
         """Returns how many examples a split has."""
         return sum(self.counts[split].values())
 
+    def all_of(self, split: str) -> int:
+        """Returns how many examples a split of the source has."""
+        return sum((self.all_counts or self.counts)[split].values())
+
+    @property
+    def checksum(self) -> str:
+        """What manifest.json has under that name."""
+        return _checksum(dataclasses.asdict(self))
+
     def to_json(self) -> str:
         """Returns the text of manifest.json."""
         fields = dataclasses.asdict(self)
@@ -131,7 +169,7 @@ class Manifest:
         except (OSError, ValueError) as err:
             raise IngestError(f"{path} cannot be read: {err}. {again}") from err
         found = fields.get("format") if isinstance(fields, dict) else None
-        if found != FORMAT:
+        if found not in _READ:
             raise IngestError(f"{path} has the format {found}, expected {FORMAT}. {again}")
         checksum = fields.pop("checksum", None)
         if checksum is not None and checksum != _checksum(fields):
@@ -141,6 +179,7 @@ class Manifest:
             fields["class_names"] = tuple(fields["class_names"])
             fields["findings"] = tuple(_finding(**one) for one in fields.get("findings", ()))
             fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
+            fields["base"] = Base(**base) if (base := fields.get("base")) else None
             return cls(**fields)
         except (AttributeError, KeyError, TypeError, ValueError) as err:
             raise IngestError(f"{path} is damaged: {err}. {again}") from err
@@ -163,18 +202,22 @@ def damage(directory: Path, manifest: Manifest) -> dict[str, str]:
     """
     found = {}
     for shard in manifest.shards:
-        path = directory / shard.path
-        if not path.is_file():
-            found[shard.path] = "is missing"
-        elif (size := path.stat().st_size) != shard.bytes:
-            found[shard.path] = f"has {size} bytes instead of {shard.bytes}"
-        else:
-            try:
-                if file_sha256(path) != shard.sha256:
-                    found[shard.path] = "differs from its checksum"
-            except IngestError:  # as on a disk that fails
-                found[shard.path] = "cannot be read"
+        if what := _damage(directory / shard.path, shard.sha256, shard.bytes):
+            found[shard.path] = what
+    if manifest.pictures and (what := _damage(directory / PICTURES, manifest.pictures)):
+        found[PICTURES] = what
     return found
+
+
+def _damage(path: Path, sha256: str, size: int | None = None) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    if size not in (None, found := path.stat().st_size):
+        return f"has {found} bytes instead of {size}"
+    try:
+        return None if file_sha256(path) == sha256 else "differs from its checksum"
+    except IngestError:  # as on a disk that fails
+        return "cannot be read"
 
 
 def check_strangers(directory: Path, manifest: Manifest) -> None:

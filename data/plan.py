@@ -13,7 +13,7 @@ import math
 import pickle
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -92,7 +92,7 @@ class Listing:
                 self.items += 1
                 self._bytes += found.size
                 self._undivided[found.class_name] += found.split is None
-                self._listing.write(_line(found))
+                self._listing.write(item_line(found))
             case Rejection():
                 self.rejected += 1
                 self._rejections.write(rejection_line(found))
@@ -104,6 +104,28 @@ class Listing:
         self._listing.close()
         self._rejections.close()
 
+    def __iter__(self) -> Iterator[Item]:
+        """Yields the items of a survey that has ended."""
+        return _items(self.folder / _LISTING)
+
+    def reject(self, rejection: Rejection) -> None:
+        """Takes what has been found not to be usable since the survey has ended."""
+        self.rejected += 1
+        with rejections_path(self.folder).open("a", encoding="utf-8") as file:
+            file.write(rejection_line(rejection))
+
+    def replace(self, items: Iterable[Item]) -> None:
+        """Lists other items in place of those of the survey; they may be made of these."""
+        aside, count = self.folder / f"other-{_LISTING}", 0
+        self._bytes, self._undivided = 0, Counter()
+        with aside.open("w", encoding="utf-8") as file:
+            for count, item in enumerate(items, 1):  # noqa: B007 - the last is their number
+                self._bytes += item.size
+                self._undivided[item.class_name] += item.split is None
+                file.write(item_line(item))
+        self.items = count
+        aside.replace(self.folder / _LISTING)
+
     def divide(
         self,
         source: Source,
@@ -112,8 +134,11 @@ class Listing:
         *,
         seed: int,
         max_pixels: int,
+        placed: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         """Gives a split to every item that has none; those that cannot be read are rejected.
+
+        With them, the pictures that have been `placed`, by split and class name, have their shares.
 
         About fifty bytes an item are held in memory. What has no digest is read for it. Of a class
         of few items each is decoded as well: one that is damaged must not be its only test image.
@@ -129,20 +154,23 @@ class Listing:
                 if item.split is None:
                     is_one_of_few = self._undivided[item.class_name] <= _FEW
                     try:
-                        digest = _digest(source, item, max_pixels if is_one_of_few else None)
+                        digest = item_digest(source, item, max_pixels if is_one_of_few else None)
                     except UserError as err:
                         rejections.write(rejection_line(Rejection(item.source_id, str(err))))
                         self.items, self.rejected = self.items - 1, self.rejected + 1
                         continue
                     places.append(place_of(digest, seed))
                     labels.append(label_of[item.class_name])
-                file.write(_line(item))
-        splits = iter(divide(np.asarray(places), np.asarray(labels), proportions))
+                file.write(item_line(item))
+        there = np.zeros((len(class_names), len(SPLITS)), int)
+        for (split, class_name), count in (placed or {}).items():
+            there[label_of[class_name], SPLITS.index(split)] = count
+        splits = iter(divide(np.asarray(places), np.asarray(labels), proportions, there))
         with listing.open("w", encoding="utf-8") as file:
             for item in _items(readable):
                 if item.split is None:
                     item = dataclasses.replace(item, split=SPLITS[next(splits)])
-                file.write(_line(item))
+                file.write(item_line(item))
 
     def deal(self, seed: int, shard_bytes: int) -> int:
         """Writes the parts and returns how many there are."""
@@ -177,18 +205,23 @@ def rejection_line(rejection: Rejection) -> str:
     return json.dumps(dataclasses.asdict(rejection), ensure_ascii=False) + "\n"
 
 
-def _line(item: Item) -> str:
+def item_line(item: Item) -> str:
+    """Returns an item as a line of JSON."""
     # dataclasses.astuple() would take four times as long.
     return json.dumps([getattr(item, name) for name in Item.__slots__]) + "\n"
 
 
+def read_item(line: str) -> Item:
+    """Reads what `item_line` returned."""
+    return Item(*json.loads(line))
+
+
 def _items(path: Path) -> Iterator[Item]:
     with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield Item(*json.loads(line))
+        yield from map(read_item, file)
 
 
-def _digest(source: Source, item: Item, max_pixels: int | None) -> str:
+def item_digest(source: Source, item: Item, max_pixels: int | None = None) -> str:
     """Returns the SHA-256 of an item's bytes, after decoding them where `max_pixels` is given."""
     if item.digest and max_pixels is None:
         return item.digest

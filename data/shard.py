@@ -1,6 +1,7 @@
 """Converts one part of a plan: the work of a worker.
 
-    part-K.jsonl -> {split}-K.tfrecord.gz, pictures-K.jsonl, rejected-K.jsonl, shard-K.json
+    part-K.jsonl -> {split}-K.tfrecord.gz, pictures-K.jsonl, rejected-K.jsonl, named-K.jsonl,
+                    shard-K.json
 
 Doing it again gives the same bytes under the same names, so that any runner may retry. Imports
 neither TensorFlow nor Beam: `python -m data.shard FOLDER K...` starts in a fraction of a second.
@@ -8,6 +9,7 @@ neither TensorFlow nor Beam: `python -m data.shard FOLDER K...` starts in a frac
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import sys
 import uuid
@@ -20,6 +22,7 @@ from data.plan import Plan, rejection_line, rejections_path
 from data.sample import Sample
 from data.sources.source import Item, Rejection
 from data.tfrecord import Writer
+from data.window.named import Named, content_of
 from signs import process
 from signs.errors import UserError
 from signs.features import SPLITS
@@ -37,13 +40,16 @@ def write_shard(plan: Plan, shard: int) -> None:
         writers: dict[str, Writer] = {}
         rejected_path = plan.folder / f"{attempt}-rejected"
         rejected = stack.enter_context(rejected_path.open("w", encoding="utf-8"))
-        pictures = plan.folder / f"{attempt}-pictures"
+        pictures, named = (plan.folder / f"{attempt}-{what}" for what in ("pictures", "named"))
         listed = stack.enter_context(pictures.open("w", encoding="utf-8"))
+        naming = stack.enter_context(named.open("w", encoding="utf-8"))
         counts = {split: Counter[int]() for split in SPLITS}
         for item in _ticking(plan.part(shard), plan.folder / "progress"):
-            sample = _convert(plan, item)
+            content, sample = _convert(plan, item)
             if isinstance(sample, Rejection):
                 rejected.write(rejection_line(sample))
+                if content:  # what could not even be read may be read another time
+                    naming.write(Named(content, item.source_id, sample.reason).to_line())
                 continue
             if sample.split not in writers:
                 paths[sample.split] = plan.folder / f"{attempt}-{sample.split}"
@@ -52,6 +58,8 @@ def write_shard(plan: Plan, shard: int) -> None:
             digest = digest_of(sample.image)
             picture = Picture(digest, sample.source_id, sample.split, sample.class_name)
             listed.write(picture.to_line())
+            number = SPLITS.index(sample.split)
+            naming.write(Named(content, item.source_id, sample.class_name, number).to_line())
             counts[sample.split][sample.label] += 1
         result = {
             split: {**dataclasses.asdict(writer.close()), "counts": counts[split]}
@@ -61,6 +69,7 @@ def write_shard(plan: Plan, shard: int) -> None:
         path.replace(records_path(plan.folder, split, shard))
     rejected_path.replace(rejections_path(plan.folder, shard))
     pictures.replace(pictures_path(plan.folder, shard))
+    named.replace(named_path(plan.folder, shard))
     summary = plan.folder / f"{attempt}-summary"
     summary.write_text(json.dumps(result), encoding="utf-8")
     summary.replace(result_path(plan.folder, shard))
@@ -76,15 +85,23 @@ def result_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05d}.json"
 
 
-def _convert(plan: Plan, item: Item) -> Sample | Rejection:
+def named_path(folder: Path, shard: int) -> Path:
+    """Returns where the pictures that a shard names are; in place of a shard they have a split."""
+    return folder / f"named-{shard:05d}.jsonl"
+
+
+def _convert(plan: Plan, item: Item) -> tuple[str, Sample | Rejection]:
+    """Returns what names the picture's content, empty where it cannot be read, and the sample."""
+    content = ""
     try:
         raw = plan.source.read(item)
+        content = content_of(item.digest or hashlib.sha256(raw).hexdigest())
         image = canonical_bytes(raw, max_pixels=plan.max_pixels)
     except UserError as err:
-        return Rejection(item.source_id, str(err))
+        return content, Rejection(item.source_id, str(err))
     assert item.split is not None
     label = plan.class_names.index(item.class_name)
-    return Sample(image, label, item.class_name, item.source_id, item.split)
+    return content, Sample(image, label, item.class_name, item.source_id, item.split)
 
 
 def _ticking(items: list[Item], progress: Path) -> Iterator[Item]:

@@ -5,7 +5,8 @@
 The pictures of a class stand in the order of their places; test takes its share from one end and
 eval from the other. This depends on the content and the seed alone: names, order and workers change
 nothing, and identical pictures stand at one place. One more picture in a class moves at most one
-of the old ones into or out of test, one into or out of eval, and none from the one to the other.
+of the old ones into or out of test, one into or out of eval, and none from the one to the other. Of
+pictures that come later none of the old ones moves: test and eval take what they lack of the new.
 """
 
 import dataclasses
@@ -80,7 +81,12 @@ def place_of(digest: str, seed: int) -> int:
     return int.from_bytes(hashed.digest(), "little")
 
 
-def divide(places: np.ndarray, labels: np.ndarray, proportions: Proportions) -> np.ndarray:
+def divide(
+    places: np.ndarray,
+    labels: np.ndarray,
+    proportions: Proportions,
+    there: np.ndarray | None = None,
+) -> np.ndarray:
     """Divides images so that each class gives its share to every split.
 
     Copies of a picture count once and stay together. A picture under several labels counts for the
@@ -90,6 +96,7 @@ def divide(places: np.ndarray, labels: np.ndarray, proportions: Proportions) -> 
         places: uint64 [n], what `place_of` returns.
         labels: int [n], not negative.
         proportions: What share goes where.
+        there: int [classes, 3], pictures by label and split that stay where they are.
 
     Returns:
         uint8 [n]: indices into `signs.features.SPLITS`.
@@ -100,9 +107,12 @@ def divide(places: np.ndarray, labels: np.ndarray, proportions: Proportions) -> 
     by_label = np.argsort(label_of, kind="stable")  # and by place within a label
     split_of = np.full(len(pictures), SPLITS.index(TRAIN), np.uint8)
     end = 0
-    for count in np.bincount(label_of).tolist() if len(pictures) else ():
+    for label, count in enumerate(np.bincount(label_of).tolist() if len(pictures) else ()):
         start, end = end, end + count
-        in_eval, in_test = proportions.quotas(count)
+        old = np.zeros(len(SPLITS), int) if there is None else there[label]
+        in_eval, in_test = proportions.quotas(count + int(old.sum()))
+        in_test = min(max(in_test - int(old[SPLITS.index(TEST)]), 0), count)
+        in_eval = min(max(in_eval - int(old[SPLITS.index(EVAL)]), 0), count - in_test)
         split_of[by_label[start : start + in_test]] = SPLITS.index(TEST)
         split_of[by_label[end - in_eval : end]] = SPLITS.index(EVAL)
     return split_of[copies]

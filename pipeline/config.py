@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from data.window.choice import ALL, Choice
 from drawing import shows_signs
 from modules.evaluation import Thresholds
 from modules.machines.options import DeviceOptions
@@ -27,24 +28,27 @@ class ConfigError(UserError):
 
 @dataclass(frozen=True)
 class Data:
-    """The span that a run reads, as its manifest describes it."""
+    """The spans that a run reads, as their manifests describe them."""
 
     name: str  # of the data set: it names the pipeline and the served model
     span: int | None  # None takes the newest
     class_names: tuple[str, ...]  # in the order of the labels
     counts: dict[str, int]  # images by split
     version: int | None = None  # of the span; None takes the newest
+    spans: str = ALL  # which of those that lead to it are read, see `data.window.choice`
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
             raise ConfigError(
                 f"{self.name} has {len(self.class_names)} class: a classifier needs at least two"
             )
+        Choice.parse(self.spans)
         for split in (features.TRAIN, features.TEST):
             if not self.counts.get(split):
+                where = "" if self.spans == ALL else f" (--spans {self.spans}: take more of them)"
                 raise ConfigError(
-                    f"{self.name} has no images in its {split} split: the pipeline trains on "
-                    f"{features.TRAIN} and evaluates on {features.TEST}. Received: {self.counts}"
+                    f"{self.name} has no images in its {split} split{where}: the pipeline trains "
+                    f"on {features.TRAIN} and evaluates on {features.TEST}. Received: {self.counts}"
                 )
 
     @property
@@ -104,6 +108,9 @@ class PipelineConfig:
     devices: DeviceOptions = field(default_factory=DeviceOptions)
     # Start from the weights of the latest blessed model, where there is one.
     warm_start: bool = False
+    # Whether that may be a model of these very images. A watch says no: it goes on with a run that
+    # was cut off, from where that began.
+    warm_start_again: bool = True
     tune: Tune = field(default_factory=Tune)
     evaluate: Thresholds = field(default_factory=Thresholds)
     serve: Serve = field(default_factory=Serve)

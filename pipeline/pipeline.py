@@ -73,6 +73,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         _parameter(environment, "data_root", environment.data_root),
         _patterns(config.data),
         _range_config(config.data),
+        _parameter(environment, "spans", config.data.spans),
     )
     guard = LeakageGuard(example_gen.outputs["examples"], config.leaks)
     examples = example_gen.outputs["examples"]
@@ -138,7 +139,8 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         )
     warm_start = None
     if config.warm_start:
-        warm_start = _warm_start(environment).with_id("WarmStart")
+        others = None if config.warm_start_again else examples
+        warm_start = _warm_start(environment, others).with_id("WarmStart")
     trainer = Trainer(
         run_fn=environment.run_fn,
         examples=examples,
@@ -267,7 +269,9 @@ def _earlier_span(environment: Environment, examples: BaseChannel) -> Resolver |
     ).with_id("EarlierSpan")
 
 
-def _warm_start(environment: Environment) -> NewestPushed | Resolver:
+def _warm_start(
+    environment: Environment, others_than: BaseChannel | None
+) -> NewestPushed | Resolver:
     """A model of other classes will do: what it has learnt of images is taken over."""
     if not environment.metadata_path:
         return NewestPushed(environment.serving_root)
@@ -275,6 +279,7 @@ def _warm_start(environment: Environment) -> NewestPushed | Resolver:
         strategy_class=LatestBlessed,
         model=Channel(type=Model),
         model_blessing=Channel(type=ModelBlessing),
+        **({"examples": others_than} if others_than else {}),
     )
 
 
@@ -306,7 +311,7 @@ def _patterns(data: Data) -> dict[str, str]:
     pattern = features.SPAN_PATTERN
     if data.version is not None:
         pattern = pattern.replace("{VERSION}", str(data.version))
-    return {split: f"{pattern}/{split}/*" for split in data.splits}
+    return dict.fromkeys(data.splits, f"{pattern}/{features.MANIFEST}")
 
 
 def _eval_splits(config: PipelineConfig) -> list[str]:

@@ -55,6 +55,7 @@ SPAN_PATTERN = "span-{SPAN}/v-{VERSION}"  # as TFX spells it
 MANIFEST = "manifest.json"
 SYNTHETIC_DATASET = "signs-synthetic"  # the name that drawn hands have, and no photographs
 REJECTED = "rejected.jsonl"  # what could not be used, beside the manifest
+PICTURES = "pictures.jsonl.gz"  # which pictures of its source a span names, there too
 FINDINGS = "findings.jsonl"  # pictures in two splits or under two classes, there too
 
 # --- The request log of a model server ------------------------------------------------------------

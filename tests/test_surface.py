@@ -88,6 +88,7 @@ COMMANDS = {
         "--tune": None,
         "--also-test": None,
         "--pin-span": False,
+        "--spans": "all",
         "--cluster": None,
         "--gpu": None,
         "--pipeline-root": None,
@@ -108,6 +109,7 @@ COMMANDS = {
         "--split": None,
         "--zip-encoding": None,
         "--max-rejected": 0.01,
+        "--full": False,
         "--seed": 0,
         "--runner": None,
         "--direct_num_workers": None,
@@ -238,6 +240,9 @@ COMMANDS = {
         "--warm-start": False,
         "--tune": None,
         "--on": "local",
+        "--spans": "all",
+        "--watch": None,
+        "--interval": 30.0,
         "--max-rejected": 0.01,
         "--runner": None,
         "--direct_num_workers": None,
@@ -387,6 +392,7 @@ SETTINGS = {
     "tune.epochs",
     "tune.trials",
     "warm_start",
+    "warm_start_again",
 }
 
 # TF_CONFIG is the operators' contract; no other of these changes what is computed, but for the
@@ -414,6 +420,7 @@ SUMMARY = {
     "dataset": "photos",
     "span": 2,
     "version": 1,
+    "spans": [1, 2],
     "counts": {"train": 80, "eval": 20, "test": 20},
     "findings": [
         {
@@ -584,11 +591,12 @@ PRUNED = {"pruned", "bytes", "items", "unknown"}
 INGESTED = {
     "name", "span", "version", "directory", "reused", "class_names", "counts", "rejected",
     "rejected_list", "ignored", "warnings", "findings", "findings_list", "repaired",
+    "spans", "all_counts", "changed", "removed",
 }  # fmt: skip
 MANIFEST = {
     "name", "span", "version", "class_names", "counts", "shards", "source", "is_synthetic",
     "fingerprint", "settings", "tool_version", "created", "rejected", "ignored", "findings",
-    "format", "checksum",
+    "format", "checksum", "base", "all_counts", "changed", "removed", "pictures",
 }  # fmt: skip
 PREDICTION = {
     "source", "class_id", "class_name", "probability", "probabilities", "by_class", "confidence",
@@ -760,11 +768,14 @@ def test_the_json_of_an_ingestion_and_the_span_it_leaves(signs: Callable[..., An
     assert_frozen(
         "The files of a span",
         left,
-        {"train", "eval", "test", "manifest.json", "rejected.jsonl", "findings.jsonl"},
+        {
+            *("train", "eval", "test", "manifest.json", "pictures.jsonl.gz"),
+            *("rejected.jsonl", "findings.jsonl"),
+        },
     )
     manifest = json.loads((span / "manifest.json").read_text())
     assert_frozen("manifest.json", set(manifest), MANIFEST)
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     finding = manifest["findings"][0]
     assert_frozen("A finding in it", set(finding), {"kind", "count", "text", "examples"})
     for shard in manifest["shards"]:

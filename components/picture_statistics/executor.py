@@ -4,9 +4,9 @@ statistics/Split-train/FeatureStats.pb   TFDV's, a file for each split
 anomalies/pictures.json                  distributions, anomalies, odd pictures
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,12 +16,15 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from data import tfrecord
 from data.findings import Finding
+from data.sample import Sample
 from data.statistics import collect
 from data.statistics.compare import MIN_PICTURES, Statistics, anomalies, describe, statistics_of
 from data.statistics.odd import odd
 from data.statistics.report import Anomaly, Example, Pictures
-from signs.features import SPLIT, TRAIN
+from data.window.gather import of_newest_span
+from signs.features import SOURCE_ID, SPLIT, TRAIN
 
 Policy: TypeAlias = Literal["report", "fail"]
 OF_PICTURES = "of_pictures"  # property of the statistics: StatisticsGen's are of the same type
@@ -33,6 +36,15 @@ _ODD = {
     "odd": "unlike all the others",
 }
 _SHOWN = 3
+
+
+class Drift(NamedTuple):
+    """Train pictures beside those of earlier spans."""
+
+    pictures: pa.Table
+    statistics: Statistics
+    against: str  # what the others are called
+    others: Statistics
 
 
 class PictureAnomalyError(RuntimeError):
@@ -77,13 +89,15 @@ class Executor(BaseBeamExecutor):
         schema = io_utils.SchemaReader().read(
             io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(input_dict["schema"]))
         )
-        previous = input_dict.get("previous")
-        before = (
-            (f"span {previous[0].span}", load(statistics_path(previous[0].uri)))
-            if previous
-            else None
-        )
-        pictures = report(table, by_split, found, schema, before)
+        drift = None
+        if TRAIN in found:
+            files = of_newest_span(Path(artifact_utils.get_split_uri(examples, TRAIN)))
+            drift = _within(by_split[TRAIN], files)
+            if drift is None and (previous := input_dict.get("previous")):
+                before = load(statistics_path(previous[0].uri))
+                against = f"span {previous[0].span}"
+                drift = Drift(by_split[TRAIN], found[TRAIN], against, before)
+        pictures = report(table, by_split, found, schema, drift)
         pictures.write(folder)
         if exec_properties["policy"] == "fail" and pictures.anomalies:
             raise PictureAnomalyError(
@@ -103,12 +117,25 @@ def load(path: Path) -> Statistics:
     return statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
 
 
+def _within(train: pa.Table, files: Sequence[Path]) -> Drift | None:
+    """What the newest of several spans has brought, beside what was there; None of a single one."""
+    ids = pa.array(
+        [Sample.parse(record).source_id for path in files for record in tfrecord.read(path)],
+        pa.string(),
+    )
+    has_come = pc.is_in(train[SOURCE_ID], ids)
+    new, old = train.filter(has_come), train.filter(pc.invert(has_come))
+    if not (new.num_rows and old.num_rows):
+        return None
+    return Drift(new, statistics_of(new), "the spans before", statistics_of(old))
+
+
 def report(
     table: pa.Table,
     by_split: Mapping[str, pa.Table],
     statistics: Mapping[str, Statistics],
     schema: schema_pb2.Schema,
-    before: tuple[str, Statistics] | None,
+    drift: Drift | None,
 ) -> Pictures:
     """What there is to tell of pictures.
 
@@ -117,15 +144,17 @@ def report(
         by_split: The same by split.
         statistics: Theirs.
         schema: With comparators and domains.
-        before: What to compare train with, and what it is called.
+        drift: What has come, and what it is compared with.
     """
     changed: list[Anomaly] = []
     too_few: list[str] = []
-    pairs = [(name, TRAIN, statistics.get(TRAIN)) for name in statistics if name != TRAIN]
-    for name, against, others in [*pairs, *([(TRAIN, *before)] if before else [])]:
-        if others is None or name not in statistics:
-            continue
-        images = min(one.datasets[0].num_examples for one in (statistics[name], others))
+    pairs = [
+        (name, by_split[name], one, TRAIN, statistics[TRAIN])
+        for name, one in statistics.items()
+        if name != TRAIN and TRAIN in statistics
+    ]
+    for name, rows, own, against, others in [*pairs, *([(TRAIN, *drift)] if drift else [])]:
+        images = min(one.datasets[0].num_examples for one in (own, others))
         if images < MIN_PICTURES:
             too_few.append(
                 f"{name} is not compared with {against}: {images:,} pictures are too few, "
@@ -133,8 +162,8 @@ def report(
             )
             continue
         changed += anomalies(
-            by_split[name],
-            statistics[name],
+            rows,
+            own,
             others,
             schema,
             kind="drift" if name == TRAIN else "skew",

@@ -1,8 +1,5 @@
-"""Versions of spans in; Examples out that are their files, verified and in a fixed order."""
+"""Versions of spans in; Examples out that are the files of their windows, verified, in order."""
 
-import errno
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,12 @@ from tfx.types.standard_component_specs import (
 )
 from tfx.utils import proto_utils
 
-from data.manifest import verify
+from data import IngestError
+from data.window.gather import gather, verify_window
+from data.window.window import window
+from signs.features import MANIFEST, SPLITS
 
-# Another file system, one without hard links, no more of them, or a file of somebody else's.
-_NO_LINK = {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EPERM, errno.EACCES}
+SPANS = "spans"  # in the component's parameters: which spans are read, as a run may give it
 
 
 class Executor(stock.Executor):
@@ -36,34 +35,40 @@ class Executor(stock.Executor):
     ) -> None:
         """Links the files of each split into the artifact, or copies them to another file system.
 
+        Files of which a later span has changed or removed pictures are written anew.
+
         Raises:
-            IngestError: a span is not whole, or holds what is not its own.
+            IngestError: a span is not whole, or holds what is not its own; or there are no such
+                spans, or no pictures of a split in them.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = proto_utils.json_to_proto(
             exec_properties[INPUT_CONFIG_KEY], example_gen_pb2.Input()
         )
-        folders = {
-            split.name: Path(exec_properties[INPUT_BASE_KEY], split.pattern).parent
-            for split in config.splits
-        }
-        for version in sorted({folder.parent for folder in folders.values()}):
-            verify(version)
+        base, choice = Path(exec_properties[INPUT_BASE_KEY]), exec_properties[SPANS]
+        wanted = {split.name: _version_and_split(base, split) for split in config.splits}
+        versions = sorted({version for version, _ in wanted.values()})
+        windows = {version: window(version, choice) for version in versions}
+        for one in windows.values():
+            verify_window(one)
+        for version, split in wanted.values():
+            if not windows[version].split_size(split):
+                numbers = ", ".join(map(str, windows[version].numbers))
+                raise IngestError(
+                    f"{version.parents[1]} has no {split} images in the spans {numbers} "
+                    f"(--spans {choice}): take more of them"
+                )
         [examples] = output_dict[EXAMPLES_KEY]
-        examples.split_names = artifact_utils.encode_split_names(list(folders))
+        examples.split_names = artifact_utils.encode_split_names(list(wanted))
         examples_utils.set_payload_format(examples, exec_properties[OUTPUT_DATA_FORMAT_KEY])
-        for name, folder in folders.items():
+        for name, (version, split) in wanted.items():
             target = Path(artifact_utils.get_split_uri([examples], name))
-            target.mkdir(parents=True)
-            for path in sorted(folder.iterdir()):
-                refer(path, target / path.name)
+            gather(windows[version], split, target)
 
 
-def refer(path: Path, target: Path) -> None:
-    """Makes a file appear at another place: the same file where that can be, else a copy."""
-    try:
-        os.link(path, target)
-    except OSError as err:
-        if err.errno not in _NO_LINK:
-            raise
-        shutil.copyfile(path, target)
+def _version_and_split(base: Path, split: example_gen_pb2.Input.Split) -> tuple[Path, str]:
+    path = base / split.pattern
+    if path.name == MANIFEST:
+        return path.parent, split.name
+    assert path.parent.name in SPLITS
+    return path.parents[1], path.parent.name

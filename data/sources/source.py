@@ -35,7 +35,8 @@ class Item:
         split: Where the source puts it, or None to divide by content.
         reference: What `Source.read` needs to find it.
         size: About how many bytes the image has.
-        digest: What its bytes must hash to when they are read again, where that is known.
+        digest: SHA-256 of its bytes, in hexadecimal, or of what else decides them; None where the
+            survey has not read it.
     """
 
     source_id: str

@@ -11,6 +11,7 @@ from pipeline.commands.ingest import (
     LayoutOption,
     NameOption,
     RejectedOption,
+    SpansOption,
     SplitOption,
     ZipEncodingOption,
 )
@@ -66,6 +67,7 @@ def compile_(
             help="Every run reads the span found now; by default the newest of its time.",
         ),
     ] = False,
+    spans: SpansOption = "all",
     cluster: Annotated[
         Path | None,
         typer.Option(
@@ -118,6 +120,7 @@ def compile_(
         settings=[*chosen, *(settings or ())],
         max_rejected=max_rejected,
         pin_span=pin_span,
+        spans=spans,
     )
     print(f"Wrote {package.output}: the pipeline {package.name}, for {options.image}")
     for here, there in package.folders.items():

@@ -13,6 +13,7 @@ from rich.console import Console
 from data.manifest import Manifest
 from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.test_set import sources_by_name
+from data.window.choice import ALL, Choice
 from kubeflow.compiling.options import ClusterOptions
 from kubeflow.compiling.pipeline_file import SUFFIXES
 from pipeline.config import Data, FurtherSet, default_config, override
@@ -51,6 +52,7 @@ def compile_source(
     settings: Sequence[str] = (),
     max_rejected: float = 0.01,
     pin_span: bool = False,
+    spans: str = ALL,
 ) -> Package:
     """Compiles the pipeline for a data set, which tells its name, classes and splits.
 
@@ -68,6 +70,8 @@ def compile_source(
         settings: `name=value`, see `pipeline.config.override`.
         max_rejected: fraction of each source's files that may be unusable, in [0, 1].
         pin_span: every run reads this very span and version; by default the newest of its time.
+        spans: which of the spans that lead to it are read, see `data.window.choice`; a run may be
+            given others.
 
     Returns:
         What was written, and what must be on the claim before it runs.
@@ -78,6 +82,7 @@ def compile_source(
     # Mistakes are told before an hour of ingestion, not after.
     test_sets = sources_by_name(also_test)
     check_settings(settings, test_sets)
+    Choice.parse(spans)
     if output.suffix not in SUFFIXES:
         raise PackageError(f"--output must end in .yaml, as KFP wants it. Received: {output}")
     if output.is_dir() or not output.absolute().parent.is_dir():
@@ -91,7 +96,7 @@ def compile_source(
     here: tuple[Path, ...] = ()  # what must be copied to the claim
     further: tuple[FurtherSet, ...] = ()
     if Path(source).name == MANIFEST:
-        data = _told(Path(source), name, answers, test_sets)
+        data = replace(_told(Path(source), name, answers, test_sets), spans=spans)
     else:
         inputs = ingest_inputs(
             source,
@@ -102,7 +107,7 @@ def compile_source(
             answers=answers,
             max_rejected=max_rejected,
         )
-        data = replace(data_of(inputs.data), version=inputs.data.version)
+        data = replace(data_of(inputs.data, spans), version=inputs.data.version)
         further = inputs.further_sets
         here = (workspace.data / data.name,)
     if not pin_span:
@@ -132,7 +137,7 @@ def _told(manifest: Path, name: str | None, answers: Answers, test_sets: Mapping
         raise PackageError(f"{manifest} is of {told.name}, and --name says {name}: leave it out")
     return Data(
         told.name, told.span, told.class_names,
-        {split: told.split_size(split) for split in told.counts}, told.version,
+        {split: told.all_of(split) for split in told.counts}, told.version,
     )  # fmt: skip
 
 

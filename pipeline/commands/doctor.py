@@ -422,7 +422,8 @@ def _port() -> Finding:
 def _spans(workspace: Path) -> Finding:
     """Holds what the next run of each data set or test set would read against its checksums."""
     from data import IngestError, spans
-    from data.manifest import Manifest, verify
+    from data.manifest import verify
+    from data.window.window import history
     from pipeline.environment import Workspace
 
     roots = (Workspace(workspace).data, Workspace(workspace).also_test)
@@ -431,11 +432,13 @@ def _spans(workspace: Path) -> Finding:
     wrong, unread = [], 0
     for directory in newest:
         try:
-            size = sum(shard.bytes for shard in Manifest.load(directory).shards)
+            parts = history(directory)
+            size = sum(shard.bytes for part in parts for shard in part.manifest.shards)
             if size > SPAN_GIB * _GIB:
                 unread += 1
-            else:
-                verify(directory)
+                continue
+            for part in parts:
+                verify(part.directory)
         except IngestError as err:
             wrong.append(str(err))
     if wrong:

@@ -61,6 +61,14 @@ RejectedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Fraction of files that may be unusable.")
 ]
 RunnerOption = Annotated[str | None, typer.Option(help="Beam runner, such as DataflowRunner.")]
+SpansOption = Annotated[
+    str,
+    typer.Option(
+        "--spans",
+        metavar="SPANS",
+        help="Whose images are read: all of the source's spans, last:8, or 3-9.",
+    ),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(
@@ -85,6 +93,12 @@ def ingest(
     split: SplitOption = None,
     zip_encoding: ZipEncodingOption = None,
     max_rejected: RejectedOption = 0.01,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Write all images as one span, not only what is new since the newest."
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, max=LAST_SEED, help="Of splits, order and drawings.")
     ] = 0,
@@ -110,6 +124,7 @@ def ingest(
             seed=seed,
             answers=Answers.parse(layout, split or (), zip_encoding),
             progress=progress,
+            full=full,
         )
     if as_json:
         print_json(as_dict(ingested))
@@ -143,7 +158,7 @@ def beam_args(
 
 def as_dict(ingested: "Ingested") -> dict[str, object]:
     """The span that was made or found, and what of its source could not be used."""
-    manifest = ingested.manifest
+    manifest, whole = ingested.manifest, ingested.window
     return {
         "name": ingested.name,
         "span": ingested.span,
@@ -152,6 +167,10 @@ def as_dict(ingested: "Ingested") -> dict[str, object]:
         "reused": ingested.reused,
         "class_names": list(manifest.class_names),
         "counts": {split: dict(classes) for split, classes in manifest.counts.items()},
+        "spans": list(whole.numbers),
+        "all_counts": {split: dict(classes) for split, classes in whole.counts.items()},
+        "changed": manifest.changed,
+        "removed": manifest.removed,
         "rejected": dict(manifest.rejected),
         "rejected_list": str(ingested.directory / REJECTED),
         "ignored": dict(manifest.ignored),

@@ -91,7 +91,8 @@ def leaks(
             answers=Answers.parse(layout, split or (), zip_encoding),
             progress=progress,
         )
-    found = find(ingested.patterns, arguments)
+    with ingested.folders() as folders:
+        found = find([f"{folder}/*" for folder in folders], arguments)
     counted = count(found)
     if out is not None:
         durable.write_text(out, "".join(group.to_line() for group in groups(found)))

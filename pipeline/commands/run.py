@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -18,12 +19,14 @@ from pipeline.commands.ingest import (
     NameOption,
     RejectedOption,
     RunnerOption,
+    SpansOption,
     SplitOption,
     WorkersOption,
     ZipEncodingOption,
     beam_args,
 )
 from pipeline.commands.options import (
+    MOST_SECONDS,
     PASS_ON,
     WORKSPACE,
     JsonOption,
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
         WithoutTwins,
     )
 
+_DRAWN = "synthetic"
+
 app = typer.Typer()
 
 
@@ -64,6 +69,7 @@ app = typer.Typer()
         "signs run --data signs --tune 8",
         "signs run --data signs --also-test photos/",
         "signs run --data photos/ --workspace /big/disk --json",
+        "signs run --watch photos/ --spans last:8",
         "signs run --on kubeflow-local",
     ),
 )
@@ -71,7 +77,7 @@ app = typer.Typer()
 def run(
     context: typer.Context,
     engine: EngineChoice,
-    data: Annotated[str, typer.Option(help=IMAGES_HELP)] = "synthetic",
+    data: Annotated[str, typer.Option(help=IMAGES_HELP)] = _DRAWN,
     name: NameOption = None,
     layout: LayoutOption = None,
     split: SplitOption = None,
@@ -110,6 +116,20 @@ def run(
             "this machine. For development and CI."
         ),
     ] = "local",
+    spans: SpansOption = "all",
+    watch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="In place of --data: run again and again, whenever images have arrived there, "
+            "each time from the last blessed model. A path as for --data, or a data set's folder "
+            "in the workspace, whose spans others write.",
+        ),
+    ] = None,
+    interval: Annotated[
+        float,
+        typer.Option(min=0.1, max=MOST_SECONDS, metavar="SECONDS", help="Between --watch's looks."),
+    ] = 30.0,
     max_rejected: RejectedOption = 0.01,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
@@ -125,28 +145,59 @@ def run(
     from pipeline.running.run import run as run_pipeline
 
     chosen = [] if schema == "curated" else [f"schema={schema}"]
-    chosen += ["warm_start=true"] if warm_start else []
+    chosen += ["warm_start=true"] if warm_start or watch else []
+    chosen += ["warm_start_again=false"] if watch else []
     chosen += [] if tune is None else [f"tune.trials={tune}"]
-    summary = run_pipeline(
-        data,
-        Workspace(workspace),
-        console(stderr=as_json),
-        name=name,
-        answers=Answers.parse(layout, split or (), zip_encoding),
-        also_test=also_test or (),
-        settings=[*chosen, *(settings or ())],
-        max_rejected=max_rejected,
-        beam_args=arguments,
-        on=on,
-        resume=typed(shlex.join(["signs", *sys.argv[1:]])),
-    )
-    if as_json:
-        print(summary.to_json())
-    elif summary.status == "finished":
-        render_summary(console(), summary)
+
+    def once(source: str, *, unless_known: bool = False) -> "RunSummary":
+        return run_pipeline(
+            source,
+            Workspace(workspace),
+            console(stderr=as_json),
+            name=name,
+            answers=Answers.parse(layout, split or (), zip_encoding),
+            also_test=also_test or (),
+            settings=[*chosen, *(settings or ())],
+            spans=spans,
+            max_rejected=max_rejected,
+            beam_args=arguments,
+            on=on,
+            resume=typed(shlex.join(["signs", *sys.argv[1:]])),
+            unless_known=unless_known,
+        )
+
+    def show(summary: "RunSummary") -> None:
+        if as_json:
+            print(summary.to_json(), flush=True)
+        elif summary.status == "finished":
+            render_summary(console(), summary)
+
+    if watch is not None:
+        _check_watch(watch, data, on)
+        from pipeline.running.watch import watch as watch_source
+
+        return watch_source(
+            watch,
+            Workspace(workspace),
+            console(stderr=as_json),
+            partial(once, watch, unless_known=True),
+            interval_s=interval,
+            show=show,
+        )
+    summary = once(data)
+    show(summary)
     if summary.status == "interrupted":
         return INTERRUPTED
     return int(summary.status != "finished")
+
+
+def _check_watch(source: str, data: str, on: str) -> None:
+    if data != _DRAWN:
+        raise UserError("--watch names the source itself: leave out --data")
+    if source == "signs" or source.partition(":")[0] == _DRAWN:
+        raise UserError(f"--watch {source}: nothing arrives there; it takes a path")
+    if on != "local":
+        raise UserError("--watch is for this machine: on Kubeflow, `signs submit --every 6h`")
 
 
 def render_summary(console: Console, run: "RunSummary") -> None:

@@ -84,7 +84,9 @@ def suspects(
             answers=Answers.parse(layout, split or (), zip_encoding),
             progress=progress,
         )
-    found = find(ingested.folders, groups(find_leaks(ingested.patterns, ())), descriptor)
+    with ingested.folders() as folders:
+        leaks = find_leaks([f"{folder}/*" for folder in folders], ())
+        found = find(folders, groups(leaks), descriptor)
     if out is not None:
         source = str(Path(data).expanduser().absolute()) if Path(data).exists() else data
         durable.write_text(out, found.table(source))

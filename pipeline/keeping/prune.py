@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from data import spans
+from data.window.window import history
 from pipeline.environment import Workspace
 from pipeline.keeping.lineage import Lineage
 from pipeline.running.history import began_at
@@ -240,14 +241,19 @@ def _spans(
     for dataset in _folders(workspace.data):
         published = {path: (span, version) for span, version, path in spans.versions(dataset)}
         newest = sorted(published, key=published.__getitem__)[-last:]
+        stays: dict[Path, str] = {}
+        for folder, (span, version) in sorted(published.items(), key=lambda one: one[1]):
+            keys = ((dataset.name, span, version), (dataset.name, span, None))
+            reasons = [why[key] for key in keys if key in why]
+            if folder in newest:
+                reasons.insert(0, "the newest" if folder == newest[-1] else "one of the last")
+            if reasons:
+                stays[folder] = reasons[0]
+                for part in history(folder)[:-1]:
+                    stays.setdefault(part.directory, f"span {span} goes on from it")
         for span_folder in _ours(dataset, _SPAN.fullmatch, found):
             for folder in _ours(span_folder, _VERSION.fullmatch, found):
-                span, version = published[folder]
-                keys = ((dataset.name, span, version), (dataset.name, span, None))
-                reasons = [why[key] for key in keys if key in why]
-                if folder in newest:
-                    reasons.insert(0, "the newest" if folder == newest[-1] else "one of the last")
-                found.add("spans", folder, next(iter(reasons), None))
+                found.add("spans", folder, stays.get(folder))
 
 
 def _logs(workspace: Workspace, runs: Collection[Path], found: Plan) -> None:

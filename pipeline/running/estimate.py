@@ -97,7 +97,7 @@ def in_words(config: PipelineConfig, expected: Forecast, runs: Path) -> str:
     further = sum(one.images for one in config.also_test)
     others = f" and {_in_count(further, 'other')}" if further else ""
     time = f"{about(expected.total)} on {_in_count(_cores(), 'core')}"
-    if _is_known(config, runs):
+    if finished_before(config, runs):
         again = sum(expected.seconds[name] for name in _REUSED)
         time += f", or {about(again)} if no code has changed since the last run"
     return (
@@ -124,14 +124,13 @@ def _trained_on(config: PipelineConfig) -> int:
     return sum(config.data.counts[split] for split in config.train.splits)
 
 
-def _is_known(config: PipelineConfig, runs: Path) -> bool:
-    """Whether the last run computed the same, and finished."""
+def finished_before(config: PipelineConfig, runs: Path) -> Path | None:
+    """The folder of the last run, if it computed the same, and finished."""
     for folder in sorted(runs.glob("[0-9]*"))[-1:]:
         with contextlib.suppress(OSError, ValidationError):
-            return (
-                Job.load(folder).config == config and RunSummary.load(folder).status == "finished"
-            )
-    return False
+            if Job.load(folder).config == config and RunSummary.load(folder).status == "finished":
+                return folder
+    return None
 
 
 def _cores() -> int:

@@ -3,13 +3,14 @@
 data/<model>/.../test/ -> examples/<model>/, an image of each class, named by it
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from data import spans
-from data.manifest import Manifest
-from data.sample import read_samples
+from data import spans, tfrecord
+from data.sample import Sample
 from data.synthetic import CLASS_NAMES, draw
+from data.window.window import Part, fold, history
 from pipeline.environment import Workspace
 from signs import durable, features
 from signs.errors import UserError
@@ -44,8 +45,9 @@ def _test_images(dataset: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
         for _, _, directory in spans.versions(dataset)[-1:]:
-            wanted = Manifest.load(directory).class_names[:_MOST_EXAMPLES]
-            for sample in read_samples(directory / features.TEST):
+            parts = history(directory)
+            wanted = parts[-1].manifest.class_names[:_MOST_EXAMPLES]
+            for sample in _newest_first(parts):
                 if sample.class_name in wanted:
                     found.setdefault(sample.class_name, sample.image)
                 if len(found) == len(wanted):
@@ -53,6 +55,17 @@ def _test_images(dataset: Path) -> dict[str, bytes]:
     except (OSError, ValueError, UserError):
         return {}
     return found
+
+
+def _newest_first(parts: Sequence[Part]) -> Iterator[Sample]:
+    """The test images of spans that go on from one another: a small one may have none itself."""
+    for part in reversed(fold(parts).parts):
+        for number, shard in enumerate(part.manifest.shards):
+            if shard.split == features.TEST:
+                left_out = part.left_out.get(number, frozenset())
+                for record in tfrecord.read(part.directory / shard.path):
+                    if (sample := Sample.parse(record)).source_id not in left_out:
+                        yield sample
 
 
 def _drawn() -> dict[str, bytes]:

@@ -111,6 +111,10 @@ def render_ingested(console: Console, ingested: "Ingested") -> None:
     sizes = [f"{sum(manifest.counts[split].values()):,}" for split in splits]
     table.add_row("all", *sizes, style="bold")
     console.print(table)
+    if manifest.base:
+        of_split = ", ".join(f"{manifest.all_of(split):,} {split}" for split in SPLITS)
+        say(console, f"With those of the spans before: {of_split}")
+        say(console, f"Again, as changed: {manifest.changed:,}. Gone: {manifest.removed:,}.")
     rejected = sum(manifest.rejected.values())
     say(console, f"Rejected: {rejected:,}{_reasons(manifest.rejected)}")
     if rejected:

@@ -7,12 +7,15 @@ What can be told before an hour of ingestion is told before it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
-from data.convert import Ingested, ingest
+from data.convert import Ingested, ingest, published
 from data.sources.layouts.answers import NO_ANSWERS, Answers
-from pipeline.config import Data, FurtherSet, default_config, override
+from data.window.choice import ALL
+from data.window.window import window
+from pipeline.config import ConfigError, Data, FurtherSet, default_config, override
 from pipeline.environment import Workspace
 from pipeline.running.ingesting import showing
 from signs import features
@@ -61,7 +64,8 @@ def ingest_inputs(
     """Ingests all that is not there yet.
 
     Args:
-        source: of the data set: what `data.convert.ingest` takes.
+        source: of the data set: what `data.convert.ingest` takes; or the data set's folder in the
+            workspace: then its newest span is read, whoever has ingested it.
         test_sets: sources of further test sets by name, see `data.test_set.sources_by_name`.
         workspace: takes the spans.
         console: where to show the ingestion.
@@ -74,7 +78,7 @@ def ingest_inputs(
         IngestError: a source cannot be used.
     """
     with showing(console) as progress:
-        data = ingest(
+        data = _published(source, workspace, name) or ingest(
             source,
             workspace.data,
             name=name,
@@ -98,15 +102,38 @@ def ingest_inputs(
     return Inputs(data, tuple(also_test))
 
 
-def data_of(ingested: Ingested) -> Data:
-    """The span that was ingested, as the pipeline's configuration wants it."""
+def _published(source: str, workspace: Workspace, name: str | None) -> Ingested | None:
+    path = Path(source).expanduser().resolve()
+    found = published(path)
+    if found and path.parent != workspace.data.resolve():
+        raise ConfigError(
+            f"{source} holds spans, which are read where they are: give the workspace that they "
+            f"lie in, as in --workspace {path.parents[1]}"
+        )
+    if found and name not in (None, found.name):
+        raise ConfigError(f"{source} is {found.name}, and --name says {name}: leave it out")
+    return found
+
+
+def data_of(ingested: Ingested, spans: str = ALL) -> Data:
+    """The spans of what was ingested, as the pipeline's configuration wants them.
+
+    Args:
+        ingested: the span that they lead to.
+        spans: which of them are read, see `data.window.choice`.
+
+    Raises:
+        IngestError: there are no such spans.
+        ConfigError: they have no images to train on, or to evaluate on.
+    """
     versions = [path.name for path in ingested.directory.parent.glob("v-*")]
     newest = max(int(version.removeprefix("v-")) for version in versions)
-    manifest = ingested.manifest
+    read = window(ingested.directory, spans)
     return Data(
         name=ingested.name,
         span=ingested.span,
         version=None if ingested.version == newest else ingested.version,
-        class_names=tuple(manifest.class_names),
-        counts={split: sum(classes.values()) for split, classes in manifest.counts.items()},
+        class_names=tuple(read.parts[-1].manifest.class_names),
+        counts={split: read.split_size(split) for split in features.SPLITS},
+        spans=spans,
     )

@@ -21,15 +21,17 @@ from data.findings import OF_COPIES, Finding
 from data.leaks.report import Leaks
 from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.test_set import sources_by_name
+from data.window.choice import ALL, Choice
+from data.window.window import window
 from pipeline.config import PipelineConfig, default_config, override
 from pipeline.environment import Workspace
 from pipeline.keeping import metadata_file
 from pipeline.keeping.holding import hold
 from pipeline.running.checkout import ROOT, kubeflow
 from pipeline.running.child import EXIT_WITH_PARENT, Job
-from pipeline.running.estimate import forecast, in_words
+from pipeline.running.estimate import finished_before, forecast, in_words
 from pipeline.running.examples import write_examples
-from pipeline.running.history import in_place, mark_running, new_run_id
+from pipeline.running.history import in_place, load_run, mark_running, new_run_id
 from pipeline.running.ingesting import render_ingested
 from pipeline.running.inputs import Inputs, check_settings, data_of, ingest_inputs
 from pipeline.running.report import link_tensorboard, write_report
@@ -57,10 +59,12 @@ def run(
     answers: Answers = NO_ANSWERS,
     also_test: Sequence[str] = (),
     settings: Sequence[str] = (),
+    spans: str = ALL,
     max_rejected: float = 0.01,
     beam_args: Sequence[str] = (),
     on: Runner = "local",
     resume: str = "signs run",
+    unless_known: bool = False,
 ) -> RunSummary:
     """Runs the whole pipeline: from images to a served and queried model.
 
@@ -72,19 +76,23 @@ def run(
         answers: what the user says of a source that does not say it itself.
         also_test: further test sets, see `data.test_set.sources_by_name`.
         settings: `name=value`, see `pipeline.config.override`.
+        spans: which of the source's spans are read, see `data.window.choice`.
         max_rejected: fraction of each source's files that may be unusable, in [0, 1].
         beam_args: passed on to Beam, both for the ingestion and for TFX's components.
         on: what runs the components.
         resume: the command line that starts the run again, to tell the user.
+        unless_known: whether to run only where the last run was not of the very same, and finished.
 
     Returns:
-        What came of it; also kept in the run's folder. Its status says whether it finished.
+        What came of it; also kept in the run's folder. Its status says whether it finished. Of that
+        last run, where there was nothing to do.
 
     Raises:
         UserError: a mistake in the arguments or the data, or another run holds the workspace.
     """
     test_sets = sources_by_name(also_test)
     check_settings(settings, test_sets)
+    Choice.parse(spans)
     if on == "kubeflow-local":
         kubeflow("standin")  # not there in an installed package: told now as well
     with hold(workspace, "signs run"):
@@ -101,6 +109,10 @@ def run(
             max_rejected=max_rejected,
             beam_args=beam_args,
         )
+        if unless_known:
+            config = _config(inputs, spans, settings)
+            if earlier := finished_before(config, workspace.runs(config.pipeline_name)):
+                return load_run(earlier)
         for one in (inputs.data, *inputs.also_test):
             render_ingested(console, one)
         return run_ingested(
@@ -108,6 +120,7 @@ def run(
             workspace,
             console,
             settings=settings,
+            spans=spans,
             beam_args=beam_args,
             on=on,
             resume=resume,
@@ -120,13 +133,14 @@ def run_ingested(
     console: Console,
     *,
     settings: Sequence[str],
+    spans: str = ALL,
     beam_args: Sequence[str],
     on: Runner = "local",
     resume: str,
 ) -> RunSummary:
     """Runs the pipeline on spans; the caller holds the workspace. See `run`."""
-    ingested, data = inputs.data, data_of(inputs.data)
-    config = override(default_config(data, inputs.further_sets), settings)
+    ingested, config = inputs.data, _config(inputs, spans, settings)
+    data = config.data
     started = datetime.now(UTC)
     run_id = new_run_id(started)
     expected = None
@@ -199,6 +213,7 @@ def run_ingested(
         dataset=data.name,
         span=ingested.span,
         version=ingested.version,
+        spans=window(ingested.directory, spans).numbers,
         counts=data.counts,
         findings=(
             *with_leaks(ingested.manifest.findings, result.leaks),
@@ -217,6 +232,10 @@ def run_ingested(
     with contextlib.suppress(UserError):  # the run is whole without its page
         write_report(workspace, summary)
     return summary
+
+
+def _config(inputs: Inputs, spans: str, settings: Sequence[str]) -> PipelineConfig:
+    return override(default_config(data_of(inputs.data, spans), inputs.further_sets), settings)
 
 
 def with_leaks(findings: Sequence[Finding], leaks: Leaks | None) -> tuple[Finding, ...]:

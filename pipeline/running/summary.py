@@ -169,6 +169,7 @@ class _Run:
     dataset: str | None = None
     span: int | None = None
     version: int | None = None
+    spans: tuple[int, ...] = ()  # whose pictures were read, oldest first
     counts: dict[str, int] = field(default_factory=dict)  # images by split
     findings: tuple[Finding, ...] = ()  # what the data hide from the scores
     components: dict[str, ComponentSummary] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 import logging
 from pathlib import Path
 
+import ml_metadata as mlmd
 import pytest
-from tfx.types.standard_artifacts import Model, ModelBlessing
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
 
 from components.baseline import LatestBlessed
 from tests.components.models import save_model
@@ -103,3 +104,33 @@ def test_a_warm_start_takes_any_classes_but_no_lost_files(models: Path) -> None:
     }
     [found] = LatestBlessed().resolve_artifacts(None, inputs)["model"]
     assert found.id == 4
+
+
+def test_a_model_of_the_very_same_images_is_no_start_where_that_is_not_wanted(
+    models: Path,
+) -> None:
+    config = mlmd.proto.ConnectionConfig()
+    config.fake_database.SetInParent()
+    store = mlmd.MetadataStore(config)
+    kind = store.put_artifact_type(mlmd.proto.ArtifactType(name="any"))
+    did = store.put_execution_type(mlmd.proto.ExecutionType(name="Trainer"))
+    ids = store.put_artifacts([mlmd.proto.Artifact(type_id=kind) for _ in range(6)])
+    assert ids == [1, 2, 3, 4, 5, 6]  # 1, 2 and 3 are the models
+    for examples, trained in ((5, 1), (6, 2), (6, 3)):
+        [execution] = store.put_executions([mlmd.proto.Execution(type_id=did)])
+        read, made = mlmd.proto.Event.INPUT, mlmd.proto.Event.OUTPUT
+        store.put_events(
+            [
+                mlmd.proto.Event(artifact_id=artifact, execution_id=execution, type=way)
+                for artifact, way in ((examples, read), (trained, made))
+            ]
+        )
+    examples = Examples()
+    examples.id = 6
+    inputs = {
+        "model": [model(id, models) for id in (1, 2, 3)],
+        "model_blessing": [blessing(10, 1), blessing(11, 2), blessing(12, 3)],
+    }
+    [again] = LatestBlessed().resolve_artifacts(store, inputs)["model"]
+    [other] = LatestBlessed().resolve_artifacts(store, {**inputs, "examples": [examples]})["model"]
+    assert (again.id, other.id) == (3, 1)

@@ -139,6 +139,26 @@ def test_train_is_compared_with_the_span_before(
     assert (drift["brightness"].split, drift["brightness"].against) == ("train", "span 1")
 
 
+def test_what_the_newest_span_of_a_window_has_brought_is_compared_with_the_others(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(5)
+    folder = write_examples(tmp_path / "examples", 1) / "Split-train"
+    (folder / "part.gz").rename(folder / "span-00001-data.gz")
+    for span, light in ((9, 0.5), (10, 0.62)):
+        with tfrecord.Writer(folder / f"span-{span:05d}-data.gz") as file:
+            for number in range(110):
+                name = f"{span}/{number}.png"
+                sample = Sample(
+                    picture(rng, light), number % 2, ("cat", "dog")[number % 2], name, "train"
+                )
+                file.write(sample.serialize())
+    changed, _ = run(folder.parent, tmp_path, span=10)
+    [found] = (one for one in changed.anomalies if one.feature == "brightness")
+    assert (found.kind, found.split, found.against) == ("drift", "train", "the spans before")
+    assert {one.id.split("/")[0] for one in found.examples} == {"10"}
+
+
 def test_the_span_before_is_the_newest_that_is_earlier_and_there(
     tmp_path: Path, usual: tuple[Pictures, ExampleStatistics]
 ) -> None:

@@ -14,14 +14,16 @@ from tfx.types.standard_artifacts import Examples
 from components.span_gen import SpanGen
 from components.span_gen.executor import Executor
 from data import IngestError
+from data.convert import ingest
 from data.sample import read_samples
 from signs.features import SPLITS
+from tests.data.images import class_tree, jpeg, write_tree
 from tests.kubeflow.step.spans import write_span
 
 
 def generate(base: Path, target: Path, *splits: str) -> Examples:
     """Runs the executor on version 2 of span 1, with the parameters of the real component."""
-    component = SpanGen(str(base), {split: f"span-1/v-2/{split}/*" for split in splits})
+    component = SpanGen(str(base), dict.fromkeys(splits, "span-1/v-2/manifest.json"))
     examples = Examples()
     examples.uri = str(target)
     Executor().Do({}, {"examples": [examples]}, component.exec_properties)
@@ -88,3 +90,26 @@ def test_a_disk_that_refuses_is_not_taken_for_another_one(
     monkeypatch.setattr(os, "link", full)
     with pytest.raises(OSError, match="No space left"):
         generate(tmp_path, tmp_path / "examples", "train")
+
+
+def test_a_window_of_spans_without_what_is_gone(tmp_path: Path) -> None:
+    tree = class_tree(tmp_path / "pets")
+    ingest(tree, tmp_path / "data")
+    write_tree(tree, {"cat/new.jpg": jpeg(99)})
+    (tree / "dog/1.jpg").unlink()
+    second = ingest(tree, tmp_path / "data")
+
+    def ids(choice: str, *splits: str) -> list[str]:
+        patterns = dict.fromkeys(splits, "span-2/v-1/manifest.json")
+        component = SpanGen(str(second.directory.parents[1]), patterns, spans=choice)
+        examples = Examples()
+        examples.uri = str(tmp_path / choice)
+        Executor().Do({}, {"examples": [examples]}, component.exec_properties)
+        folders = [Path(examples.uri, f"Split-{split}") for split in splits]
+        return sorted(one.source_id for folder in folders for one in read_samples(folder))
+
+    here = [path.relative_to(tree).as_posix() for path in tree.rglob("*.jpg")]
+    assert ids("all", *SPLITS) == sorted(here)
+    assert ids("last:1", "train") == ["cat/new.jpg"]
+    with pytest.raises(IngestError, match=r"pets has no test images in the spans 2 \(--spans 2\)"):
+        ids("2", "train", "test")

@@ -99,6 +99,7 @@ def test_synthetic(tmp_path):
         "eval",
         "findings.jsonl",
         "manifest.json",
+        "pictures.jsonl.gz",
         "rejected.jsonl",
         "test",
         "train",
@@ -230,17 +231,21 @@ def test_spans_versions_and_reuse(tmp_path):
     # Other settings: the next version of the same span.
     other = ingest(tree, root, seed=1)
     assert (other.span, other.version, other.reused) == (1, 2, False)
-    # New content: the next span.
+    # New content: the next span, of that alone.
     write_tree(tree, {"cat/new.jpg": jpeg(99)})
     new = ingest(tree, root)
     assert (new.span, new.version) == (2, 1)
-    assert new.manifest.examples == first.manifest.examples + 1
-    # The old content again: the span that is there, although it is not the newest.
+    assert [*by_id(new)] == ["cat/new.jpg"]
+    assert new.window.examples == first.manifest.examples + 1
+    # The old content again: a span that says what is gone.
     (tree / "cat/new.jpg").unlink()
     old = ingest(tree, root)
-    assert (old.span, old.version, old.reused) == (1, 1, True)
-    assert ingest(tree, root, seed=1).version == 2
-    assert visible(root) == ["x/span-1/v-1", "x/span-1/v-2", "x/span-2/v-1"]
+    assert (old.span, old.manifest.examples, old.manifest.removed) == (3, 0, 1)
+    assert old.window.counts == first.manifest.counts
+    # Other settings have divided otherwise: a version that holds all.
+    other = ingest(tree, root, seed=1)
+    assert (other.span, other.version, other.window.numbers) == (3, 2, (3,))
+    assert visible(root) == [f"x/span-{n}" for n in ("1/v-1", "1/v-2", "2/v-1", "3/v-1", "3/v-2")]
     assert_left_clean(root)
 
 

@@ -53,7 +53,7 @@ def test_round_trip(span):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "has the format 99, expected 1"),
+        ({"format": 99}, "has the format 99, expected 2"),
         ({"class_names": ["a", "a"]}, "`class_names` must be two or more"),
         ({"class_names": None}, "is damaged"),
         ({"counts": {"train": {}}}, "`counts` must have"),

@@ -43,16 +43,17 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def test_corrections_make_a_new_version_of_the_span_and_leave_the_source(pets: Path) -> None:
+def test_corrections_make_the_next_span_and_leave_the_source(pets: Path) -> None:
     before, source = span(pets), digest(pets)
     assert mend(pets, ("cat/3.jpg", "cat", "dog"), ("cat/4.jpg", "cat", "")) == (1, 0, 1)
     text = (pets.parent / "pets.corrections.csv").read_text()
     assert text == "id,label,corrected\ncat/3.jpg,cat,dog\n"
     after = span(pets)
-    assert (before.span, before.version, after.span, after.version) == (1, 1, 1, 2)
-    assert by_id(after)["cat/3.jpg"].class_name == "dog" and by_id(after)["cat/3.jpg"].label == 1
-    assert by_id(after)["cat/4.jpg"].class_name == "cat"
-    assert sum(counts["dog"] for counts in after.manifest.counts.values()) == 11
+    assert (before.span, after.span, after.manifest.changed) == (1, 2, 1)
+    [mended] = by_id(after).values()
+    assert (mended.source_id, mended.class_name, mended.label) == ("cat/3.jpg", "dog", 1)
+    assert mended.split == by_id(before)["cat/3.jpg"].split
+    assert sum(counts["dog"] for counts in after.window.counts.values()) == 11
     manifest = json.loads((after.directory / "manifest.json").read_text())
     assert manifest["settings"]["corrections"] == {
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
@@ -67,10 +68,10 @@ def test_a_later_table_replaces_and_withdraws(pets: Path) -> None:
     assert mend(pets, ("cat/3.jpg", "cat", "dog"), ("cat/5.jpg", "cat", "dog")) == (2, 0, 2)
     # As `signs suspects` tells it now: under its corrected class.
     assert mend(pets, ("cat/3.jpg", "dog", "cat"), ("cat/5.jpg", "cat", "dog")) == (1, 1, 1)
-    assert span(pets).version == 2
+    assert [*by_id(span(pets))] == ["cat/5.jpg"]
     assert mend(pets, ("cat/5.jpg", "cat", "cat")) == (1, 1, 0)
     assert not (pets.parent / "pets.corrections.csv").exists()
-    assert span(pets).directory == first.directory
+    assert span(pets).window.counts == first.manifest.counts
 
 
 @pytest.mark.parametrize(

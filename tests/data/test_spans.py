@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data import spans
+from data import IngestError, spans
 from data.manifest import Manifest
 from signs import durable
 from signs.features import SPLITS
@@ -45,12 +45,12 @@ def published(root: Path) -> list[tuple[int, int]]:
 
 
 def test_content_counts_spans_and_settings_count_versions(tmp_path: Path) -> None:
-    made = [publish(tmp_path, *args) for args in (("x",), ("y",), ("x", 7), ("x", 7), ("z",))]
+    made = [publish(tmp_path, *args) for args in (("x",), ("x", 7), ("x", 7), ("y",), ("x",))]
     assert [(m.span, m.version, is_new) for m, is_new in made] == [
         (1, 1, True),
-        (2, 1, True),
         (1, 2, True),
         (1, 2, False),
+        (2, 1, True),
         (3, 1, True),
     ]
     assert published(tmp_path) == [(1, 1), (1, 2), (2, 1), (3, 1)]
@@ -66,6 +66,15 @@ def test_other_folders_are_no_versions_and_their_numbers_are_not_taken(tmp_path:
     assert spans.versions(dataset) == [(2, 1, dataset / "span-2" / "v-1")]
     (dataset / "span-2" / "v-1" / "manifest.json").write_text(manifest("y", 2).to_json())
     assert publish(tmp_path, "x")[0].span == 5
+
+
+def test_a_span_that_was_renamed_is_told(tmp_path: Path) -> None:
+    publish(tmp_path, "x")
+    (tmp_path / "photos" / "span-1").rename(tmp_path / "photos" / "span-9")
+    with pytest.raises(
+        IngestError, match=r"span-9/v-1 is a copy of span 1, version 1: a span keep"
+    ):
+        publish(tmp_path, "y")
 
 
 def test_publishing_waits_for_the_lock(tmp_path: Path) -> None:

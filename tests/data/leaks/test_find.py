@@ -20,7 +20,8 @@ from tests.data.leaks.pictures import jpeg, resized, scene, shifted
 
 
 def leaks_of(ingested: Ingested) -> Found:
-    return find(ingested.patterns, [])
+    with ingested.folders() as folders:
+        return find([f"{folder}/*" for folder in folders], [])
 
 
 @pytest.fixture(scope="module")

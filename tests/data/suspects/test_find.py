@@ -33,7 +33,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     files["train/lie/3.png"] = striped(103, upright=True)
     files["test/stand/7.png"] = files["test/stand/8.png"] = striped(107, upright=False)
     files["test/lie/9.png"] = striped(109, upright=False)
-    return ingest(write_tree(root / "stripes", files), root / "data").folders
+    ingested = ingest(write_tree(root / "stripes", files), root / "data")
+    return [ingested.directory / split for split in ("train", "eval", "test")]
 
 
 COPIES = ("test/stand/7.png", "test/stand/8.png")

@@ -115,6 +115,7 @@ def test_parameters_keep_their_defaults(spec: dict[str, Any]) -> None:
             "defaultValue": 0.05,
             "isOptional": True,
         },
+        "spans": {"parameterType": "STRING", "defaultValue": "all", "isOptional": True},
         "train_steps": {
             "parameterType": "NUMBER_INTEGER",
             "defaultValue": 0.0,
@@ -147,6 +148,7 @@ def test_parameters_reach_their_steps(spec: dict[str, Any]) -> None:
     }
     assert reached == {
         ("SpanGen", "input_base"): "data_root",
+        ("SpanGen", "spans"): "spans",
         ("Trainer", "max_steps"): "train_steps",
         ("Evaluator", "min_accuracy"): "min_accuracy",
         ("Evaluator", "min_class_accuracy"): "min_class_accuracy",
@@ -291,6 +293,7 @@ def test_kfp_loads_it_as_a_component(text: str, tmp_path: Path) -> None:
         "min_corrupted_accuracy": ("Float", 0.5),
         "must_beat": ("String", "both"),
         "significance": ("Float", 0.05),
+        "spans": ("String", "all"),
         "train_steps": ("Integer", 0.0),
     }
     assert set(loaded.platform_spec.platforms) == {"kubernetes"}

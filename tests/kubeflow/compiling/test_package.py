@@ -58,11 +58,14 @@ def test_data_set_is_compiled(
     assert [path.name for path in (workspace / "data/two-synthetic").iterdir()] == ["span-1"]
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
-    assert main([*arguments, "--pin-span"]) == 0
+    assert main([*arguments, "--pin-span", "--spans", "last:8"]) == 0
     pinned = next(yaml.safe_load_all(output.read_text()))
     parameters = pinned["root"]["dag"]["tasks"]["SpanGen"]["inputs"]["parameters"]
     assert '"start_span_number": 1' in parameters["range_config"]["runtimeValue"]["constant"]
-    assert "span-{SPAN}/v-1/train/*" in parameters["input_config"]["runtimeValue"]["constant"]
+    pattern = "span-{SPAN}/v-1/manifest.json"
+    assert pattern in parameters["input_config"]["runtimeValue"]["constant"]
+    defaults = pinned["root"]["inputDefinitions"]["parameters"]
+    assert defaults["spans"]["defaultValue"] == "last:8"
 
 
 def test_further_test_sets_are_to_be_copied_too(

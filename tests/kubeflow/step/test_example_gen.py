@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as stock
 
+from data.convert import ingest
 from data.sample import read_samples
 from kubeflow.step import entrypoint
+from tests.data.images import class_tree, jpeg, write_tree
 from tests.kubeflow.step.launcher import Pipeline, arguments
 from tests.kubeflow.step.spans import write_span
 
@@ -41,6 +43,23 @@ def test_the_newest_span_is_found_and_its_number_kept(
         "10/2/2",
         "10/2/3",
     ]
+
+
+def test_a_run_may_be_given_other_spans(pipeline: Pipeline, tmp_path: Path) -> None:
+    tree = class_tree(tmp_path / "signs-here")
+    for number in range(2):
+        write_tree(tree, {f"cat/new-{number}-{one}.jpg": jpeg(90 + one) for one in range(12)})
+        span = ingest(tree, tmp_path / "data", name="pets")
+        shutil.rmtree(tree / "cat")
+        write_tree(tree, {"cat/other.jpg": jpeg(80)})
+    assert span.manifest.removed and span.window.numbers == (1, 2)
+    base = {"input_base": str(tmp_path / "data" / "pets")}
+    for spans, counts in (("1", 32), ("all", span.window.examples)):
+        pipeline.run("SpanGen", {**base, "spans": spans})
+        folder = pipeline.local("SpanGen", "examples")
+        found = [[*read_samples(split)] for split in folder.glob("Split-*")]
+        assert sum(map(len, found)) == counts
+        shutil.rmtree(folder)
 
 
 def test_further_test_sets_are_splits_from_several_spans(
@@ -87,16 +106,18 @@ def flip(directory: Path) -> None:
         ),
         (
             lambda data: shutil.rmtree(data / "test"),
-            "no complete span in {base}: Cannot find matching for split test based on "
-            "span-{{SPAN}}/v-{{VERSION}}/test/*",
+            "{base}/span-1/v-0/test/records.gz is missing. Ingest the same source again, which "
+            "repairs it, or copy the file here anew.",
         ),
         (
             lambda data: (write_span(data.parents[1], 2, 0) / "test" / "records.gz").unlink(),
-            "no complete span in {base}: Latest span should be the same for each split",
+            "{base}/span-2/v-0/test/records.gz is missing. Ingest the same source again, which "
+            "repairs it, or copy the file here anew.",
         ),
         (
             lambda data: (data / "manifest.json").unlink(),
-            "there is no manifest.json in {base}/span-1/v-0. Remove that folder and ingest again.",
+            "no complete span in {base}: Cannot find matching for split train based on "
+            "span-{{SPAN}}/v-{{VERSION}}/manifest.json",
         ),
         (
             lambda data: (data / "test" / ".DS_Store").touch(),

@@ -43,8 +43,8 @@ def test_from_suspects_to_corrections(signs: Signs, tmp_path: Path) -> None:
     }
     code, out, _ = signs("ingest", "stripes", "--json")
     ingested = json.loads(out)
-    assert (code, ingested["version"]) == (0, 2)
-    counts = ingested["counts"].values()
+    assert (code, ingested["span"], ingested["changed"]) == (0, 2, 1)
+    counts = ingested["all_counts"].values()
     assert [sum(one[name] for one in counts) for name in ("lie", "stand")] == [12, 13]
 
 

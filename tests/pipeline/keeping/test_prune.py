@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
+from data.convert import ingest
 from pipeline.environment import Workspace
 from pipeline.keeping import prune as module
 from pipeline.keeping.prune import Item, Plan, PruneError, plan, prune
 from serving.rollout import Rollout
 from signs import durable
 from signs.versions import complete_versions
+from tests.data.images import class_tree, jpeg, write_tree
 from tests.pipeline.keeping.workspaces import Made, run_id
 
 
@@ -226,11 +228,10 @@ def test_an_empty_workspace(tmp_path: Path) -> None:
 def test_a_claim_has_no_metadata_and_trainings_of_its_own(tmp_path: Path) -> None:
     """As the steps on a cluster leave it; the CronJob signs-prune is this command there."""
     root = tmp_path / "claim"
-    for span in (1, 2, 3):
-        shard = root / f"data/signs/span-{span}/v-1/train/images-00000.gz"
-        shard.parent.mkdir(parents=True)
-        shard.touch()
-        (shard.parents[1] / "manifest.json").touch()
+    photos = class_tree(tmp_path / "photos", per_class=2)
+    for number in range(3):
+        write_tree(photos, {f"cat/new-{number}.jpg": jpeg(90 + number)})
+        ingest(photos, root / "data", full=True)
     old, going_on = (root / "checkpoints" / "signs" / (digit * 16) for digit in "0f")
     for training in (old, going_on):
         training.mkdir(parents=True)
@@ -247,3 +248,14 @@ def test_a_claim_has_no_metadata_and_trainings_of_its_own(tmp_path: Path) -> Non
     assert going_on.is_dir()
     assert not old.exists()
     assert plan(Workspace(root), 2).going() == []
+
+
+def test_spans_that_others_go_on_from_stay(tmp_path: Path) -> None:
+    tree, workspace = class_tree(tmp_path / "photos", per_class=2), Workspace(tmp_path / "w")
+    for number, full in enumerate((True, False, True, False)):
+        write_tree(tree, {f"cat/new-{number}.jpg": jpeg(90 + number)})
+        ingest(tree, workspace.data, full=full)
+    planned = plan(workspace, keep=1)
+    assert spans(planned) == {"span-1", "span-2"}
+    whys = {item.path.parent.name: item.why for item in planned.staying("spans")}
+    assert whys == {"span-3": "span 4 goes on from it", "span-4": "the newest"}

@@ -7,6 +7,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipeline.environment import Workspace
+from tests.data.test_spans import manifest
 
 _OUTPUT, _INPUT = pb.Event.OUTPUT, pb.Event.INPUT
 
@@ -38,7 +39,7 @@ class Made:
         """A run that went well."""
         span = self.workspace.data / "photos" / f"span-{number}" / "v-1"
         (span / "train").mkdir(parents=True)
-        (span / "manifest.json").write_text("{}")
+        (span / "manifest.json").write_text(manifest("", number).to_json())
         run = self.workspace.run_directory("photos", run_id(number))
         run.mkdir(parents=True)
         log = self.workspace.log(run_id(number))

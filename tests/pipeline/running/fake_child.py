@@ -27,7 +27,7 @@ def main(directory: Path) -> int:
             return 1
         events.write(ComponentState("Trainer", "done", 2.5))
         events.write(ComponentState("Pusher", "reused", 0.0))
-        Path(job.environment.serving_root, "3").mkdir(parents=True)
+        Path(job.environment.serving_root, "3").mkdir(parents=True, exist_ok=True)
         query = Query(2, 0.5, "127.0.0.1:1", 3)
         RunResult(accuracy=0.5, blessed=True, pushed_version=3, query=query).save(directory)
         events.write(RunFinished(ok=True))
