@@ -28,6 +28,7 @@ from data.manifest import Manifest, Shard, check_strangers, damage
 from data.pictures import Picture, copies, digest_of
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.processes import how_many, watched, write_shards
+from data.room import check_room
 from data.sample import read_samples
 from data.shard import records_path, result_path
 from data.sources import open_source
@@ -198,6 +199,7 @@ def ingest(
                     return _ingested(dataset, found, reused=True)
             elif name is None:
                 check_classes_of(dataset, surveyed)
+            check_room(root, listing.items, listing.bytes)
             plan.save()
             counting = _counting("Converting", "images", progress)
             if counting:

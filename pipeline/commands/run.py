@@ -19,7 +19,9 @@ from pipeline.commands.ingest import (
     RunnerOption,
     SplitOption,
     WorkersOption,
+    YesOption,
     ZipEncodingOption,
+    ask_if_meant,
     beam_args,
 )
 from pipeline.commands.options import (
@@ -108,10 +110,12 @@ def run(
     max_rejected: RejectedOption = 0.01,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
+    yes: YesOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
     """Run it all: ingest, train, evaluate, push, serve, query. Other options go to Beam."""
+    ask_if_meant(data, yes=yes)
     arguments = beam_args(context, runner, direct_num_workers)
     from data.sources.layouts.answers import Answers
     from pipeline.environment import Workspace
