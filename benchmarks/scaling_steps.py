@@ -23,7 +23,7 @@ from benchmarks.leaks import varied
 from data import synthetic
 from signs.features import SPLITS
 
-_DRAWN, _IN_A_FOLDER, _QUALITY = 400, 1_000, 75
+_DRAWN, _IN_A_FOLDER, _QUALITY = 400, 1_000, 92
 _SIDE = 64
 NAME = "pictures"
 

@@ -1,4 +1,4 @@
-"""What the input holds, computed: neither the number of images nor their size is without a bound."""
+"""What the input holds, computed: bounded whatever the number of images and their size."""
 
 import pytest
 
