@@ -92,7 +92,7 @@ def _grain(images: tf.Tensor, draws: Draws) -> tf.Tensor:
 
     Drawing each pixel's takes as long as all other changes of an image together.
     """
-    batch, channels, size = (tf.shape(images)[axis] for axis in range(3))
+    channels, size = tf.shape(images)[1], tf.shape(images)[2]
     count = _GRAINS // size
     grains = tf.constant(np.random.default_rng(_GRAIN_SEED).standard_normal(_GRAINS, np.float32))
     rows = tf.reshape(grains[: count * size], [count, size])
