@@ -1,7 +1,7 @@
 """The training input: TFRecords of examples in, augmented batches out.
 
-in memory:  records -> prepare -> uint8, kept -> shuffle -> batch \
-streamed:   records -> shuffle -> batch -> prepare -> uint8        +-> drawings beside -> augment
+in memory:  records -> decoded as uint8, kept -> shuffle -> batch \
+streamed:   records -> shuffle -> batch -> decoded as uint8        +-> drawings beside -> augment
 
 What an epoch holds is a function of the seed and the epoch's number: which images, in which order,
 changed how. So a training can be repeated, and taken up again at any epoch, without those before.
@@ -125,10 +125,8 @@ def _strength(augmentation: Augmentation, step: tf.Tensor, steps: int) -> tf.Ten
     return augmentation.strength * tf.minimum(step / ramp, calming)
 
 
-def _with_cover(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _with_cover(rgb: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Images as uint8 [batch, height, width, 4], the last what stands before a plain wall."""
-    # TensorFlow's own conversion does not round to the nearest.
-    rgb = tf.cast(tf.round(pixels * 255), tf.uint8)
     cover = tf.ensure_shape(tf.numpy_function(matte, [rgb], tf.uint8), [*rgb.shape[:3], 1])
     return tf.concat([rgb, cover], axis=-1), labels
 
@@ -183,7 +181,7 @@ def _kept(images: Images, size: int, count: int) -> tuple[np.ndarray, np.ndarray
     pixels = np.empty((count, size, size, CHANNELS), np.uint8)
     labels = np.empty(count, np.int64)
     end = 0
-    for part, its_labels in images.batches(size=size).map(_with_cover).as_numpy_iterator():
+    for part, its_labels in images.stored(size).map(_with_cover).as_numpy_iterator():
         begin, end = end, end + len(part)
         pixels[begin:end], labels[begin:end] = part, its_labels
     if end != count:
@@ -208,7 +206,7 @@ def _streamed(
 
     def prepare(step: tf.Tensor, batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         parts = batch if isinstance(batch, tuple) else (batch,)
-        return *_with_cover(*images.prepare(*parts)), tf.fill([share], step)
+        return *_with_cover(*images.store(size, *parts)), tf.fill([share], step)
 
     def from_epoch(epoch: int) -> tf.data.Dataset:
         chosen = tf.data.Dataset.range(epoch, recipe.epochs).flat_map(of_epoch)

@@ -138,3 +138,12 @@ def test_preprocessing_fn_takes_the_size_from_the_configuration(config, size):
     np.testing.assert_array_equal(found["pixels"], prepared(*images, size=size))
     assert found["label"].numpy().tolist() == [2, 0]
     assert found["label"].dtype == tf.int64
+
+
+def test_what_is_trained_on_is_what_is_evaluated_and_served():
+    files = [png(noise(1, 16)[0]), png(noise(1, 40)[0]), png(noise(1, 9)[0])]
+    wide = np.concatenate(noise(2, 40), axis=1)
+    files += [png(wide), tf.io.encode_jpeg(wide).numpy(), tf.io.encode_jpeg(noise(1, 16)[0]).numpy()]
+    prepared = preprocessing.prepare_images(tf.constant(files), 16)
+    stored = [preprocessing.stored_image(tf.constant(file), 16) for file in files]
+    np.testing.assert_array_equal(np.stack(stored), np.rint(prepared.numpy() * np.float32(255)))
