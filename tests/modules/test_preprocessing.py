@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from modules.preprocessing import prepare_images, preprocessing_fn
+from modules.preprocessing import prepare_images, preprocessing_fn, stored_image
 from signs import features
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -140,10 +140,10 @@ def test_preprocessing_fn_takes_the_size_from_the_configuration(config, size):
     assert found["label"].dtype == tf.int64
 
 
-def test_what_is_trained_on_is_what_is_evaluated_and_served():
-    files = [png(noise(1, 16)[0]), png(noise(1, 40)[0]), png(noise(1, 9)[0])]
-    wide = np.concatenate(noise(2, 40), axis=1)
-    files += [png(wide), tf.io.encode_jpeg(wide).numpy(), tf.io.encode_jpeg(noise(1, 16)[0]).numpy()]
-    prepared = preprocessing.prepare_images(tf.constant(files), 16)
-    stored = [preprocessing.stored_image(tf.constant(file), 16) for file in files]
-    np.testing.assert_array_equal(np.stack(stored), np.rint(prepared.numpy() * np.float32(255)))
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+@pytest.mark.parametrize("shape", [(16, 16), (7, 40), (9, 9)])
+def test_what_is_trained_on_is_what_is_evaluated_and_served(shape, format):
+    image = encoded(noise(*shape), format)
+    stored = stored_image(tf.constant(image), 16)
+    assert stored.dtype == tf.uint8
+    np.testing.assert_array_equal(stored, np.rint(prepared(image)[0] * np.float32(255)))
