@@ -4,7 +4,7 @@
 
 Pictures are JPEGs of the size of SIGNS's, 64 pixels a side, in folders. Each step is a process of
 its own (`benchmarks.scaling_steps`). Peak memory is the largest sum over it and its children of
-what they hold for themselves, sampled five times a second; bytes are those that went through system
+what they hold for themselves, sampled once a second; bytes are those that went through system
 calls, and those that lie there in the end. A row is written as soon as its step is done, and a run
 that was killed goes on behind its last row. What a size has made is removed before the next one.
 
@@ -26,7 +26,7 @@ import psutil
 from benchmarks.scaling_steps import STEPS
 
 ROWS = "rows.jsonl"
-_SAMPLE_S = 0.2
+_SAMPLE_S = 1.0
 _NEEDED = ("ingest", "SpanGen", "LeakageGuard")  # by the steps behind them
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from data.sources.source import Progress
 
 _LINE_S = 5.0
+_EARLY_S = 5.0  # before that nobody can tell how long the rest takes
 
 
 @contextlib.contextmanager
@@ -100,7 +101,7 @@ def _lines(console: Console) -> "Iterator[Callable[[Progress], None]]":
 
 def _left(progress: "Progress", seconds: float) -> str:
     """How long the rest will take, after so many seconds; nothing where that is not known."""
-    if not progress.total or not progress.done or seconds < _LINE_S:
+    if not progress.total or not progress.done or seconds < _EARLY_S:
         return ""
     return f", {about(seconds * (progress.total - progress.done) / progress.done)} left"
 

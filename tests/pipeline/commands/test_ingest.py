@@ -153,7 +153,7 @@ def test_all_of_a_disk_or_a_home_is_asked_about(
     told = f"{place} is {what}, all of which would be read: name the folder of the images in it, "
     for command in (["ingest", place], ["run", "--data", place]):
         code, out, err = signs(*command)  # without a terminal
-        assert (code, out, err.split()) == (2, "", f"Error: {told}or add --yes".split())
+        assert (code, out, err.split()) == (2, "", f"signs: error: {told}or add --yes".split())
     assert not (tmp_path / "workspace").exists()
     code, _, err = signs("ingest", "home", "--yes")
     assert (code, "is empty" in err) == (2, True)
@@ -165,7 +165,7 @@ def test_what_cannot_fit_on_the_disk_is_not_begun(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**27))
     code, out, err = signs("ingest", "synthetic:20000")
     told = (
-        "Error: 20,000 images take about 0.2 GiB as TFRecords, and 0.1 GiB are free at "
+        "signs: error: 20,000 images take about 0.2 GiB as TFRecords, and 0.1 GiB are free at "
         f"{tmp_path}/workspace/data: make room, or name another disk with --workspace"
     )
     assert (code, out, err.split()) == (2, "", told.split())
