@@ -23,11 +23,11 @@ def check_room(folder: Path, images: int, image_bytes: int) -> None:
     needed, free = image_bytes + images * _BESIDE, shutil.disk_usage(folder).free
     if needed > free:
         raise IngestError(
-            f"{images:,} images take about {in_gib(needed)} as TFRecords, and {in_gib(free)} are "
+            f"{images:,} images take about {in_units(needed)} as TFRecords, and {in_units(free)} are "
             f"free at {folder}: make room, or name another disk with --workspace"
         )
 
 
-def in_gib(size: float) -> str:
-    """A number of bytes as `2.5 GiB`."""
-    return f"{size / 2**30:,.1f} GiB"
+def in_units(size: float) -> str:
+    """A number of bytes as `25 MiB` or `2.5 GiB`."""
+    return f"{size / 2**20:,.0f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"

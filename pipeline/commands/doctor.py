@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data.room import in_gib
+from data.room import in_units
 from modules.machines.gpu_diagnosis import hidden_gpu
 from pipeline import machine
 from pipeline.commands.options import (
@@ -466,8 +466,8 @@ def _room(workspace: Path) -> Finding:
     needs = needs_of(config)
     found = (
         f"a run of {largest.name} ({largest.examples:,} images) takes "
-        f"{about(forecast(config, kept.runs(largest.name)).total)}, {in_gib(needs.memory)} of "
-        f"memory and {in_gib(needs.disk)} of the disk"
+        f"{about(forecast(config, kept.runs(largest.name)).total)}, {in_units(needs.memory)} of "
+        f"memory and {in_units(needs.disk)} of the disk"
     )
     try:
         short = lacking(config, _existing(workspace))

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.room import in_gib
+from data.room import in_units
 from drawing import shows_signs
 from modules.training.bounds import input_bytes
 from pipeline.config import PipelineConfig
@@ -57,7 +57,7 @@ def lacking(config: PipelineConfig, workspace: Path) -> list[str]:
     free = shutil.disk_usage(workspace).free
     if free < needs.disk:
         raise UserError(
-            f"a run makes models and checkpoints of about {in_gib(needs.disk)}, and {in_gib(free)} "
+            f"a run makes models and checkpoints of about {in_units(needs.disk)}, and {in_units(free)} "
             f"are free at {workspace}: make room (`signs prune` helps), or use --workspace"
         )
     there, _ = memory.available()
@@ -65,7 +65,7 @@ def lacking(config: PipelineConfig, workspace: Path) -> list[str]:
         return []
     images = f"{sum(config.data.counts.values()):,} images"
     return [
-        f"Note: {images} of {config.image_size} pixels may take about {in_gib(needs.memory)} of "
-        f"memory, and {in_gib(there)} are free: should it run out, take fewer images, a smaller "
+        f"Note: {images} of {config.image_size} pixels may take about {in_units(needs.memory)} of "
+        f"memory, and {in_units(there)} are free: should it run out, take fewer images, a smaller "
         "--set train.batch_size, or a machine with more."
     ]

@@ -162,10 +162,10 @@ def test_all_of_a_disk_or_a_home_is_asked_about(
 def test_what_cannot_fit_on_the_disk_is_not_begun(
     signs: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**27))
-    code, out, err = signs("ingest", "synthetic:20000")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    code, out, err = signs("ingest", "synthetic:600")
     told = (
-        "signs: error: 20,000 images take about 0.2 GiB as TFRecords, and 0.1 GiB are free at "
+        "signs: error: 600 images take about 5 MiB as TFRecords, and 1 MiB are free at "
         f"{tmp_path}/workspace/data: make room, or name another disk with --workspace"
     )
     assert (code, out, err.split()) == (2, "", told.split())
