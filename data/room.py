@@ -23,8 +23,8 @@ def check_room(folder: Path, images: int, image_bytes: int) -> None:
     needed, free = image_bytes + images * _BESIDE, shutil.disk_usage(folder).free
     if needed > free:
         raise IngestError(
-            f"{images:,} images take about {in_units(needed)} as TFRecords, and {in_units(free)} are "
-            f"free at {folder}: make room, or name another disk with --workspace"
+            f"{images:,} images take about {in_units(needed)} as TFRecords, and {in_units(free)} "
+            f"are free at {folder}: make room, or name another disk with --workspace"
         )
 
 
