@@ -58,7 +58,8 @@ def lacking(config: PipelineConfig, workspace: Path) -> list[str]:
     if free < needs.disk:
         raise UserError(
             f"a run makes models and checkpoints of about {in_units(needs.disk)}, and "
-            f"{in_units(free)} are free at {workspace}: make room (`signs prune` helps), or use --workspace"
+            f"{in_units(free)} are free at {workspace}: make room (`signs prune` helps), or use "
+            "--workspace"
         )
     there, _ = memory.available()
     if there >= needs.memory:

@@ -30,10 +30,8 @@ def matte(images: np.ndarray) -> np.ndarray:
     step = max(1, min(size) // _SMALL)
     cover = _matte(images[:, ::step, ::step])
     if step > 1:
-        large = [
-            Image.fromarray(one).resize(size[::-1], Image.Resampling.BILINEAR) for one in cover
-        ]
-        cover = np.stack(large)
+        large = (Image.fromarray(one).resize(size[::-1], _SMOOTH) for one in cover)
+        cover = np.stack([*map(np.asarray, large)])
     return cover[..., np.newaxis]
 
 
