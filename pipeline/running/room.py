@@ -16,11 +16,12 @@ from pipeline.config import PipelineConfig
 from pipeline.running import memory
 from signs.errors import UserError
 
-# Measured (docs/scaling.md), in bytes: what the libraries take before the first image,
+# In bytes: what the libraries take before the first image,
 _LIBRARIES = 1_700 << 20
-# what the steps that compare pictures with each other hold of each, in memory and on the disk,
-_IMAGE = 8_000
-# and what ResNet50 keeps of an image of 224 x 224 pixels for its gradients.
+# what LeakageGuard, which holds the most, has of each image on Beam's local runner (measured:
+# docs/scaling.md),
+_IMAGE = 11_500
+# and what ResNet50 keeps of an image of 224 x 224 pixels for its gradients (computed).
 _ACTIVATIONS, _SIDE = 110 << 20, 224
 _MODELS = 2 << 30  # checkpoints, exported copies and pushed versions of ResNet50
 
