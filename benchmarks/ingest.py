@@ -12,11 +12,15 @@ Measured on two virtual cores, from start of the interpreter to its end: 0.75x a
 260 MB at each, of which Beam's import is 200. All the time beyond that import is the workers'
 own: drawing takes two thirds of it. (Since then nothing imports Beam where no option is Beam's.)
 
+On a machine that does other work the clock says little: `CPU s` is that of the process and of its
+workers, and `free` what they would take if no core had other work: one process, then all cores.
+
 Every measurement runs in a process of its own. Peak memory is the largest sum over the process and
 its children of what they hold for themselves (USS), sampled ten times a second.
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -26,7 +30,9 @@ from pathlib import Path
 
 import psutil
 
-_COUNTS = (1_000, 10_000, 100_000)
+from signs.process import cores
+
+_COUNTS = (1_000, 2_000, 10_000, 100_000)
 _SAMPLE_S = 0.1
 
 
@@ -72,18 +78,25 @@ def ingest(count: int, root: Path) -> dict[str, float]:
 
 def main(counts: list[int]) -> None:
     """Prints one line per measurement."""
-    print(f"{'':8}{'images':>8}{'seconds':>9}{'images/s':>10}{'peak MB':>9}  seconds in parts")
+    heads = ("images", "seconds", "CPU s", "free s", "peak MB")
+    print(f"{'':8}{''.join(f'{head:>9}' for head in heads)}  seconds in parts")
     for count in counts:
-        rates = {}
+        took = {}
         for name in ("loop", "ingest"):
-            seconds, peak, parts = _measure(name, count)
-            rates[name] = count / seconds
-            print(f"{name:8}{count:8}{seconds:9.1f}{rates[name]:10.0f}{peak:9.0f}  {parts}")
-        print(f"{'':8}{'':8}{'':9}{rates['ingest'] / rates['loop']:9.2f}x")
+            seconds, peak, parts, (own, workers) = _measure(name, count)
+            took[name] = seconds, own + workers / cores()
+            figures = f"{seconds:9.1f}{own + workers:9.1f}{took[name][1]:9.1f}{peak:9.0f}"
+            print(f"{name:8}{count:9}{figures}  {parts}", flush=True)
+        clock, free = (loop / ours for loop, ours in zip(*took.values(), strict=True))
+        print(f"{'':8}{'':9}{clock:8.2f}x{'':9}{free:8.2f}x", flush=True)
 
 
-def _measure(name: str, count: int) -> tuple[float, float, str]:
-    """Runs one measurement; returns seconds from start to end, peak MB, and its parts."""
+def _measure(name: str, count: int) -> tuple[float, float, str, tuple[float, float]]:
+    """Runs one measurement.
+
+    Returns:
+        Seconds from start to end, peak MB, its parts, and CPU seconds: its own and its workers'.
+    """
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -98,7 +111,8 @@ def _measure(name: str, count: int) -> tuple[float, float, str]:
         watcher.join()
         if process.returncode:
             raise SystemExit(process.returncode)
-        return seconds, peak[0], output.strip()
+        parts, own, workers = output.strip().split("; ")
+        return seconds, peak[0], parts, (float(own), float(workers))
 
 
 def _watch(pid: int, peak: list[float], done: threading.Event) -> None:
@@ -117,7 +131,9 @@ if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in ("loop", "ingest"):
         work = {"loop": loop, "ingest": ingest}[sys.argv[1]]
         parts = work(int(sys.argv[2]), Path(sys.argv[3]))
-        print(", ".join(f"{name} {spent:.1f}" for name, spent in parts.items()))
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        cpu = [str(one.ru_utime + one.ru_stime) for one in used]
+        print("; ".join([", ".join(f"{name} {spent:.1f}" for name, spent in parts.items()), *cpu]))
     else:
         parser = argparse.ArgumentParser(
             description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -29,6 +29,7 @@ from data.manifest import Base, Manifest, Shard, check_strangers, damage
 from data.pictures import Picture, copies, digest_of
 from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
 from data.processes import how_many, watched, write_shards
+from data.room import check_room
 from data.sample import read_samples
 from data.shard import named_path, records_path, result_path
 from data.sources import open_source
@@ -260,6 +261,7 @@ def _ingest(
                 shards=listing.deal(seed, SHARD_BYTES),
             )
             settings = {**settings, "shards": plan.shards}
+            check_room(root, listing.items, listing.bytes)
             plan.save()
             counting = _counting("Converting", "images", progress)
             if counting:

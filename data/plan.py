@@ -79,8 +79,8 @@ class Listing:
         self.folder = folder
         self.items = 0
         self.rejected = 0
+        self.bytes = 0  # of all items
         self.ignored: Counter[str] = Counter()
-        self._bytes = 0
         self._undivided: Counter[str] = Counter()  # by class
         self._listing = (folder / _LISTING).open("w", encoding="utf-8")
         self._rejections = rejections_path(folder).open("w", encoding="utf-8")
@@ -90,7 +90,7 @@ class Listing:
         match found:
             case Item():
                 self.items += 1
-                self._bytes += found.size
+                self.bytes += found.size
                 self._undivided[found.class_name] += found.split is None
                 self._listing.write(item_line(found))
             case Rejection():
@@ -117,10 +117,10 @@ class Listing:
     def replace(self, items: Iterable[Item]) -> None:
         """Lists other items in place of those of the survey; they may be made of these."""
         aside, count = self.folder / f"other-{_LISTING}", 0
-        self._bytes, self._undivided = 0, Counter()
+        self.bytes, self._undivided = 0, Counter()
         with aside.open("w", encoding="utf-8") as file:
             for count, item in enumerate(items, 1):  # noqa: B007 - the last is their number
-                self._bytes += item.size
+                self.bytes += item.size
                 self._undivided[item.class_name] += item.split is None
                 file.write(item_line(item))
         self.items = count
@@ -176,7 +176,7 @@ class Listing:
         """Writes the parts and returns how many there are."""
         small = min(self.items // _SHARD_IMAGES, _SHARDS_OF_SMALL)
         many = math.ceil(self.items / _MOST_IMAGES)
-        shards = max(math.ceil(self._bytes / shard_bytes), small, many, 1)
+        shards = max(math.ceil(self.bytes / shard_bytes), small, many, 1)
         for shard in range(shards):
             self.folder.joinpath(_part(shard)).touch()
         for lines in self._batches():

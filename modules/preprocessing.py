@@ -59,6 +59,32 @@ def decode(image: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(pixels, [None, None, CHANNELS])
 
 
+def stored_image(image: tf.Tensor, size: int) -> tf.Tensor:
+    """Decodes and resizes one image, rounded to bytes: what `prepare_images` gives, times 255.
+
+    It is for images that ingestion has let in: it does not look for what would take too much.
+
+    Args:
+        image: as `decode` takes it.
+        size: pixels a side of the result.
+
+    Returns:
+        uint8 [size, size, 3].
+
+    Raises:
+        tf.errors.InvalidArgumentError: in the graph, for bytes that are no image.
+    """
+    pixels = decode(image)
+    shape = tf.shape(pixels)
+
+    def resized() -> tf.Tensor:
+        return tf.cast(tf.round(_prepared(pixels, shape, size) * 255), tf.uint8)
+
+    # Most need no more than that, where each further operation takes its time.
+    pixels = tf.cond(tf.reduce_all(shape[:2] == size), lambda: pixels, resized)
+    return tf.ensure_shape(pixels, [size, size, CHANNELS])
+
+
 def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes, resizes and scales a batch of encoded images.
 
@@ -80,19 +106,7 @@ def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
 
     def prepare(image: tf.Tensor) -> tf.Tensor:
         pixels = decode(image)
-        shape = tf.shape(pixels)
-        side = tf.minimum(shape[0], shape[1])
-        top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-        pixels = tf.slice(pixels, tf.stack([top, left, 0]), tf.stack([side, side, CHANNELS]))
-        # Antialiasing matters for photographs ten times the size; at the same size the resize is
-        # the identity, to the bit. It takes bytes: floats of a photograph are four times as many.
-        pixels = tf.cond(
-            side == size,
-            lambda: tf.image.convert_image_dtype(pixels, tf.float32),
-            lambda: tf.image.resize(pixels, [size, size], antialias=True) / 255.0,
-        )
-        pixels = tf.clip_by_value(pixels, 0.0, 1.0)
-        return tf.ensure_shape(pixels, [size, size, CHANNELS])
+        return _prepared(pixels, tf.shape(pixels), size)
 
     images, numbers_of_pixels = within_limits(images)
 
@@ -109,3 +123,18 @@ def prepare_images(images: tf.Tensor, size: int) -> tf.Tensor:
         lambda: prepared(_AT_A_TIME),
         lambda: prepared(1),
     )
+
+
+def _prepared(pixels: tf.Tensor, shape: tf.Tensor, size: int) -> tf.Tensor:
+    """The middle square of uint8 [*shape], resized: float32 [size, size, 3] in [0, 1]."""
+    side = tf.minimum(shape[0], shape[1])
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    pixels = tf.slice(pixels, tf.stack([top, left, 0]), tf.stack([side, side, CHANNELS]))
+    # Antialiasing matters for photographs ten times the size; at the same size the resize is the
+    # identity, to the bit. It takes bytes: floats of a photograph are four times as many.
+    pixels = tf.cond(
+        side == size,
+        lambda: tf.image.convert_image_dtype(pixels, tf.float32),
+        lambda: tf.image.resize(pixels, [size, size], antialias=True) / 255.0,
+    )
+    return tf.ensure_shape(tf.clip_by_value(pixels, 0.0, 1.0), [size, size, CHANNELS])

@@ -23,6 +23,7 @@ from modules.machines.devices import choose, float32_copy
 from modules.machines.multi_worker import check_agreement
 from modules.machines.workers import Workers
 from modules.network import logits_of
+from modules.training.bounds import in_memory
 from modules.training.checkpoints import alone_at, training_name
 from modules.training.drawings import drawings, drawings_in_step
 from modules.training.errors import TrainingError
@@ -44,6 +45,7 @@ LOGGER = logging.getLogger(__name__)
 HISTORY = "history.json"
 PROPERTIES = "properties.json"  # what is recorded with the Model artifact: see components.trainer
 
+_PIXEL_BYTES = 3 * 4  # of a prepared image
 _CONFUSION_IMAGES = 2000  # at most so many are predicted for the picture
 _CHECKED_IMAGES = 32  # at most so many show that what is served is what was trained
 _TOLERANCE = 1e-5  # between probabilities: of the order of additions, not of answers
@@ -103,6 +105,9 @@ def _run(fn_args: "FnArgs", held: ExitStack) -> None:
     )
     # A data set without such a split has the training images there.
     eval_is_new = features.EVAL not in recipe.splits and eval_count is not None
+    validation = eval_images if eval_is_new else None
+    if validation is not None and in_memory(eval_count, job.image_size, pixel_bytes=_PIXEL_BYTES):
+        validation = validation.cache()
 
     steps_in_all = recipe.epochs * steps * workers.count
     drawn = drawings(recipe, job.class_names, job.image_size, in_step, steps_in_all)
@@ -132,7 +137,7 @@ def _run(fn_args: "FnArgs", held: ExitStack) -> None:
             steps,
             recipe,
             run_dir,
-            validation=eval_images.cache() if eval_is_new else None,
+            validation=validation,
             devices=devices,
             checkpoints=checkpoints,
         )

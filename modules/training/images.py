@@ -7,13 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from modules.preprocessing import CHANNELS, stored_image
 from signs import features
 
 _DECODE_BATCH = 128  # images
 # Decoded images, as float32, that are in memory while a part of them is prepared.
 _DECODED_BYTES = 64 << 20
 _READ_AT_A_TIME = 8  # files, which decides the order
-_CHANNELS_BYTES = 3 * 4
+_CHANNELS_BYTES = CHANNELS * 4
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,25 @@ class Images:
             seed gives the same order. Without one they come as they are stored.
         prepare: a function from a batch of elements to (float32 [batch, size, size, 3] in [0, 1],
             int64 [batch] labels).
+        store: a function from a size and a batch of elements to the same, as bytes: (uint8 [batch,
+            size, size, 3], int64 [batch] labels). It is a third of the work, and for training.
         bytes_each: memory of an element, roughly.
     """
 
     read: Callable[[tf.Tensor | None], tf.data.Dataset]
     prepare: Callable[..., tuple[tf.Tensor, tf.Tensor]]
+    store: Callable[..., tuple[tf.Tensor, tf.Tensor]]
     bytes_each: int = 1
 
     @classmethod
     def prepared(cls, batches: tf.data.Dataset) -> "Images":
         """Images that are prepared already: (float32 [batch, size, size, 3], int64 [batch])."""
-        return cls(lambda seed: batches.unbatch(), lambda pixels, labels: (pixels, labels))
+        return cls(
+            lambda seed: batches.unbatch(),
+            lambda pixels, labels: (pixels, labels),
+            # TensorFlow's own conversion does not round to the nearest.
+            lambda size, pixels, labels: (tf.cast(tf.round(pixels * 255), tf.uint8), labels),
+        )
 
     def batches(self, count: int | None = None, size: int = features.IMAGE_SIZE) -> tf.data.Dataset:
         """Prepared batches, in the order in which the images are stored.
@@ -44,11 +53,16 @@ class Images:
             count: number of images, where it is known: Keras warns of data that end unannounced.
             size: pixels a side, which decides how many are prepared at a time.
         """
-        at_a_time = min(_DECODE_BATCH, max(1, _DECODED_BYTES // (size**2 * _CHANNELS_BYTES)))
+        at_a_time = _at_a_time(size)
         batches = self.read(None).batch(at_a_time).map(self.prepare, tf.data.AUTOTUNE)
         if count is not None:
             batches = batches.apply(tf.data.experimental.assert_cardinality(-(-count // at_a_time)))
         return batches
+
+    def stored(self, size: int) -> tf.data.Dataset:
+        """The same batches as bytes, for training: see `store`."""
+        batches = self.read(None).batch(_at_a_time(size))
+        return batches.map(lambda *batch: self.store(size, *batch), tf.data.AUTOTUNE)
 
 
 def read_images(
@@ -83,5 +97,21 @@ def read_images(
         prepared = transform(tf.io.parse_example(batch, feature_spec))
         return prepared[features.PIXELS], prepared[features.LABEL]
 
+    needed = {name: feature_spec[name] for name in (features.IMAGE, features.LABEL)}
+
+    def store(size: int, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        parsed = tf.io.parse_example(batch, needed)
+        pixels = tf.map_fn(
+            lambda image: stored_image(image, size),
+            tf.reshape(parsed[features.IMAGE], [-1]),
+            parallel_iterations=1,  # a batch has a core; large pictures wait for each other
+            fn_output_signature=tf.TensorSpec([size, size, CHANNELS], tf.uint8),
+        )
+        return pixels, tf.reshape(parsed[features.LABEL], [-1])
+
     size = sum(tf.io.gfile.stat(path).length for path in files)
-    return Images(read, prepare, bytes_each=max(1, size // max(1, count)))
+    return Images(read, prepare, store, bytes_each=max(1, size // max(1, count)))
+
+
+def _at_a_time(size: int) -> int:
+    return min(_DECODE_BATCH, max(1, _DECODED_BYTES // (size**2 * _CHANNELS_BYTES)))

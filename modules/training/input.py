@@ -1,7 +1,7 @@
 """The training input: TFRecords of examples in, augmented batches out.
 
-in memory:  records -> prepare -> uint8, kept -> shuffle -> batch \
-streamed:   records -> shuffle -> batch -> prepare -> uint8        +-> drawings beside -> augment
+in memory:  records -> decoded as uint8, kept -> shuffle -> batch \
+streamed:   records -> shuffle -> batch -> decoded as uint8        +-> drawings beside -> augment
 
 What an epoch holds is a function of the seed and the epoch's number: which images, in which order,
 changed how. So a training can be repeated, and taken up again at any epoch, without those before.
@@ -10,7 +10,6 @@ Images are kept, and brought to a GPU, as uint8: a quarter of float32's bytes. T
 has resized are rounded to it, by 0.002 at most.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,18 +19,19 @@ import tensorflow as tf
 
 from modules.machines.workers import ALONE, Workers
 from modules.training.augmentation import augment, matte
+from modules.training.bounds import (
+    CHANNELS,
+    MEMORY_LIMIT_BYTES,
+    SHUFFLE_BYTES,
+    WAITING,
+    batches_at_a_time,
+    in_memory,
+)
 from modules.training.drawings import Drawings, beside
 from modules.training.errors import TrainingError
 from modules.training.images import Images
 from modules.training.recipe import Augmentation, Recipe
 
-# Prepared images are kept in memory up to this size; beyond it they are prepared anew each epoch.
-MEMORY_LIMIT_BYTES = 1 << 30
-# Encoded images, among which the next one is drawn, where they are streamed.
-_SHUFFLE_BYTES = 256 << 20
-# Batches that are prepared at the same time take no more than this, as float32, or one at a time.
-_PREPARED_BYTES = 64 << 20
-_CHANNELS = 4  # RGB and cover
 _PRIME = 1_000_003
 
 
@@ -48,19 +48,21 @@ class Batches:
             size, size, 3] in [0, 1], with the size of the epoch; float32 [batch, classes], one-hot,
             or 1 / classes for what shows none of them).
         workers: which part of each batch `chosen` has.
+        at_a_time: batches that the CPU finishes together.
     """
 
     chosen: Callable[[int], tf.data.Dataset]
     finish: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Workers], tuple[tf.Tensor, tf.Tensor]]
     workers: Workers = ALONE
+    at_a_time: int = 1
 
     def __call__(self, epoch: int) -> tf.data.Dataset:
         """The finished batches from the start of an epoch on, finished by the CPU."""
         finished = self.chosen(epoch).map(
             lambda images, labels, step: self.finish(images, labels, step, self.workers),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=self.at_a_time,
         )
-        return finished.prefetch(2)
+        return finished.prefetch(WAITING)
 
 
 def training_batches(
@@ -86,7 +88,6 @@ def training_batches(
     """
     steps = steps_per_epoch(count, recipe, workers)
     sizes = recipe.size_of_epochs(image_size)
-    in_memory = count * image_size**2 * _CHANNELS <= MEMORY_LIMIT_BYTES
 
     def finish(
         pixels: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, part: Workers
@@ -106,11 +107,14 @@ def training_batches(
         shows_none = tf.cast(labels == classes, tf.float32)[:, tf.newaxis]
         return pixels, tf.one_hot(labels, classes) + shows_none / classes
 
-    choose = _from_memory if in_memory else _streamed
+    keep = in_memory(count, image_size, MEMORY_LIMIT_BYTES)
+    choose = _from_memory if keep else _streamed
     chosen = choose(images, image_size, count, recipe, workers)
+    batch = share_of_batch(count, recipe, workers)
     if drawn:
+        batch += drawn.in_step
         chosen = beside(chosen, share_of_batch(count, recipe, workers), drawn, recipe.seed, workers)
-    return Batches(chosen, finish, workers)
+    return Batches(chosen, finish, workers, batches_at_a_time(batch, image_size))
 
 
 def _strength(augmentation: Augmentation, step: tf.Tensor, steps: int) -> tf.Tensor:
@@ -121,10 +125,8 @@ def _strength(augmentation: Augmentation, step: tf.Tensor, steps: int) -> tf.Ten
     return augmentation.strength * tf.minimum(step / ramp, calming)
 
 
-def _with_cover(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _with_cover(rgb: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Images as uint8 [batch, height, width, 4], the last what stands before a plain wall."""
-    # TensorFlow's own conversion does not round to the nearest.
-    rgb = tf.cast(tf.round(pixels * 255), tf.uint8)
     cover = tf.ensure_shape(tf.numpy_function(matte, [rgb], tf.uint8), [*rgb.shape[:3], 1])
     return tf.concat([rgb, cover], axis=-1), labels
 
@@ -176,10 +178,10 @@ def _kept(images: Images, size: int, count: int) -> tuple[np.ndarray, np.ndarray
 
     Making a tensor of an array takes twice its memory more.
     """
-    pixels = np.empty((count, size, size, _CHANNELS), np.uint8)
+    pixels = np.empty((count, size, size, CHANNELS), np.uint8)
     labels = np.empty(count, np.int64)
     end = 0
-    for part, its_labels in images.batches(size=size).map(_with_cover).as_numpy_iterator():
+    for part, its_labels in images.stored(size).map(_with_cover).as_numpy_iterator():
         begin, end = end, end + len(part)
         pixels[begin:end], labels[begin:end] = part, its_labels
     if end != count:
@@ -191,8 +193,8 @@ def _streamed(
     images: Images, size: int, count: int, recipe: Recipe, workers: Workers
 ) -> Callable[[int], tf.data.Dataset]:
     share, steps = share_of_batch(count, recipe, workers), steps_per_epoch(count, recipe, workers)
-    buffer = min(count, max(share, _SHUFFLE_BYTES // images.bytes_each))
-    at_a_time = min(os.cpu_count() or 1, max(1, _PREPARED_BYTES // (share * size**2 * 12)))
+    buffer = min(count, max(share, SHUFFLE_BYTES // images.bytes_each))
+    at_a_time = batches_at_a_time(share, size)
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         """This worker's batches of an epoch, encoded, with the numbers of their steps."""
@@ -204,7 +206,7 @@ def _streamed(
 
     def prepare(step: tf.Tensor, batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         parts = batch if isinstance(batch, tuple) else (batch,)
-        return *_with_cover(*images.prepare(*parts)), tf.fill([share], step)
+        return *_with_cover(*images.store(size, *parts)), tf.fill([share], step)
 
     def from_epoch(epoch: int) -> tf.data.Dataset:
         chosen = tf.data.Dataset.range(epoch, recipe.epochs).flat_map(of_epoch)

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data.room import in_units
 from modules.machines.gpu_diagnosis import hidden_gpu
 from pipeline import machine
 from pipeline.commands.options import (
@@ -43,9 +44,11 @@ from pipeline.commands.options import (
 )
 from pipeline.environment import Workspace
 from pipeline.keeping import metadata_file
+from pipeline.running import memory
+from pipeline.showing.wording import about
 from signs import durable, process
 from signs.errors import UserError
-from signs.features import GRPC_PORT
+from signs.features import GRPC_PORT, SPLITS
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -61,8 +64,6 @@ MEMORY_GIB = (2, 4)  # the same; a run of SIGNS takes up to 4
 IMPORT_TIMEOUT_S = 180.0  # 5 s as a rule; a minute on a cold disk without .pyc files
 _GIB = 2**30
 _SETUP = "run `make setup`"
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUP = Path("/proc/self/cgroup")
 _LOOKS: dict[Level, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "warn": ("warn", "yellow"),
@@ -121,6 +122,7 @@ def checks(workspace: Path) -> list[Finding]:
         ("metadata", partial(_metadata, workspace)),
         ("port", _port),
         ("spans", partial(_spans, workspace)),
+        ("room", partial(_room, workspace)),
     ]
     return [_guarded(name, check) for name, check in all_checks]
 
@@ -304,13 +306,8 @@ def _cores() -> Finding:
 
 
 def _memory() -> Finding:
-    import psutil
-
-    available = psutil.virtual_memory().available
-    where = ""
-    limited = _cgroup_available()
-    if limited is not None and limited < available:
-        available, where = limited, " within this container's limit"
+    available, is_limited = memory.available()
+    where = " within this container's limit" if is_limited else ""
     least, enough = MEMORY_GIB
     found = f"{available / _GIB:.1f} GiB available{where}"
     remedy = f"a run needs up to {enough} GiB: end other programs, or raise the limit"
@@ -450,6 +447,38 @@ def _spans(workspace: Path) -> Finding:
     return Finding("spans", "ok", found)
 
 
+def _room(workspace: Path) -> Finding:
+    """Whether the next run of the largest data set fits in memory and on the disk."""
+    from data import IngestError, spans
+    from data.manifest import Manifest
+    from pipeline.config import Data, default_config
+    from pipeline.running.estimate import forecast
+    from pipeline.running.room import lacking, needs_of
+
+    kept = Workspace(workspace)
+    newest = [versions[-1] for path in kept.data.glob("*") if (versions := spans.versions(path))]
+    manifests = []
+    for _, _, directory in newest:
+        with contextlib.suppress(IngestError):  # told of by `spans`
+            manifests.append(Manifest.load(directory))
+    if not manifests:
+        return Finding("room", "ok", "no data set yet to make room for")
+    largest = max(manifests, key=lambda one: one.examples)
+    counts = {split: largest.split_size(split) for split in SPLITS}
+    config = default_config(Data(largest.name, largest.span, largest.class_names, counts))
+    needs = needs_of(config)
+    found = (
+        f"a run of {largest.name} ({largest.examples:,} images) takes "
+        f"{about(forecast(config, kept.runs(largest.name)).total)}, {in_units(needs.memory)} of "
+        f"memory and {in_units(needs.disk)} of the disk"
+    )
+    try:
+        short = lacking(config, _existing(workspace))
+    except UserError as err:
+        return Finding("room", "fail", found, str(err))
+    return Finding("room", "warn" if short else "ok", found, " ".join(short))
+
+
 # --- Probes ---------------------------------------------------------------------------------------
 
 
@@ -459,35 +488,6 @@ def _at_least(
     if value >= enough:
         return Finding(name, "ok", found)
     return Finding(name, "warn" if value >= least else "fail", found, remedy)
-
-
-def _cgroup_available() -> int | None:
-    """Bytes that the control groups of this process leave it; None where they set no limit."""
-    left: list[int] = []
-    for line in _lines(_OWN_CGROUP):
-        _, controllers, own = line.split(":", 2)
-        if controllers == "":
-            base, limit, used = _CGROUPS, "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            base = _CGROUPS / "memory"
-            limit, used = "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        inner = base / own.lstrip("/")
-        for group in (inner, *inner.parents):
-            # The kernel gives cached files back when memory is asked for.
-            cached = [x for x in _lines(group / "memory.stat") if x.startswith("inactive_file ")]
-            numbers = [
-                *_lines(group / limit),
-                *_lines(group / used),
-                *(x.split()[1] for x in cached),
-            ]
-            if len(numbers) >= 2 and all(number.isdigit() for number in numbers):
-                total, taken, *reclaimable = map(int, numbers)
-                left.append(max(0, total - taken + sum(reclaimable)))
-            if group == base:
-                break
-    return min(left, default=None)
 
 
 def _existing(place: Path) -> Path:
@@ -511,13 +511,6 @@ def _numbers(version: str) -> tuple[int, ...]:
     """The leading numbers of a version: (6, 33, 6) of 6.33.6rc1."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(map(int, match[0].split("."))) if match else ()
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []
 
 
 def _run(command: list[str], *, timeout_s: float) -> subprocess.CompletedProcess[str]:

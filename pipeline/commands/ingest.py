@@ -1,6 +1,9 @@
 """`signs ingest`: from images to a span, and what it has in common with `signs run`."""
 
 import dataclasses
+import pwd
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -57,6 +60,9 @@ AlsoTestOption = Annotated[
         "model is judged on it beside test.",
     ),
 ]
+YesOption = Annotated[
+    bool, typer.Option("--yes", help="Do not ask whether a whole disk or home folder is meant.")
+]
 RejectedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Fraction of files that may be unusable.")
 ]
@@ -104,10 +110,12 @@ def ingest(
     ] = 0,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
+    yes: YesOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
     """Turn images into a span of TFRecords. Other options go to Beam."""
+    ask_if_meant(source, yes=yes)
     arguments = beam_args(context, engine, runner, direct_num_workers)
     from data.convert import ingest as convert
     from data.sources.layouts.answers import Answers
@@ -131,6 +139,28 @@ def ingest(
     else:
         render_ingested(console(), ingested)
     return 0
+
+
+def ask_if_meant(source: str, *, yes: bool) -> None:
+    """Asks before all of a disk or of somebody's home is read: it is rarely what was meant.
+
+    Raises:
+        UserError: it was not meant, or there is no terminal to ask on.
+    """
+    # POSIX lets `//` be another root, which it is nowhere here.
+    place = Path("/", *Path(source).expanduser().resolve().parts[1:])
+    home = Path.home().resolve()
+    homes = {home, *home.parents, *(Path(user.pw_dir).resolve() for user in pwd.getpwall())}
+    if yes or place not in homes or not place.is_dir():
+        return
+    what = "a whole file system" if place == Path(place.anchor) else "a home folder"
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"{source} is {what}, all of which would be read: name the folder of the images in it, "
+            "or add --yes"
+        )
+    if not typer.confirm(f"{source} is {what}. Read all of it?"):
+        raise UserError("nothing was read: name the folder of the images")
 
 
 def beam_args(

@@ -22,7 +22,9 @@ from pipeline.commands.ingest import (
     SpansOption,
     SplitOption,
     WorkersOption,
+    YesOption,
     ZipEncodingOption,
+    ask_if_meant,
     beam_args,
 )
 from pipeline.commands.options import (
@@ -133,10 +135,12 @@ def run(
     max_rejected: RejectedOption = 0.01,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
+    yes: YesOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
     """Run it all: ingest, train, evaluate, push, serve, query. Other options go to Beam."""
+    ask_if_meant(watch or data, yes=yes)
     arguments = beam_args(context, engine, runner, direct_num_workers)
     if on != "local" and engine.engine != "local":
         raise UserError("--engine portable goes with --on local: steps in pods choose their own")

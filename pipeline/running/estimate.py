@@ -43,6 +43,7 @@ _STEPS = {
     QUERYING: 8.0,
 }
 _REUSED = (IMPORTING, "Pusher", QUERYING)  # what a run does that finds all its results again
+_LEAKS_IMAGE_S = 0.0018  # to compare an image with all others: docs/scaling.md
 _EXPORT_S = 12.0
 _FURTHER_IMAGE_S = 0.01  # to evaluate ResNet50 on an image of a further test set
 # To train ResNet50 on an image of 64 x 64 pixels, on two cores with bfloat16. Without: 1.5 times.
@@ -59,6 +60,7 @@ def forecast(config: PipelineConfig, runs: Path) -> Forecast:
         runs: folder of the earlier runs of the same pipeline, which may be missing.
     """
     seconds = {**_STEPS, "Trainer": _training_s(config) + _EXPORT_S}
+    seconds["LeakageGuard"] += _LEAKS_IMAGE_S * sum(config.data.counts.values())
     further = sum(one.images for one in config.also_test)
     seconds["Evaluator"] += _FURTHER_IMAGE_S * further
     if config.tune.trials:

@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.showing.wording import duration, say
+from pipeline.showing.wording import about, duration, say
 from signs.features import FINDINGS, REJECTED, SPLITS
 
 if TYPE_CHECKING:
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from data.sources.source import Progress
 
 _LINE_S = 5.0
+_EARLY_S = 5.0  # before that nobody can tell how long the rest takes
 
 
 @contextlib.contextmanager
@@ -41,6 +48,7 @@ def _bar(console: Console) -> "Iterator[Callable[[Progress], None]]":
         BarColumn(bar_width=None),
         TextColumn("{task.completed:,.0f} {task.fields[unit]}"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
         expand=True,
@@ -66,16 +74,20 @@ def _lines(console: Console) -> "Iterator[Callable[[Progress], None]]":
     """Prints a line every few seconds, also while nothing is reported."""
     last: list[Progress] = []
     done = threading.Event()
-    begun = time.monotonic()
+    begun = doing = time.monotonic()
 
     def tell() -> None:
         while not done.wait(_LINE_S):
             for progress in last[-1:]:
                 of = "" if progress.total is None else f" of {progress.total:,}"
                 words = f"{progress.doing}: {progress.done:,}{of} {progress.unit}"
-                say(console, f"{words}, {duration(time.monotonic() - begun)}")
+                now = time.monotonic()
+                say(console, f"{words}, {duration(now - begun)}{_left(progress, now - doing)}")
 
     def report(progress: "Progress") -> None:
+        nonlocal doing
+        if [one.doing for one in last] != [progress.doing]:
+            doing = time.monotonic()
         last[:] = [progress]
 
     thread = threading.Thread(target=tell, daemon=True)
@@ -85,6 +97,13 @@ def _lines(console: Console) -> "Iterator[Callable[[Progress], None]]":
     finally:
         done.set()
         thread.join()
+
+
+def _left(progress: "Progress", seconds: float) -> str:
+    """How long the rest will take, after so many seconds; nothing where that is not known."""
+    if not progress.total or not progress.done or seconds < _EARLY_S:
+        return ""
+    return f", {about(seconds * (progress.total - progress.done) / progress.done)} left"
 
 
 def shortened(text: str, width: int) -> str:

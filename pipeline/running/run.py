@@ -35,6 +35,7 @@ from pipeline.running.history import in_place, load_run, mark_running, new_run_i
 from pipeline.running.ingesting import render_ingested
 from pipeline.running.inputs import Inputs, check_settings, data_of, ingest_inputs
 from pipeline.running.report import link_tensorboard, write_report
+from pipeline.running.room import lacking
 from pipeline.running.summary import ComponentSummary, RunResult, RunSummary
 from pipeline.showing.events import EVENTS, EventReader
 from pipeline.showing.follow import follow
@@ -148,6 +149,8 @@ def run_ingested(
         earlier = workspace.runs(config.pipeline_name)
         expected = forecast(config, earlier)
         tell(console, in_words(config, expected, earlier))
+        for words in lacking(config, workspace.root):
+            tell(console, words)
     directory = workspace.run_directory(config.pipeline_name, run_id).resolve()
     directory.mkdir(parents=True)
     log = workspace.log(run_id).resolve()

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from modules.preprocessing import prepare_images, preprocessing_fn
+from modules.preprocessing import prepare_images, preprocessing_fn, stored_image
 from signs import features
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -138,3 +138,12 @@ def test_preprocessing_fn_takes_the_size_from_the_configuration(config, size):
     np.testing.assert_array_equal(found["pixels"], prepared(*images, size=size))
     assert found["label"].numpy().tolist() == [2, 0]
     assert found["label"].dtype == tf.int64
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+@pytest.mark.parametrize("shape", [(16, 16), (7, 40), (9, 9)])
+def test_what_is_trained_on_is_what_is_evaluated_and_served(shape, format):
+    image = encoded(noise(*shape), format)
+    stored = stored_image(tf.constant(image), 16)
+    assert stored.dtype == tf.uint8
+    np.testing.assert_array_equal(stored, np.rint(prepared(image)[0] * np.float32(255)))

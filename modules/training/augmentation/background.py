@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from modules.training.augmentation.draws import Draws
 from modules.training.recipe import Augmentation
@@ -10,6 +11,8 @@ _FRAME = 3  # pixels: the width of the frame in which the wall is looked for
 _PLAIN = 0.1  # a wall's spread of colour, as a share of how far the rest differs from it
 _LEAST = 0.05  # how far, as a sum of shares of red, green and blue, something differs from a wall
 _OFTEN, _SHADOWED = 0.7, 0.6
+_SMOOTH = Image.Resampling.BILINEAR
+_SMALL = 64  # pixels a side: enough to tell a hand from a wall
 
 
 def matte(images: np.ndarray) -> np.ndarray:
@@ -20,25 +23,34 @@ def matte(images: np.ndarray) -> np.ndarray:
 
     Returns:
         uint8 [n, height, width, 1], 255 where a pixel is covered by what the image shows. All of
-        an image whose frame is not of one colour is covered.
+        an image whose frame is not of one colour is covered. Of a large image it is found on one of
+        64 to 127 pixels a side.
     """
-    color = images.astype(np.float32)
-    color /= color.sum(3, keepdims=True) + 30  # a shadow changes the sum; 30: noise in the dark
-    frame = np.concatenate(
-        [
-            part.reshape(len(images), -1, 3)
-            for part in (color[:, :_FRAME], color[:, :, :_FRAME], color[:, :, -_FRAME:])
-        ],
-        axis=1,
-    )
-    wall = np.median(frame, 1, keepdims=True)
-    spread = np.median(np.abs(frame - wall).sum(2), 1)
-    away = np.abs(color - wall[:, np.newaxis]).sum(3)
-    most = np.percentile(away, 92, axis=(1, 2))
-    cover = ((away / np.maximum(most, 0.02)[:, None, None] - 0.3) / 0.25).clip(0, 1)
+    size = images.shape[1:3]
+    step = max(1, min(size) // _SMALL)
+    cover = _matte(images[:, ::step, ::step])
+    if step > 1:
+        large = (Image.fromarray(one).resize(size[::-1], _SMOOTH) for one in cover)
+        cover = np.stack([*map(np.asarray, large)])
+    return cover[..., np.newaxis]
+
+
+def _matte(images: np.ndarray) -> np.ndarray:
+    # Plane by plane: what is done to three numbers at a time takes twice as long.
+    color = np.moveaxis(images, 3, 0).astype(np.float32, order="C")
+    color /= color.sum(0) + 30  # a shadow changes the sum; 30: noise in the dark
+    edges = (color[:, :, :_FRAME], color[..., :_FRAME], color[..., -_FRAME:])
+    frame = np.concatenate([edge.reshape(*color.shape[:2], -1) for edge in edges], axis=2)
+    wall = np.median(frame, 2, keepdims=True)
+    spread = np.median(np.abs(frame - wall).sum(0), 1)
+    color -= wall[..., np.newaxis]
+    away = np.abs(color, out=color).sum(0)
+    most = np.percentile(away.reshape(len(away), -1), 92, axis=1)
+    cover = away * (4 / np.maximum(most, 0.02))[:, None, None] - 1.2
+    cover.clip(0, 1, out=cover)
     cover = (cover + ((_mean(cover) - 0.25) / 0.5).clip(0, 1)) / 2
     cover[(most < _LEAST) | (spread > _PLAIN * most)] = 1
-    return np.round(cover * 255).astype(np.uint8)[..., np.newaxis]
+    return np.round(cover * 255).astype(np.uint8)
 
 
 def with_cover(images: np.ndarray) -> np.ndarray:
@@ -59,30 +71,46 @@ def replaced(pixels: tf.Tensor, cover: tf.Tensor, config: Augmentation, draws: D
     """Puts another wall behind some of the images, with a shadow on it.
 
     Args:
-        pixels: float32 [batch, size, size, 3] in [0, 1].
-        cover: float32 [batch, size, size, 1] in [0, 1].
+        pixels: float32 [batch, 3, size, size] in [0, 1].
+        cover: float32 [batch, 1, size, size] in [0, 1].
         config: the ranges.
         draws: where the numbers come from.
 
     Returns:
-        float32 [batch, size, size, 3] in [0, 1].
+        float32 [batch, 3, size, size] in [0, 1].
     """
-    size = tf.shape(pixels)[1]
+    # All are drawn for, so that an image's numbers do not hang on which others get a wall.
     wall = draws.uniform(0.05, 1.0) + draws.uniform(-0.15, 0.15, 3)
-    for cells, most, power in ((4, 0.35, 3), (12, 0.3, 4)):  # mostly faint, now and then strong
-        stains = draws.normal([cells, cells, 3]) * 0.5 + draws.normal([cells, cells, 1])
-        wall += tf.image.resize(stains, [size, size]) * (draws.uniform(0.0, 1.0) ** power * most)
+    stains = [  # mostly faint, now and then strong
+        (draws.normal([3, cells, cells]) * 0.5 + draws.normal([1, cells, cells]))
+        * (draws.uniform(0.0, 1.0) ** power * most)
+        for cells, most, power in ((4, 0.35, 3), (12, 0.3, 4))
+    ]
+    slope_x, slope_y = draws.uniform(-0.15, 0.15), draws.uniform(-0.15, 0.15)
+    shadow = draws.uniform(0.0, _SHADOWED) * draws.coin(_OFTEN)
+    factor = (1 + draws.spread(config.white_balance, 3)) * (1 + draws.spread(0.3))
+    some = tf.where(draws.coin(config.background)[:, 0, 0, 0] > 0)
+    chosen, cover, wall, slope_x, slope_y, shadow, factor, *stains = (
+        tf.gather_nd(each, some)
+        for each in (pixels, cover, wall, slope_x, slope_y, shadow, factor, *stains)
+    )
+    size = tf.shape(pixels)[2]
+    for each in stains:
+        wall += _resized(each, size)
     x, y = places(size)
-    wall += x * draws.uniform(-0.15, 0.15) + y * draws.uniform(-0.15, 0.15)
-    soft = tf.image.resize(tf.image.resize(cover, [size // 4, size // 4], "area"), [size, size])
-    wall *= 1 - soft * draws.uniform(0.0, _SHADOWED) * draws.coin(_OFTEN)
-    shown = pixels * (1 + draws.spread(config.white_balance, 3)) * (1 + draws.spread(0.3))
-    other = shown * cover + wall * (1 - cover)
-    is_replaced = draws.coin(config.background)
-    return tf.clip_by_value(other * is_replaced + pixels * (1 - is_replaced), 0.0, 1.0)
+    wall += x * slope_x + y * slope_y
+    wall *= 1 - _resized(_resized(cover, size // 4, "area"), size) * shadow
+    other = chosen * factor * cover + wall * (1 - cover)
+    return tf.tensor_scatter_nd_update(pixels, some, tf.clip_by_value(other, 0.0, 1.0))
 
 
 def places(size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where pixels are, from -1 to 1: x float32 [1, 1, size, 1], y float32 [1, size, 1, 1]."""
+    """Where pixels are, from -1 to 1: x float32 [1, 1, 1, size], y float32 [1, 1, size, 1]."""
     line = tf.linspace(-1.0, 1.0, size)
-    return line[tf.newaxis, tf.newaxis, :, tf.newaxis], line[tf.newaxis, :, tf.newaxis, tf.newaxis]
+    return line[tf.newaxis, tf.newaxis, tf.newaxis], line[tf.newaxis, tf.newaxis, :, tf.newaxis]
+
+
+def _resized(maps: tf.Tensor, size: tf.Tensor, method: str = "bilinear") -> tf.Tensor:
+    """float32 [batch, channels, side, side] becomes [batch, channels, size, size]."""
+    last = tf.image.resize(tf.transpose(maps, [0, 2, 3, 1]), [size, size], method)
+    return tf.transpose(last, [0, 3, 1, 2])

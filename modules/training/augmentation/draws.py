@@ -20,12 +20,12 @@ class Draws:
         self._calls = 0
 
     def uniform(self, low: float, high: float, channels: int = 1) -> tf.Tensor:
-        """Returns float32 [count, 1, 1, channels] in [low, high), whatever the strength."""
-        shape = [self._all, 1, 1, channels]
+        """Returns float32 [count, channels, 1, 1] in [low, high), whatever the strength."""
+        shape = [self._all, channels, 1, 1]
         return self._mine(tf.random.stateless_uniform(shape, self._next(), low, high))
 
     def spread(self, most: float, channels: int = 1) -> tf.Tensor:
-        """Returns float32 [count, 1, 1, channels] in [-most, most), times the strength."""
+        """Returns float32 [count, channels, 1, 1] in [-most, most), times the strength."""
         return self.uniform(-most, most, channels) * self.strength
 
     def coin(self, probability: float) -> tf.Tensor:
@@ -35,6 +35,13 @@ class Draws:
     def normal(self, shape: list) -> tf.Tensor:
         """Returns float32 [count, *shape], of mean 0 and deviation 1."""
         return self._mine(tf.random.stateless_normal([self._all, *shape], self._next()))
+
+    def integers(self, shape: list, most: tf.Tensor) -> tf.Tensor:
+        """Returns int32 [count, *shape] in [0, most)."""
+        drawn = tf.random.stateless_uniform(
+            [self._all, *shape], self._next(), 0, most, dtype=tf.int32
+        )
+        return self._mine(drawn)
 
     @property
     def _all(self) -> tf.Tensor:

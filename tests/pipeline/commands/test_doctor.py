@@ -22,6 +22,7 @@ from pipeline import machine
 from pipeline.commands import doctor
 from pipeline.commands.doctor import Finding, checks, exit_code, render
 from pipeline.machine import Machine
+from pipeline.running import memory
 from tests.kubeflow.step.spans import write_span
 
 
@@ -84,6 +85,7 @@ def test_this_machine_can_run_the_pipeline(tmp_path: Path) -> None:
         "metadata",
         "port",
         "spans",
+        "room",
     ]
     by_name = {finding.name: finding for finding in findings}
     for name in ("Python", "system", "packages", "protobuf", "TensorFlow", "workspace"):
@@ -414,7 +416,7 @@ GIB = 2**30
 )
 def test_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gib: float, level: str) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: MemoryInfo(int(gib * GIB)))
-    monkeypatch.setattr(doctor, "_OWN_CGROUP", tmp_path / "missing")
+    monkeypatch.setattr(memory, "_OWN_CGROUP", tmp_path / "missing")
     finding = doctor._memory()
     assert (finding.level, finding.found) == (level, f"{gib:.1f} GiB available")
     assert bool(finding.remedy) == (level != "ok")
@@ -456,8 +458,8 @@ def test_memory_within_a_container(
         path = tmp_path / "cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{content}\n")
-    monkeypatch.setattr(doctor, "_OWN_CGROUP", tmp_path / "own")
-    monkeypatch.setattr(doctor, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
     assert doctor._memory().found == f"{expected} available within this container's limit"
 
 
@@ -465,8 +467,8 @@ def test_no_memory_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     (tmp_path / "own").write_text("0::/\n")
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("5\n")
-    monkeypatch.setattr(doctor, "_OWN_CGROUP", tmp_path / "own")
-    monkeypatch.setattr(doctor, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: MemoryInfo(16 * GIB))
     assert doctor._memory() == Finding("memory", "ok", "16.0 GiB available")
 
@@ -602,6 +604,25 @@ def test_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
             "give `signs serve` another one: --port",
         )
     assert doctor._port().found == f"{doctor.GRPC_PORT} is free for `signs serve`"
+
+
+def test_room_for_a_run_of_the_largest_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: (16 * GIB, False))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: DiskUsage(9 * GIB))
+    assert doctor._room(tmp_path) == Finding("room", "ok", "no data set yet to make room for")
+    write_span(tmp_path / "data" / "signs", 1, 1)
+    finding = doctor._room(tmp_path)
+    assert finding.level == "ok"
+    assert finding.found.startswith("a run of signs (12 images) takes about ")
+    assert finding.found.endswith(" of memory and 2.0 GiB of the disk")
+    monkeypatch.setattr(memory, "available", lambda: (GIB, False))
+    finding = doctor._room(tmp_path)
+    assert finding.level == "warn"
+    assert "and 1.0 GiB are free: should it run out, take fewer images" in finding.remedy
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: DiskUsage(GIB))
+    assert doctor._room(tmp_path).level == "fail"
 
 
 def test_spans_are_held_against_their_checksums(

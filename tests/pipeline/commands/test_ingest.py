@@ -1,6 +1,7 @@
 """`signs ingest`: what it says of a folder of images."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -119,9 +121,8 @@ def test_names_in_a_zip(signs: Callable[..., tuple[int, str, str]], tmp_path: Pa
 
 
 def test_an_endless_folder_can_be_left(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [SIGNS, "ingest", "/"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command, pipe = [SIGNS, "ingest", "/", "--yes"], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe)
     try:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("workspace/data/.ingest-*/listing.jsonl")):
@@ -136,6 +137,39 @@ def test_an_endless_folder_can_be_left(tmp_path: Path) -> None:
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in err
     assert not list(tmp_path.glob("workspace/data/.ingest-*"))
+
+
+@pytest.mark.parametrize("place", ["/", "//", "~", "home", "home/.."])
+def test_all_of_a_disk_or_a_home_is_asked_about(
+    signs: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    what = "a whole file system" if place.startswith("/") else "a home folder"
+    told = f"{place} is {what}, all of which would be read: name the folder of the images in it, "
+    for command in (["ingest", place], ["run", "--data", place]):
+        code, out, err = signs(*command)  # without a terminal
+        assert (code, out, err.split()) == (2, "", f"signs: error: {told}or add --yes".split())
+    assert not (tmp_path / "workspace").exists()
+    code, _, err = signs("ingest", "home", "--yes")
+    assert (code, "is empty" in err) == (2, True)
+
+
+def test_what_cannot_fit_on_the_disk_is_not_begun(
+    signs: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    code, out, err = signs("ingest", "synthetic:600")
+    told = (
+        "signs: error: 600 images take about 5 MiB as TFRecords, and 1 MiB are free at "
+        f"{tmp_path}/workspace/data: make room, or name another disk with --workspace"
+    )
+    assert (code, out, err.split()) == (2, "", told.split())
+    assert [path.name for path in tmp_path.glob("workspace/data/*")] == [".lock"]
 
 
 def test_what_a_score_hides_is_told(

@@ -34,6 +34,19 @@ def test_a_log_gets_a_line_at_times(monkeypatch: pytest.MonkeyPatch) -> None:
     assert output.getvalue().startswith("Listing [x]: 3 of 9 files, 0.0 s\nListing [x]: 3 of 9")
 
 
+@pytest.mark.parametrize(
+    ("progress", "seconds", "words"),
+    [
+        (Progress("Converting", 25, 100, "images"), 60, ", about 3 min left"),
+        (Progress("Converting", 25, 100, "images"), 1, ""),  # too early to tell
+        (Progress("Converting", 0, 100, "images"), 60, ""),
+        (Progress("Reading", 25), 60, ""),
+    ],
+)
+def test_how_long_the_rest_takes(progress: Progress, seconds: float, words: str) -> None:
+    assert ingesting._left(progress, seconds) == words
+
+
 def test_what_is_quick_says_nothing() -> None:
     output = io.StringIO()
     with showing(Console(file=output)) as report:
