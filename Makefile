@@ -1,6 +1,7 @@
 # make run         - set everything up, then run the whole pipeline (DATA=path for your own images)
 # make test        - set everything up, then lint, check types and imports, and test (WORKERS=2)
 # make test-native - make test in a root of Debian 13, with its Python 3.13 and glibc 2.41
+# make test-cluster - run the manifests and runs on Kubernetes' own control plane (root; Go, kubectl)
 # make protos      - write TF Serving's messages in signs/protos anew from the locked packages
 # make lock        - write the locks in requirements/ anew (ARGS=--upgrade for newer versions)
 
@@ -11,7 +12,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup run test test-native test-slow lint browser lock protos setup-gpu clean
+.PHONY: help setup run test test-native test-cluster test-slow lint browser lock protos setup-gpu clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -58,6 +59,10 @@ test: lint browser
 
 test-native:
 	tests/native.sh make test WORKERS=$(WORKERS) ARGS="$(ARGS)"
+
+# The programs stay in build/cluster: the first run builds them, for half an hour of one core.
+test-cluster: setup
+	$(BIN)/python -m pytest tests/cluster --timeout 3600 $(ARGS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)

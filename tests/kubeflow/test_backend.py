@@ -6,10 +6,7 @@ Go's module proxy has with a checksum.
 """
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,12 +23,16 @@ from pipeline.environment import Workspace
 from signs import features
 from tests import ROOT
 from tests.kubeflow.backend import observe, pod
-from tests.kubeflow.backend.backend import Backend, RefusedError, compile_workflow
+from tests.kubeflow.backend.backend import (
+    Backend,
+    RefusedError,
+    build_programs,
+    compile_workflow,
+)
 
 OBSERVED = json.loads(observe.OBSERVED.read_text())
 EXAMPLE = observe.FOLDER / "example.yaml"
 WRITE = observe.FOLDER / "write.yaml"
-KFP = "github.com/kubeflow/pipelines/backend/src/v2/cmd"
 IMAGE = "ghcr.io/signs/pipeline@sha256:" + "0" * 64
 STATES = {"COMPLETE": "Succeeded", "CACHED": "Cached"}
 
@@ -87,20 +88,7 @@ def test_what_steps_hand_back_is_taken_or_refused_as_kfp_does(standin: Standin) 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """KFP's compiler, driver and launcher, built from Go's module proxy."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        pytest.skip("Go is not installed: KFP's backend cannot be built")
-    folder = tmp_path_factory.mktemp("kfp")
-    built = subprocess.run(
-        ["nice", go, "build", "-p", "1", "-o", folder, ".", f"{KFP}/driver", f"{KFP}/launcher-v2"],
-        cwd=observe.FOLDER / "compiler", env={**os.environ, "GOTOOLCHAIN": "local"},
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    if re.search(r"dial tcp|no such host|Forbidden|Not Found|go.mod requires go", built.stderr):
-        pytest.skip(f"KFP's modules cannot be had: {built.stderr.strip().splitlines()[-1]}")
-    assert built.returncode == 0, built.stderr
-    (folder / "backend").rename(folder / "compiler")
-    return folder
+    return build_programs(tmp_path_factory.mktemp("kfp"))
 
 
 @pytest.fixture

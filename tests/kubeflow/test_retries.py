@@ -4,9 +4,6 @@ Argo's own merge and expressions are built where Go is, from Go's module proxy (
 """
 
 import json
-import os
-import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.golang import go
 from tests.kubeflow.backend.observe import FOLDER
 from tests.kubeflow.manifests import MANIFESTS
 from tests.kubeflow.submitting.fake_api_server import NODE_IDS, WORKFLOW
@@ -67,18 +65,8 @@ def test_only_the_retries_differ_from_what_kfp_installs() -> None:
 @pytest.fixture(scope="module")
 def argo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program, built."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        pytest.skip("Go is not installed: Argo's merge cannot be built")
     program = tmp_path_factory.mktemp("argo") / "retries"
-    built = subprocess.run(
-        ["nice", go, "build", "-p", "1", "-o", program, "."],
-        cwd=FOLDER / "retries", env={**os.environ, "GOTOOLCHAIN": "local"},
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    if re.search(r"dial tcp|no such host|Forbidden|Not Found|go.mod requires go", built.stderr):
-        pytest.skip(f"Argo's modules cannot be had: {built.stderr.strip().splitlines()[-1]}")
-    assert built.returncode == 0, built.stderr
+    go(FOLDER / "retries", "build", "-p", "1", "-o", program, ".")
     return program
 
 

@@ -1,0 +1,76 @@
+"""The programs of a control plane, built once: Kubernetes' and Argo's, and Debian's etcd.
+
+programs/go.mod, go.sum -> Go's module proxy -> build/cluster/SUM/kube-apiserver, ...
+Debian's etcd-server    -> its mirror        -> build/cluster/SUM/etcd
+
+SUM is of what is asked for, so that other versions are built anew. `make clean` removes them.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+from tests.golang import go
+
+MODULE = Path(__file__).parent / "programs"
+_KUBERNETES = "k8s.io/kubernetes"
+_ARGO = "github.com/argoproj/argo-workflows/v4"
+_COMMANDS = (
+    *(f"{_KUBERNETES}/cmd/{name}" for name in ("kube-apiserver", "kube-controller-manager")),
+    f"{_KUBERNETES}/cmd/kube-scheduler",
+    f"{_ARGO}/cmd/workflow-controller",
+    f"{_ARGO}/cmd/argoexec",
+)
+
+
+def programs() -> Path:
+    """The folder with all of them. Skips the test where they cannot be had."""
+    asked = (MODULE / "go.mod").read_bytes() + (MODULE / "go.sum").read_bytes()
+    asked += " ".join(_COMMANDS).encode()
+    folder = ROOT / "build" / "cluster" / hashlib.sha256(asked).hexdigest()[:16]
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+            unfinished = Path(name) / "bin"
+            unfinished.mkdir()
+            _unpack_etcd(unfinished)
+            _build(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+def argo_crds() -> Path:
+    """The folder of Argo's own CRDs, whole."""
+    found = go(MODULE, "list", "-m", "-f", "{{.Dir}}", _ARGO)
+    return Path(found.strip()) / "manifests/base/crds/full"
+
+
+def _build(folder: Path) -> None:
+    version = go(MODULE, "list", "-m", "-f", "{{.Version}}", _KUBERNETES).strip()
+    named = f"-X k8s.io/component-base/version.gitVersion={version}"
+    flags = ("-p", "2", "-trimpath", f"-ldflags=-s -w {named}")
+    go(MODULE, "build", *flags, "-o", f"{folder}/", *_COMMANDS, CGO_ENABLED="0")
+
+
+def _unpack_etcd(folder: Path) -> None:
+    """Debian's package, unpacked and not installed: an installed one would start a service."""
+    if found := shutil.which("etcd"):
+        shutil.copy(found, folder / "etcd")
+        return
+    if not shutil.which("apt-get"):
+        pytest.skip("there is no etcd, and no apt-get to fetch Debian's")
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        fetched = subprocess.run(
+            ["apt-get", "download", "etcd-server"], cwd=name, check=False, capture_output=True,
+            text=True,
+        )  # fmt: skip
+        if fetched.returncode:
+            pytest.skip(f"Debian's etcd-server cannot be had: {fetched.stderr.strip()}")
+        (package,) = Path(name).glob("*.deb")
+        subprocess.run(["dpkg-deb", "--extract", package, name], check=True)
+        shutil.copy(Path(name) / "usr/bin/etcd", folder / "etcd")
