@@ -17,8 +17,8 @@ def go(module: Path, *words: str | Path, **environment: str) -> str:
     if program is None:
         pytest.skip("Go is not installed")
     ran = subprocess.run(
-        ["nice", program, *words], cwd=module, check=False, capture_output=True, text=True,
-        env={**os.environ, "GOTOOLCHAIN": "local", **environment},
+        ["nice", "-n", "5", program, *words], cwd=module, check=False, capture_output=True,
+        text=True, env={**os.environ, "GOTOOLCHAIN": "local", **environment},
     )  # fmt: skip
     if ran.returncode and _OUT_OF_REACH.search(ran.stderr):
         pytest.skip(f"Go's modules cannot be had: {ran.stderr.strip().splitlines()[-1]}")

@@ -24,14 +24,14 @@ _COMMANDS = (
     *(f"{_KUBERNETES}/cmd/{name}" for name in ("kube-apiserver", "kube-controller-manager")),
     f"{_KUBERNETES}/cmd/kube-scheduler",
     f"{_ARGO}/cmd/workflow-controller",
-    f"{_ARGO}/cmd/argoexec",
 )
+_EXECUTOR = f"{_ARGO}/cmd/argoexec"
 
 
 def programs() -> Path:
     """The folder with all of them. Skips the test where they cannot be had."""
     asked = (MODULE / "go.mod").read_bytes() + (MODULE / "go.sum").read_bytes()
-    asked += " ".join(_COMMANDS).encode()
+    asked += " ".join((*_COMMANDS, _EXECUTOR)).encode()
     folder = ROOT / "build" / "cluster" / hashlib.sha256(asked).hexdigest()[:16]
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -46,15 +46,36 @@ def programs() -> Path:
 
 def argo_crds() -> Path:
     """The folder of Argo's own CRDs, whole."""
-    found = go(MODULE, "list", "-m", "-f", "{{.Dir}}", _ARGO)
-    return Path(found.strip()) / "manifests/base/crds/full"
+    return _argo() / "manifests/base/crds/full"
+
+
+def _argo() -> Path:
+    """Where Argo's module lies, as it was downloaded."""
+    return Path(go(MODULE, "list", "-m", "-f", "{{.Dir}}", _ARGO).strip())
 
 
 def _build(folder: Path) -> None:
     version = go(MODULE, "list", "-m", "-f", "{{.Version}}", _KUBERNETES).strip()
     named = f"-X k8s.io/component-base/version.gitVersion={version}"
-    flags = ("-p", "2", "-trimpath", f"-ldflags=-s -w {named}")
-    go(MODULE, "build", *flags, "-o", f"{folder}/", *_COMMANDS, CGO_ENABLED="0")
+    flags = ("build", "-p", "2", "-trimpath", f"-ldflags=-s -w {named}", "-o", f"{folder}/")
+    go(MODULE, *flags, *_COMMANDS, CGO_ENABLED="0")
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        go(MODULE, *flags, f"-modfile={_with_signals(Path(name))}", _EXECUTOR, CGO_ENABLED="0")
+
+
+def _with_signals(folder: Path) -> Path:
+    """Another go.mod, with Argo's sources in `folder`: the module has no `signal_linux.go`.
+
+    The one that it has for macOS takes its place; without it there is no argoexec.
+    """
+    sources = shutil.copytree(_argo(), folder / "argo", copy_function=shutil.copyfile)
+    lacking = sources / "workflow/executor/osspecific"
+    lacking.chmod(0o755)
+    shutil.copyfile(lacking / "signal_darwin.go", lacking / "signal_linux.go")
+    for file in ("go.mod", "go.sum"):
+        shutil.copyfile(MODULE / file, folder / file)
+    go(folder, "mod", "edit", f"-replace={_ARGO}={sources}")
+    return folder / "go.mod"
 
 
 def _unpack_etcd(folder: Path) -> None:
