@@ -85,8 +85,9 @@ class Argo:
         workflow = compile_workflow(self._compiler, pipeline, {}, STORE, name)
         spec = next(yaml.safe_load_all(pipeline.read_text()))
         workflow = with_retries(workflow, spec["root"]["dag"]["tasks"])
-        workflow["metadata"] = {"name": name, "namespace": "kubeflow"}
-        workflow.pop("status", None)
+        workflow["metadata"] |= {"name": name, "namespace": "kubeflow"}
+        for of_the_server in ("generateName", "creationTimestamp"):
+            workflow["metadata"].pop(of_the_server, None)
         workflow["spec"]["serviceAccountName"] = "signs-pipeline"
         self._cluster.asked("create", "-f", "-", given=json.dumps(workflow))
         return name
