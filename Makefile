@@ -3,6 +3,7 @@
 # make test-native - make test in a root of Debian 13, with its Python 3.13 and glibc 2.41
 # make test-image  - build the image and run the pipeline in it (root; Debian's docker.io, mmdebstrap)
 # make test-engine - run the DAG on Prism, an engine of Beam's, with two pools of workers (needs Go)
+# make test-cluster - run the manifests and runs on Kubernetes' own control plane (root; Go, kubectl)
 # make protos      - write TF Serving's messages in signs/protos anew from the locked packages
 # make lock        - write the locks in requirements/ anew (ARGS=--upgrade for newer versions)
 
@@ -15,7 +16,7 @@ UV := $(BIN)/uv
 
 ENGINE := .engine
 
-.PHONY: help setup run test test-native test-image test-slow test-engine lint browser lock protos \
+.PHONY: help setup run test test-native test-image test-cluster test-engine test-slow lint browser lock protos \
     setup-gpu clean
 
 help:
@@ -67,6 +68,10 @@ test-native:
 # The daemon's data stay in .native/image (12 GB), so that a second run builds what has changed.
 test-image: setup
 	$(BIN)/python -m pytest tests/image --timeout 7200 $(ARGS)
+
+# The programs stay in build/cluster: the first run builds them, for half an hour of one core.
+test-cluster: setup
+	$(BIN)/python -m pytest tests/cluster --timeout 3600 $(ARGS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)

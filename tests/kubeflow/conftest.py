@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import ROOT, go
+from tests import ROOT
 
 if TYPE_CHECKING:
     from tests.kubeflow.backend.backend import Backend
     from tests.kubeflow.backend.standin import Standin
-
-KFP = "github.com/kubeflow/pipelines/backend/src/v2/cmd"
 
 
 @pytest.fixture
@@ -25,15 +23,9 @@ def standin(tmp_path: Path) -> "Standin":
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory, s3_program: Path) -> Path:
     """KFP's compiler, driver and launcher, and the S3 server, built from Go's module proxy."""
-    folder = tmp_path_factory.mktemp("kfp")
-    go.build(
-        Path(__file__).parent / "backend/compiler",
-        folder,
-        ".",
-        f"{KFP}/driver",
-        f"{KFP}/launcher-v2",
-    )
-    (folder / "backend").rename(folder / "compiler")
+    from tests.kubeflow.backend.backend import build_programs
+
+    folder = build_programs(tmp_path_factory.mktemp("kfp"))
     (folder / s3_program.name).symlink_to(s3_program)
     return folder
 

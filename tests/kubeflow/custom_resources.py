@@ -29,6 +29,20 @@ def validator(source: tuple[str, str], file: str) -> jsonschema.Draft202012Valid
 
     The module comes through the Go module proxy; where that is out of reach, the test is skipped.
     """
+    crd = yaml.load(crd_file(source, file).read_text(), Loader=yaml.CSafeLoader)
+    (version,) = [each for each in crd["spec"]["versions"] if each["storage"]]
+    schema = _strict(version["schema"]["openAPIV3Schema"])
+    group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]
+    schema["properties"] |= {
+        "apiVersion": {"const": f"{group}/{version['name']}"},
+        "kind": {"const": kind},
+        "metadata": {"type": "object"},
+    }
+    return jsonschema.Draft202012Validator(schema)
+
+
+def crd_file(source: tuple[str, str], file: str) -> Path:
+    """A project's own CRD; the arguments, and when a test is skipped, are those of `validator`."""
     module, folder = source
     if not shutil.which("go"):
         pytest.skip(f"{module} comes through the Go module proxy, and there is no `go`")
@@ -41,17 +55,7 @@ def validator(source: tuple[str, str], file: str) -> jsonschema.Draft202012Valid
         pytest.skip(f"{module} did not come through the Go module proxy in {_PATIENCE_S} s")
     if download.returncode:
         pytest.skip(f"{module} does not come through the Go module proxy: {download.stdout}")
-    path = Path(json.loads(download.stdout)["Dir"], folder, file)
-    crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
-    (version,) = [each for each in crd["spec"]["versions"] if each["storage"]]
-    schema = _strict(version["schema"]["openAPIV3Schema"])
-    group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]
-    schema["properties"] |= {
-        "apiVersion": {"const": f"{group}/{version['name']}"},
-        "kind": {"const": kind},
-        "metadata": {"type": "object"},
-    }
-    return jsonschema.Draft202012Validator(schema)
+    return Path(json.loads(download.stdout)["Dir"], folder, file)
 
 
 def _strict(schema: Manifest) -> Manifest:

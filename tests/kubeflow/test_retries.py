@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import go
+from tests.golang import build
 from tests.kubeflow.backend.observe import FOLDER
 from tests.kubeflow.manifests import MANIFESTS
 from tests.kubeflow.submitting.fake_api_server import NODE_IDS, WORKFLOW
@@ -66,7 +66,7 @@ def test_only_the_retries_differ_from_what_kfp_installs() -> None:
 def argo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program, built."""
     folder = tmp_path_factory.mktemp("argo")
-    go.build(FOLDER / "retries", folder, ".")
+    build(FOLDER / "retries", folder)
     return folder / "retries"
 
 

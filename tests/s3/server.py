@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from model_server.process import free_port
-from tests import go
+from tests.golang import build
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -114,7 +114,7 @@ class S3Server:
 def s3_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The gateway, built."""
     folder = tmp_path_factory.mktemp("s3-program")
-    go.build(Path(__file__).parent, folder, _PROGRAM)
+    build(Path(__file__).parent, folder, _PROGRAM)
     return folder / "versitygw"
 
 

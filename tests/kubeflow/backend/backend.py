@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from tests import ROOT
+from tests.golang import build
 from tests.kubeflow.backend import pod
 from tests.kubeflow.backend.argo import Argo, Outcome, with_variables
 from tests.kubeflow.backend.cluster_service import KubernetesService
@@ -225,6 +226,18 @@ class Backend:
         for source in mounts.values():
             source.mkdir(parents=True, exist_ok=True)
         return {**mounts, "/kfp-launcher": self._folder / "launcher", **self._image}
+
+
+def build_programs(folder: Path) -> Path:
+    """`compiler`, `driver` and `launcher-v2` of the newest KFP that Go's module proxy has.
+
+    Skips the test where they cannot be built.
+    """
+    commands = "github.com/kubeflow/pipelines/backend/src/v2/cmd"
+    packages = (".", f"{commands}/driver", f"{commands}/launcher-v2")
+    build(Path(__file__).parent / "compiler", folder, *packages)
+    (folder / "backend").rename(folder / "compiler")
+    return folder
 
 
 def compile_workflow(

@@ -52,17 +52,42 @@ def run(
     Returns:
         Its exit status.
     """
+    return start(
+        command, mounts=mounts, environment=environment, folder=folder, scratch=scratch, log=log
+    ).wait()  # fmt: skip
+
+
+def start(
+    command: Sequence[str],
+    *,
+    mounts: Mapping[str, Path],
+    environment: Mapping[str, str],
+    folder: str,
+    scratch: Path,
+    log: Path,
+    is_alone: bool = False,
+    group: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Starts a command; as `run`, and further:
+
+    Args:
+        is_alone: it has a PID namespace, whose processes end with the one that is returned.
+        group: a control group's `cgroup.procs`, to which it belongs from its first moment.
+    """
     unshare = ["unshare", "--mount", "--propagation", "private"]
     if os.geteuid():
         unshare += ["--map-root-user"]
+    if is_alone:
+        unshare += ["--pid", "--fork", "--kill-child"]
+    if group:
+        unshare = ["sh", "-ec", 'echo $$ > "$0"; exec "$@"', str(group), *unshare]
     binds = [str(part) for target, source in mounts.items() for part in (source, target)]
-    scratch.mkdir(parents=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        return subprocess.run(
+        return subprocess.Popen(
             [*unshare, "sh", "-ec", _ENTER, "enter", str(scratch), *binds, "--", folder, *command],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(environment),
-            check=False,
-        ).returncode  # fmt: skip
+        )  # fmt: skip
 
 
 def can_run(scratch: Path) -> bool:

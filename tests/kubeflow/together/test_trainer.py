@@ -14,7 +14,7 @@ from kubeflow.compiling.options import ClusterOptions, TrainingOptions
 from kubeflow.compiling.platform import joint_training
 from kubeflow.together.manifest import job
 from modules.machines.workers import Workers
-from tests import go
+from tests.golang import build as build_program
 from tests.kubeflow.backend.observe import FOLDER
 from tests.kubeflow.manifests import MANIFESTS, Manifest, build, only
 from tests.kubeflow.together.fake_kubernetes import IMAGE
@@ -27,7 +27,7 @@ OWNER: Manifest = {"apiVersion": "v1", "kind": "Pod", "name": "step", "uid": "1"
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program, built."""
     folder = tmp_path_factory.mktemp("trainer")
-    go.build(FOLDER / "trainer", folder, ".")
+    build_program(FOLDER / "trainer", folder)
     return folder / "trainer"
 
 

@@ -1,0 +1,182 @@
+"""One cluster for all tests of this folder, with a node, the claim's volume and the CRDs."""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.argo import Argo
+from tests.cluster.control_plane import ControlPlane, dumped
+from tests.cluster.node import Node
+from tests.cluster.programs import argo_crds, programs
+from tests.kubeflow.backend import pod
+from tests.kubeflow.backend.backend import build_programs
+from tests.kubeflow.backend.cluster_service import ObjectStore
+from tests.kubeflow.backend.metadata_service import MetadataService
+from tests.kubeflow.custom_resources import (
+    ENVOY_GATEWAY,
+    GATEWAY_API,
+    KSERVE,
+    TRAINING_OPERATOR,
+    crd_file,
+)
+from tests.kubeflow.manifests import MANIFESTS
+from tests.kubeflow.test_retries import OF_KFP
+
+_CRDS = (
+    (KSERVE, "serving.kserve.io_inferenceservices.yaml"),
+    (TRAINING_OPERATOR, "kubeflow.org_tfjobs.yaml"),
+    (GATEWAY_API, "gateway.networking.k8s.io_gateways.yaml"),
+    (GATEWAY_API, "gateway.networking.k8s.io_httproutes.yaml"),
+    (GATEWAY_API, "gateway.networking.k8s.io_grpcroutes.yaml"),
+    (ENVOY_GATEWAY, "gateway.envoyproxy.io_securitypolicies.yaml"),
+)
+
+
+@pytest.fixture(scope="session")
+def built() -> Path:
+    """The folder of the control plane's programs."""
+    return programs()
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    built: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[ControlPlane]:
+    """A control plane with the CRDs, and the namespace `kubeflow` under `restricted`."""
+    began = time.monotonic()
+    with ControlPlane(built, tmp_path_factory.mktemp("cluster")) as cluster:
+        started = time.monotonic() - began
+        crds = [argo_crds() / each.name for each in argo_crds().glob("argoproj.io_*.yaml")]
+        crds += [crd_file(source, file) for source, file in _CRDS]
+        files = [word for path in crds for word in ("-f", str(path))]
+        cluster.asked("apply", "--server-side", *files)
+        cluster.asked("wait", "--for=condition=established", "--timeout=60s", *files)
+        modes = ("enforce", "warn")
+        labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
+        cluster.asked(
+            "apply", "-f", "-",
+            given=dumped(
+                [
+                    {
+                        "apiVersion": "v1",
+                        "kind": "Namespace",
+                        "metadata": {"name": "kubeflow", "labels": labels},
+                    }
+                ]
+            ),
+        )  # fmt: skip
+        yield cluster
+        peaks = ", ".join(f"{name} {mib}" for name, mib in cluster.memory_mib().items())
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\nready after {started:.0f} s; most memory in MiB: {peaks}")
+
+
+@pytest.fixture(scope="session")
+def node(
+    cluster: ControlPlane, built: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Node]:
+    """The one node, whose pods see the claim's volume."""
+    folder = tmp_path_factory.mktemp("node")
+    if not pod.can_run(folder / "probe"):
+        pytest.skip("this machine gives no mount namespaces (unshare)")
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "workspace"},
+        "spec": {
+            "capacity": {"storage": "50Gi"},
+            "accessModes": ["ReadWriteMany"],
+            "hostPath": {"path": str(tmp_path_factory.mktemp("workspace"))},
+        },
+    }
+    cluster.asked("apply", "-f", "-", given=dumped([volume]))
+    path = (Path(sys.executable).parent, built)
+    with Node(cluster.api(), ("127.0.0.1", cluster.port), folder, path=path) as node:
+        yield node
+
+
+@pytest.fixture
+def claim(cluster: ControlPlane, node: Node) -> Path:
+    """The folder behind the claim, which is applied and bound."""
+    cluster.asked("apply", "--server-side", "--force-conflicts", "-k", MANIFESTS / "base")
+    volume = cluster.get("pv", "workspace")
+    if volume["status"]["phase"] == "Released":  # by a test that has deleted the claim
+        cluster.asked("patch", "pv", "workspace", "-p", '{"spec": {"claimRef": null}}')
+    cluster.asked("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/signs-workspace")
+    return Path(volume["spec"]["hostPath"]["path"])
+
+
+@pytest.fixture(scope="session")
+def kfp_programs(built: Path) -> Path:
+    """KFP's compiler, driver and launcher (2.0.5)."""
+    folder = built.parent / f"{built.name}-kfp"
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory(dir=built.parent) as name:
+            unfinished = Path(name) / "bin"
+            unfinished.mkdir()
+            build_programs(unfinished).rename(folder)
+    return folder
+
+
+@pytest.fixture
+def argo(
+    cluster: ControlPlane, kfp_programs: Path, node: Node, claim: Path, tmp_path: Path
+) -> Iterator[Argo]:
+    """The controller with KFP 2.17's settings; what KFP's driver and launcher ask is there."""
+    store = ObjectStore(tmp_path / "store")
+    with MetadataService() as metadata, store:
+        where = "127.0.0.1"
+        node.environment |= {
+            "PATH": f"{kfp_programs}:{node.environment['PATH']}",
+            "METADATA_GRPC_SERVICE_SERVICE_HOST": where,
+            "METADATA_GRPC_SERVICE_SERVICE_PORT": str(metadata.port),
+            "METADATA_GRPC_SERVICE_HOST": where,
+            "METADATA_GRPC_SERVICE_PORT": str(metadata.port),
+            "ML_PIPELINE_SERVICE_HOST": where,
+            "ML_PIPELINE_SERVICE_PORT_GRPC": str(metadata.port),
+            "MINIO_SERVICE_SERVICE_HOST": where,
+            "MINIO_SERVICE_SERVICE_PORT": str(store.port),
+        }
+        provider = {
+            "endpoint": f"{where}:{store.port}",
+            "region": "us-east-1",
+            "disableSSL": True,
+            "credentials": {
+                "fromEnv": False,
+                "secretRef": {
+                    "secretName": "mlpipeline-minio-artifact",
+                    "accessKeyKey": "accesskey",
+                    "secretKeyKey": "secretkey",
+                },
+            },
+        }
+        installed = [
+            _named(
+                "ConfigMap",
+                "kfp-launcher",
+                data={"providers": json.dumps({"minio": {"default": provider}})},
+            ),
+            _named(
+                "Secret",
+                "mlpipeline-minio-artifact",
+                stringData={"accesskey": "a", "secretkey": "b"},
+            ),
+        ]
+        cluster.asked("apply", "-f", "-", given=dumped(installed))
+        # KFP's own namespace is not restricted, and KFP 2.0.5's pods could not run in such a one.
+        level = "pod-security.kubernetes.io/enforce"
+        cluster.asked("label", "namespace", "kubeflow", f"{level}=baseline", "--overwrite")
+        with Argo(cluster, kfp_programs / "compiler", OF_KFP) as argo:
+            yield argo
+        cluster.asked("label", "namespace", "kubeflow", f"{level}=restricted", "--overwrite")
+
+
+def _named(kind: str, name: str, **fields: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "kubeflow"}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **fields}
