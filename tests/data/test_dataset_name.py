@@ -111,4 +111,6 @@ def test_one_name_is_for_one_set_of_classes(tmp_path):
     assert ingest(first, root).reused
     assert ingest(other, root, name="pets").span == 2
     assert ingest(other, root).reused  # what is there already is never refused
-    assert ingest(first, root).span == 1
+    with pytest.raises(IngestError, match="there: bird, cat"):
+        ingest(first, root)
+    assert ingest(first, root, name="pets").span == 3

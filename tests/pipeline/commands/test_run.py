@@ -169,7 +169,7 @@ def test_run_hands_everything_on(
         *("--split", "train=a b", "--split", "val=c", "--zip-encoding", "gbk"),
         *("--also-test", "a/", "--also-test", "b=c.zip"),
         *("--set", "train.epochs=3", "--set", "image_size=32", "--schema", "infer"),
-        *("--tune", "8", "--warm-start", "--on", "kubeflow-local"),
+        *("--tune", "8", "--warm-start", "--on", "kubeflow-local", "--spans", "last:8"),
         *("--max-rejected", "0.5", "--direct_num_workers", "2", "--temp_location", "t", "--json"),
     )
     assert (code, err) == (expected, "on the way\n")
@@ -187,6 +187,8 @@ def test_run_hands_everything_on(
             "train.epochs=3",
             "image_size=32",
         ],
+        "spans": "last:8",
+        "unless_known": False,
         "max_rejected": 0.5,
         "beam_args": [
             "--temp_location",
