@@ -279,8 +279,8 @@ def _asking(address: Address) -> Iterator[None]:
         yield
     except (OSError, ImportError, pyarrow.ArrowException) as err:
         raise IngestError(
-            f"cannot read {address}: {err}. What has come is kept, and the next try continues.\n"
-            f"Its keys are {_keys(str(address))}"
+            f"cannot read {address}: {str(err).rstrip('. ')}. What has come is kept, and the next "
+            f"try continues.\nIts keys are {_keys(str(address))}"
         ) from err
 
 

@@ -56,7 +56,7 @@ def test_kfp_takes_the_signs_pipeline(programs: Path, signs: Path) -> None:
     (root,) = (each for each in workflow["spec"]["templates"] if each["name"] == "root")
     tasks = {task["name"]: task.get("depends", "") for task in root["dag"]["tasks"]}
     assert tasks["Pusher-driver"] == (
-        "Evaluator.Succeeded && ServingCheck.Succeeded && Trainer.Succeeded"
+        "Evaluator.Succeeded && RunReport.Succeeded && ServingCheck.Succeeded && Trainer.Succeeded"
     )
     spec = next(yaml.safe_load_all(signs.read_text()))
     assert set(tasks) == {

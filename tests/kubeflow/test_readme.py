@@ -30,6 +30,8 @@ TEXT = (ROOT / "kubeflow" / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\S*)(?: (local))?\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 # What Kubernetes, KFP's driver and launcher, Linux and our local runner's table say.
 THEIRS = {
+    "connection refused",
+    "not a directory",
     "manifest unknown",
     "container has runAsNonRoot and image has non-numeric user",
     "bucket credential secret has no value for: access key, secret key",
