@@ -5,7 +5,6 @@ What COPY would take, as .dockerignore lets it through, is laid out as in the im
 
 import ast
 import os
-import py_compile
 import re
 import shutil
 import subprocess
@@ -309,8 +308,9 @@ def test_the_app_compiles_the_same_bytes_as_the_checkout(image):
     assert str(ROOT) not in ran.stdout and str(image) not in ran.stdout
 
 
-def test_bytecode_is_compiled_in_a_way_that_uv_and_python_know():
-    """uv stops the build at any other word."""
-    (env,) = [rest for word, rest in LOCKED if word == "ENV"]
-    (mode,) = re.findall(r"PYC_INVALIDATION_MODE=(\S+)", env)
-    assert py_compile.PycInvalidationMode[mode] is py_compile.PycInvalidationMode.UNCHECKED_HASH
+def test_bytecode_is_trusted_and_made_by_one_process():
+    text = " ".join(rest for stage in (LOCKED, CODE) for _, rest in stage)
+    compiled = re.findall(r"-m compileall ([^&]*)", text)
+    assert compiled and all("--invalidation-mode unchecked-hash" in one for one in compiled)
+    assert not [one for one in compiled if re.search(r"-j|--workers", one)]
+    assert "PYTHONDONTWRITEBYTECODE=1" in text and "--compile-bytecode" not in text
