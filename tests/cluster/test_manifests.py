@@ -29,13 +29,15 @@ def test_all_that_is_applied_twice_is_taken_without_a_warning_and_then_the_same(
         assert (differing.returncode, differing.stdout) == (0, ""), overlay
 
 
-def test_as_the_readme_applies_them_they_are_unchanged_the_second_time(
+def test_as_the_readme_applies_them_they_stay_the_same_the_second_time(
     cluster: ControlPlane,
 ) -> None:
     for overlay in OVERLAYS:
         cluster.asked("apply", "-k", MANIFESTS / overlay)
-        told = cluster.asked("apply", "-k", MANIFESTS / overlay).splitlines()
-        assert {line.split()[-1] for line in told} == {"unchanged"}, told
+        before = _generations(cluster, MANIFESTS / overlay)
+        # Some it calls "configured": kubectl's own patch is not empty, though it changes nothing.
+        cluster.asked("apply", "-k", MANIFESTS / overlay)
+        assert _generations(cluster, MANIFESTS / overlay) == before
 
 
 def test_a_misspelt_field_is_refused(cluster: ControlPlane, tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_controllers_make_what_the_manifests_ask_for(cluster: ControlPlane, node
 
     def scheduled() -> bool:
         found = _listed(cluster, "pods", "-l", "app.kubernetes.io/name=signs-serving")
-        return len(found) == 2 and all(each["spec"].get("nodeName") for each in found)
+        return len(found) >= 2 and all(each["spec"].get("nodeName") for each in found)
 
     until(scheduled, "the autoscaler's least number of model servers has a node")
     refused = _listed(cluster, "events", "--field-selector", "reason=FailedCreate")
@@ -98,10 +100,16 @@ def _listed(cluster: ControlPlane, *words: str) -> list[dict[str, Any]]:
 
 
 def _generations(cluster: ControlPlane, folder: Path) -> dict[str, Any]:
-    """Of each object, what changes when anybody has changed what it asks for."""
+    """Of each object, what changes when anybody but the cluster has changed what it asks for."""
     told = json.loads(cluster.asked("get", "-k", folder, "-o", "json"))
     return {
-        f"{each['kind']}/{each['metadata']['name']}": each["metadata"].get("generation")
-        or {key: value for key, value in each.items() if key != "metadata"}
+        f"{each['kind']}/{each['metadata']['name']}": _asked_for(each)
         for each in told.get("items", [told])
     }
+
+
+def _asked_for(each: dict[str, Any]) -> Any:
+    if each["kind"] == "Deployment":  # the autoscaler sets its number of pods
+        return {key: value for key, value in each["spec"].items() if key != "replicas"}
+    fixed = {key: value for key, value in each.items() if key not in ("metadata", "status")}
+    return each["metadata"].get("generation") or fixed
