@@ -4,8 +4,8 @@
 
 Pictures are JPEGs of the size of SIGNS's, 64 pixels a side, in folders. Each step is a process of
 its own (`benchmarks.scaling_steps`). Peak memory is the largest sum over it and its children of
-what they hold for themselves, sampled once a second; bytes are those that went through system
-calls, and those that lie there in the end. A row is written as soon as its step is done, and a run
+what is no file's, sampled once a second; bytes are those that went through system calls, and those
+that lie there in the end. A row is written as soon as its step is done, and a run
 that was killed goes on behind its last row. What a size has made is removed before the next one.
 
 `python -m benchmarks.scaling_table FOLDER` makes the table and the picture of docs/scaling.md.
@@ -60,7 +60,8 @@ def _watch(pid: int, peak: list[float], done: threading.Event) -> None:
         try:
             root = psutil.Process(pid)
             for process in (root, *root.children(recursive=True)):
-                total += process.memory_full_info().uss
+                memory = process.memory_info()
+                total += memory.rss - memory.shared
         except psutil.Error:
             continue
         peak[0] = max(peak[0], total / 2**20)
