@@ -70,7 +70,7 @@ def loop(count: int, root: Path) -> dict[str, float]:
 def ingest(count: int, root: Path) -> dict[str, float]:
     """Ingests as `signs ingest` does where no option is Beam's."""
     start = time.perf_counter()
-    from data.convert import ingest
+    from data.converting.convert import ingest
 
     ingest(f"synthetic:{count}", root)
     return {"ingest": time.perf_counter() - start}

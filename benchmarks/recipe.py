@@ -27,7 +27,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.leaks.bursts import is_within, number_of
 from data.leaks.fingerprint import digest_of_pixels
 from data.sample import Sample, read_samples

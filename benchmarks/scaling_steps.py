@@ -47,7 +47,7 @@ def draw(folder: Path, count: int) -> None:
 
 def ingest(folder: Path, count: int) -> None:
     """As `signs ingest` does."""
-    from data.convert import ingest
+    from data.converting.convert import ingest
 
     ingest(folder / NAME, folder / "data")
 

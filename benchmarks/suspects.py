@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.leaks.find import find as find_leaks
 from data.leaks.report import Group, groups
 from data.sample import Sample, read_samples

@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from data import IngestError
-from data.plan import Plan
+from data.converting.plan import Plan
 from data.processes import how_many, write_shards
 
 # DirectRunner would first try to download Prism, a runner written in Go.

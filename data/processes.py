@@ -1,6 +1,6 @@
 """Runs a plan's shards on this machine, without Beam: it takes three seconds to import.
 
-shard numbers -> processes of `data.shard` -> files in the plan's folder
+shard numbers -> processes of `data.converting.shard` -> files in the plan's folder
 """
 
 import subprocess
@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data import IngestError
-from data.plan import Plan
-from data.shard import write_shard
+from data.converting.plan import Plan
+from data.converting.shard import write_shard
 from signs.process import cores
 
 _FEW_IMAGES = 500  # below that, starting processes takes longer than they save
@@ -43,7 +43,13 @@ def _in_processes(folder: Path, shards: Sequence[int], count: int) -> None:
     """Converts shards in `count` processes; the first that fails ends all."""
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "data.shard", str(folder), *map(str, shards[first::count])],
+            [
+                sys.executable,
+                "-m",
+                "data.converting.shard",
+                str(folder),
+                *map(str, shards[first::count]),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -9,7 +9,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 
 from data import IngestError
-from data.convert import DOWNLOADS
+from data.converting.convert import DOWNLOADS
 from data.sources import open_source
 from data.sources.corrections import (
     COLUMNS,

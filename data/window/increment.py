@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data.plan import Listing, item_digest, item_line, read_item
+from data.converting.plan import Listing, item_digest, item_line, read_item
 from data.sources.source import Item, Rejection, Source
 from data.window import named
 from data.window.named import Named, content_of

@@ -1,6 +1,6 @@
 """`signs compile`: from images to the file that KFP takes, which it calls a package.
 
-source -> data.convert -> span -> PipelineConfig -> kubeflow.compiling.compiler -> pipeline.yaml
+source -> data.converting -> span -> PipelineConfig -> kubeflow.compiling.compiler -> pipeline.yaml
   or a span's manifest.json, from where it was ingested
 """
 
@@ -57,8 +57,8 @@ def compile_source(
     """Compiles the pipeline for a data set, which tells its name, classes and splits.
 
     Args:
-        source: what `data.convert.ingest` takes; a span that exists is found again. Or the path of
-            a span's manifest.json: then nothing is ingested, and no image need be here.
+        source: what `data.converting.convert.ingest` takes; a span that exists is found again. Or
+            the path of a span's manifest.json: then nothing is ingested, and no image need be here.
         workspace: holds the data set.
         options: what the cluster gives each step.
         output: the file to write; one that exists is replaced whole, or left as it is.

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data.room import in_units
+from data.converting.room import in_units
 from modules.machines.gpu_diagnosis import hidden_gpu
 from pipeline import machine
 from pipeline.commands.options import (

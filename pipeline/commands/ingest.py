@@ -26,7 +26,7 @@ from signs.errors import UserError
 from signs.features import FINDINGS, REJECTED
 
 if TYPE_CHECKING:
-    from data.convert import Ingested
+    from data.converting.convert import Ingested
 
 IMAGES_HELP = (
     "synthetic or synthetic:COUNT (drawn hands), signs (downloads the public zip), or a path: a "
@@ -117,7 +117,7 @@ def ingest(
     """Turn images into a span of TFRecords. Other options go to Beam."""
     ask_if_meant(source, yes=yes)
     arguments = beam_args(context, engine, runner, direct_num_workers)
-    from data.convert import ingest as convert
+    from data.converting.convert import ingest as convert
     from data.sources.layouts.answers import Answers
     from pipeline.environment import Workspace
     from pipeline.running.ingesting import render_ingested, showing

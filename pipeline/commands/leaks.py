@@ -71,7 +71,7 @@ def leaks(
 ) -> int:
     """Find copies and burst neighbours, across and within splits. Other options go to Beam."""
     arguments = beam_args(context, engine, runner, direct_num_workers)
-    from data.convert import ingest
+    from data.converting.convert import ingest
     from data.leaks.find import find
     from data.leaks.report import count, groups
     from data.sources.layouts.answers import Answers

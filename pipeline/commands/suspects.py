@@ -63,7 +63,7 @@ def suspects(
     as_json: JsonOption = False,
 ) -> int:
     """Find labels that look wrong, the most suspicious first."""
-    from data.convert import ingest
+    from data.converting.convert import ingest
     from data.leaks.find import find as find_leaks
     from data.leaks.report import groups
     from data.sources.layouts.answers import Answers

@@ -22,7 +22,7 @@ from pipeline.showing.wording import about, duration, say
 from signs.features import FINDINGS, REJECTED, SPLITS
 
 if TYPE_CHECKING:
-    from data.convert import Ingested
+    from data.converting.convert import Ingested
     from data.sources.source import Progress
 
 _LINE_S = 5.0
@@ -34,7 +34,7 @@ def showing(console: Console) -> "Iterator[Callable[[Progress], None]]":
     """Shows what is being done: a bar on a terminal, gone in the end; elsewhere a line at times.
 
     Yields:
-        What `data.convert.ingest` calls with what it does.
+        What `data.converting.convert.ingest` calls with what it does.
     """
     with _bar(console) if console.is_terminal else _lines(console) as report:
         yield report

@@ -1,6 +1,6 @@
 """What a run reads: its data set and its further test sets, ingested.
 
-sources -> data.convert -> Inputs -> Data, FurtherSet ... -> PipelineConfig
+sources -> data.converting -> Inputs -> Data, FurtherSet ... -> PipelineConfig
 
 What can be told before an hour of ingestion is told before it.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data.convert import Ingested, ingest, published
+from data.converting.convert import Ingested, ingest, published
 from data.sources.layouts.answers import NO_ANSWERS, Answers
 from data.window.choice import ALL
 from data.window.window import window
@@ -64,8 +64,8 @@ def ingest_inputs(
     """Ingests all that is not there yet.
 
     Args:
-        source: of the data set: what `data.convert.ingest` takes; or the data set's folder in the
-            workspace: then its newest span is read, whoever has ingested it.
+        source: of the data set: what `data.converting.convert.ingest` takes; or the data set's
+            folder in the workspace: then its newest span is read, whoever has ingested it.
         test_sets: sources of further test sets by name, see `data.test_set.sources_by_name`.
         workspace: takes the spans.
         console: where to show the ingestion.

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.room import in_units
+from data.converting.room import in_units
 from drawing import shows_signs
 from modules.training.bounds import input_bytes
 from pipeline.config import PipelineConfig

@@ -1,6 +1,6 @@
 """One local run, as the command line asks for it: ingest, then the worker process, then a summary.
 
-source -> data.convert -> span -> Job -> pipeline.running.child (its own process) -> RunSummary
+source -> data.converting -> span -> Job -> pipeline.running.child (its own process) -> RunSummary
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def run(
     """Runs the whole pipeline: from images to a served and queried model.
 
     Args:
-        source: what `data.convert.ingest` takes.
+        source: what `data.converting.convert.ingest` takes.
         workspace: holds all that the run makes.
         console: where to show the run.
         name: of the data set; None lets the source say.

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data import spans
-from data.convert import DOWNLOADS
+from data.converting.convert import DOWNLOADS
 from data.sources.corrections import corrections_path
 from pipeline.environment import Workspace
 from pipeline.running.summary import RunSummary

@@ -9,7 +9,7 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples
 
 from components.leakage_guard import LeakageGuard
 from components.leakage_guard.executor import DataLeakError, Executor, load_leaks
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.sample import read_samples
 from signs.features import SPLITS
 from signs.image_bytes import encode_png

@@ -14,7 +14,7 @@ from tfx.types.standard_artifacts import Examples
 from components.span_gen import SpanGen
 from components.span_gen.executor import Executor
 from data import IngestError
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.sample import read_samples
 from signs.features import SPLITS
 from tests.data.images import class_tree, jpeg, write_tree

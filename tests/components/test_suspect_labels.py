@@ -6,7 +6,7 @@ from pathlib import Path
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples
 
 from components.suspect_labels.executor import Executor
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.suspects.report import Suspects
 from signs.features import SPLITS
 from tests.data.images import class_tree

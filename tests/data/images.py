@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from data import tfrecord
-from data.convert import Ingested
+from data.converting.convert import Ingested
 from data.sample import Sample
 
 

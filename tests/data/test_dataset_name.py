@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import IngestError
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.dataset_name import check_name, dataset_name
 from data.sources.source import Surveyed
 from tests.data.images import class_tree

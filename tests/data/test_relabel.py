@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data import IngestError
-from data.convert import Ingested, ingest
+from data.converting.convert import Ingested, ingest
 from data.relabel import relabel
 from data.sources.layouts.answers import NO_ANSWERS
 from tests.data.images import by_id, class_tree

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data import IngestError
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.test_set import sources_by_name
 from tests.data.images import class_tree, jpeg, samples, write_tree
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.convert import Ingested, ingest
+from data.converting.convert import Ingested, ingest
 from data.leaks.find import find
 from data.leaks.report import Found, count, groups
 from signs.features import EVAL, SPLITS, TEST

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data.convert import Ingested, ingest
+from data.converting.convert import Ingested, ingest
 from data.leaks.find import find
 from data.leaks.leak_free import leak_free
 from data.leaks.report import Copies, Group, count

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import fs
 
 from data import IngestError
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.sources import bucket, check_source, open_source
 from data.sources.archive import ArchiveSource
 from data.sources.corrections import corrections_path

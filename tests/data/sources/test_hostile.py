@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from data import IngestError
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.sources import open_source
 from data.sources import source as source_module
 from data.sources.folder import FolderSource

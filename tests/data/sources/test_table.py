@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from data import IngestError
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.sources import open_source
 from data.sources.source import Ignored, Item, Rejection
 from data.sources.table import Row, has_labels, rows

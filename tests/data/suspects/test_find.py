@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.leaks.report import Group
 from data.pictures import Picture
 from data.suspects import find as finding

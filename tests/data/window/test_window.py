@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data import IngestError, spans
-from data.convert import Ingested, ingest
+from data.converting.convert import Ingested, ingest
 from data.relabel import relabel
 from data.sample import Sample, read_samples
 from data.sources.layouts.answers import NO_ANSWERS

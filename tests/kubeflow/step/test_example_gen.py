@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as stock
 
-from data.convert import ingest
+from data.converting.convert import ingest
 from data.sample import read_samples
 from kubeflow.step import entrypoint
 from tests.data.images import class_tree, jpeg, write_tree

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from data.convert import ingest
+from data.converting.convert import ingest
 from pipeline.environment import Workspace
 from pipeline.keeping import prune as module
 from pipeline.keeping.prune import Item, Plan, PruneError, plan, prune

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from data.convert import ingest
+from data.converting.convert import ingest
 from pipeline.commands.run import _check_watch
 from pipeline.config import ConfigError
 from pipeline.environment import Workspace

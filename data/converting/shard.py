@@ -4,7 +4,8 @@
                     shard-K.json
 
 Doing it again gives the same bytes under the same names, so that any runner may retry. Imports
-neither TensorFlow nor Beam: `python -m data.shard FOLDER K...` starts in a fraction of a second.
+neither TensorFlow nor Beam: `python -m data.converting.shard FOLDER K...` starts in a
+fraction of a second.
 """
 
 import contextlib
@@ -17,8 +18,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.converting.plan import Plan, rejection_line, rejections_path
 from data.pictures import Picture, digest_of, pictures_path
-from data.plan import Plan, rejection_line, rejections_path
 from data.sample import Sample
 from data.sources.source import Item, Rejection
 from data.tfrecord import Writer

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from data import IngestError
-from data.convert import Ingested, ingest
+from data.converting.convert import Ingested, ingest
 from data.manifest import Manifest, verify
 from data.sources.archive import SIGNS_SHA256
 from data.sources.layouts.answers import Answers
@@ -282,7 +282,7 @@ def test_nothing_imports_beam_where_no_option_is_beams(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from data.convert import ingest
+from data.converting.convert import ingest
 assert ingest("synthetic:600", Path({str(tmp_path)!r})).span == 1
 assert "apache_beam" not in sys.modules
 """
@@ -365,7 +365,7 @@ def test_a_repair_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     spoil(done.directory / done.manifest.shards[0].path, "a flipped bit")
     damaged = files_of(done.directory)
     # Another library's image bytes, for example.
-    monkeypatch.setattr("data.shard.canonical_bytes", lambda raw, max_pixels: raw + b" ")
+    monkeypatch.setattr("data.converting.shard.canonical_bytes", lambda raw, max_pixels: raw + b" ")
     with pytest.raises(IngestError, match=r"differs from its checksum, and its source gives other"):
         ingest(tree, root)
     assert files_of(done.directory) == damaged
@@ -469,7 +469,7 @@ def test_what_a_score_hides_is_told(tmp_path):
 _KILLED = """
 import sys
 from pathlib import Path
-from data.convert import Ingested, ingest
+from data.converting.convert import Ingested, ingest
 ingest("synthetic:30000", Path(sys.argv[1]))
 """
 
@@ -493,7 +493,7 @@ def workers_of(root: Path) -> list[int]:
             command = process.joinpath("cmdline").read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if "data.shard" in command and f"{root}/" in command:
+        if "data.converting.shard" in command and f"{root}/" in command:
             found.append(int(process.name))
     return found
 
@@ -554,7 +554,7 @@ def test_two_ingests_at_once(tmp_path):
 
 def test_two_processes_and_another_content_at_once(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from data.convert import ingest;"
+        "import sys; from pathlib import Path; from data.converting.convert import ingest;"
         "print(ingest(sys.argv[2], Path(sys.argv[1])).span)"
     )
     processes = [
@@ -584,8 +584,9 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("count", [300, 900])
-def test_a_full_disk_is_one_clear_error(small_disk, count):
-    """In this process (300 images) and in processes of its own (900)."""
+def test_a_full_disk_is_one_clear_error(small_disk, count, monkeypatch):
+    """Another has filled it meanwhile. In this process (300), and in processes of its own (900)."""
+    monkeypatch.setattr("data.converting.convert.check_room", lambda *_: None)
     with pytest.raises(IngestError) as caught:
         ingest(f"synthetic:{count}", small_disk)
     assert str(caught.value) == (
@@ -605,7 +606,7 @@ def test_a_root_that_cannot_be_written(tmp_path):
 
 def test_a_file_that_changes_meanwhile_is_rejected(tmp_path, monkeypatch):
     tree = class_tree(tmp_path / "x", 30)
-    from data import plan
+    from data.converting import plan
 
     deal = plan.Listing.deal
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from data import shard, tfrecord
+from data import tfrecord
+from data.converting import shard
+from data.converting.plan import Listing, Plan, rejections_path
+from data.converting.shard import records_path, result_path, write_shard
 from data.pictures import Picture, digest_of, pictures_path
-from data.plan import Listing, Plan, rejections_path
 from data.sample import Sample
-from data.shard import records_path, result_path, write_shard
 from data.sources import open_source
 from data.splits import Proportions
 from tests.data.images import class_tree, write_tree

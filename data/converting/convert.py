@@ -11,10 +11,8 @@ The content is read twice: once for its fingerprint, once to convert it.
 
 import contextlib
 import dataclasses
-import datetime
 import errno
 import json
-import math
 import os
 import shutil
 import time
@@ -23,15 +21,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data import IngestError, spans
+from data.converting import known
+from data.converting.assemble import assemble
+from data.converting.plan import SHARD_BYTES, Listing, Plan, rejections_path
+from data.converting.room import check_room
 from data.dataset_name import check_classes_of, check_name, dataset_name
-from data.findings import of_classes, of_copies
-from data.manifest import Base, Manifest, Shard, check_strangers, damage
-from data.pictures import Picture, copies, digest_of
-from data.plan import SHARD_BYTES, Listing, Plan, rejections_path
+from data.manifest import Manifest, check_strangers, damage
+from data.pictures import Picture, digest_of
 from data.processes import how_many, watched, write_shards
-from data.room import check_room
 from data.sample import read_samples
-from data.shard import named_path, records_path, result_path
 from data.sources import open_source
 from data.sources.corrections import Corrected, Corrections, corrections_path
 from data.sources.divided import Divided
@@ -41,27 +39,21 @@ from data.sources.source import (
     Item,
     Progress,
     Rejection,
+    Source,
     Surveyed,
     check_classes,
     check_usable,
-    file_sha256,
 )
 from data.test_set import ForTest
-from data.window import named
 from data.window.gather import gather
-from data.window.increment import Increment, narrow
-from data.window.named import Named
-from data.window.window import Window, history, window
-from signs.features import FINDINGS, MAX_PIXELS, PICTURES, REJECTED, SPLITS, TEST
+from data.window.increment import narrow
+from data.window.window import Window, window
+from signs.features import MAX_PIXELS, REJECTED, SPLITS, TEST
 
-# Raise it when the same source and settings give other files: reuse ends there.
-TOOL_VERSION = "2"
 DOWNLOADS = ".downloads"
 
 Report = Callable[[Progress], None]
 _REPORT_S = 0.1
-_MOST_REASONS = 20
-_BUCKET = 100_000  # images whose digests are compared at a time
 _SHOWN = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -189,21 +181,7 @@ def _ingest(
         divided = _leak_free(as_it_is, beam_args, seed)
     try:
         with spans.workplace(root) as folder:
-            opened = open_source(
-                source,
-                seed=seed,
-                answers=dataclasses.replace(answers, leak_free=False),
-                cache=root / DOWNLOADS,
-                progress=_counting(f"Downloading {source}", "bytes", progress),
-            )
-            place = corrections_path(source, root / DOWNLOADS)
-            corrections = Corrections.load(place) if place else Corrections(root, {})
-            if corrections.by_id:
-                opened = Corrected(opened, corrections)
-            if test_for:
-                opened = ForTest(opened, tuple(test_for))
-            if divided is not None:
-                opened = Divided(opened, divided)
+            opened, corrections = _opened(source, root, seed, answers, test_for, divided, progress)
             listing = Listing(folder)
             with contextlib.closing(opened):
                 reasons = Counter[str]()
@@ -213,7 +191,7 @@ def _ingest(
                 listing.close()
                 dataset = root / dataset_name(name, surveyed)
                 settings = _settings(seed, surveyed, answers, test_for, corrections)
-                found, whole = _published(dataset, surveyed, settings, full or bool(test_for))
+                found, whole = known.published(dataset, surveyed, settings, full or bool(test_for))
                 damaged: Mapping[str, str] = {}
                 if found:
                     directory = spans.directory_of(dataset, found)
@@ -227,11 +205,11 @@ def _ingest(
                 elif name is None:
                     check_classes_of(dataset, surveyed)
                 increment = None
-                if base := _base(dataset, found, surveyed, settings, whole):
+                if base := known.base_of(dataset, found, surveyed, settings, whole):
                     if progress:
                         progress(Progress("Comparing", listing.items, unit="images"))
                     increment = narrow(listing, opened, window(base), folder)
-                    if not found and _is_nothing(listing, increment, folder):
+                    if not found and known.is_nothing(listing, increment, folder):
                         same = Manifest.load(base)
                         _check_rejected(
                             listing.rejected,
@@ -262,19 +240,8 @@ def _ingest(
             )
             settings = {**settings, "shards": plan.shards}
             check_room(root, listing.items, listing.bytes)
-            plan.save()
-            counting = _counting("Converting", "images", progress)
-            if counting:
-                counting(0, listing.items)
-            with watched(plan.folder / "progress", listing.items, counting):
-                if beam_args:
-                    # Here, because importing Beam takes three seconds.
-                    from data.beam import convert
-
-                    convert(plan, listing.items, beam_args)
-                else:
-                    write_shards(plan, range(plan.shards), how_many(plan, listing.items))
-            built, draft = _assemble(dataset.name, plan, listing, surveyed, settings, increment)
+            _convert(plan, listing.items, beam_args, progress)
+            built, draft = assemble(dataset.name, plan, listing, surveyed, settings, increment)
             if found:
                 spans.repair(built, draft, directory, damaged)
                 return _ingested(dataset, found, reused=True, repaired=tuple(damaged))
@@ -318,6 +285,50 @@ def published(dataset: Path) -> Ingested | None:
     return _ingested(dataset.absolute(), Manifest.load(found[-1][2]), reused=True)
 
 
+def _opened(
+    source: str | Path,
+    root: Path,
+    seed: int,
+    answers: Answers,
+    test_for: Sequence[str],
+    divided: Mapping[str, str | None] | None,
+    progress: Report | None,
+) -> tuple[Source, Corrections]:
+    """The source as the user, the corrections and a leak-free split have it."""
+    opened = open_source(
+        source,
+        seed=seed,
+        answers=dataclasses.replace(answers, leak_free=False),
+        cache=root / DOWNLOADS,
+        progress=_counting(f"Downloading {source}", "bytes", progress),
+    )
+    place = corrections_path(source, root / DOWNLOADS)
+    corrections = Corrections.load(place) if place else Corrections(root, {})
+    if corrections.by_id:
+        opened = Corrected(opened, corrections)
+    if test_for:
+        opened = ForTest(opened, tuple(test_for))
+    if divided is not None:
+        opened = Divided(opened, divided)
+    return opened, corrections
+
+
+def _convert(plan: Plan, items: int, beam_args: Sequence[str], progress: Report | None) -> None:
+    """Has processes, or Beam's workers, write the shards."""
+    plan.save()
+    counting = _counting("Converting", "images", progress)
+    if counting:
+        counting(0, items)
+    with watched(plan.folder / "progress", items, counting):
+        if beam_args:
+            # Here, because importing Beam takes three seconds.
+            from data.beam import convert
+
+            convert(plan, items, beam_args)
+        else:
+            write_shards(plan, range(plan.shards), how_many(plan, items))
+
+
 def _leak_free(ingested: Ingested, beam_args: Sequence[str], seed: int) -> Mapping[str, str | None]:
     """Returns a split for each image of a span, by its source id; None leaves it out."""
     # Here, because importing Beam takes three seconds.
@@ -334,70 +345,6 @@ def _leak_free(ingested: Ingested, beam_args: Sequence[str], seed: int) -> Mappi
         ]
     splits = leak_free(pictures, groups(found), seed=seed)
     return {one.source_id: split for one, split in zip(pictures, splits, strict=True)}
-
-
-def _published(
-    dataset: Path, surveyed: Surveyed, settings: Mapping[str, object], whole: bool
-) -> tuple[Manifest | None, bool]:
-    """Returns the span that is there already, and whether only one will do that holds all.
-
-    Where a span that it goes on from is damaged, nothing here could mend that: it will not do.
-    """
-    found = spans.find(dataset, surveyed.fingerprint, settings, TOOL_VERSION, whole=whole)
-    if found and found.base:
-        try:
-            earlier = history(spans.directory_of(dataset, found))[:-1]
-            is_damaged = any(damage(part.directory, part.manifest) for part in earlier)
-        except IngestError:
-            is_damaged = True
-        if is_damaged:
-            return None, True
-    return found, whole
-
-
-def _base(
-    dataset: Path,
-    found: Manifest | None,
-    surveyed: Surveyed,
-    settings: Mapping[str, object],
-    whole: bool,
-) -> Path | None:
-    """Returns the folder of what the span goes on from; None where it holds all."""
-    if found:
-        return spans.directory_of(dataset, found.base) if found.base else None
-    if whole:
-        return None
-    base = spans.find_base(dataset, surveyed.class_names, settings, TOOL_VERSION)
-    if base is None:
-        return None
-    directory = spans.directory_of(dataset, base)
-    try:
-        lists = [(part.directory / PICTURES, part.manifest.pictures) for part in history(directory)]
-        is_known = all(file_sha256(path) == sha256 for path, sha256 in lists)
-    except IngestError:
-        is_known = False
-    return directory if is_known else None
-
-
-def _is_nothing(listing: Listing, increment: Increment, folder: Path) -> bool:
-    """Whether neither pictures nor what could not be used differ from the spans before."""
-    if listing.items or increment.removed:
-        return False
-    before = increment.base.parts[-1].directory / REJECTED
-    now = rejections_path(folder)
-    told = (sorted(path.read_text(encoding="utf-8").splitlines()) for path in (before, now))
-    return next(told) == next(told)
-
-
-def _with_kept(
-    counts: Mapping[str, Mapping[str, int]], increment: Increment | None
-) -> Mapping[str, Mapping[str, int]]:
-    """Returns the numbers of all images of the source."""
-    kept = increment.kept if increment else Counter()
-    return {
-        split: {name: count + kept[split, name] for name, count in by_class.items()}
-        for split, by_class in counts.items()
-    }
 
 
 def _taking(
@@ -446,97 +393,6 @@ def _settings(
         "max_pixels": MAX_PIXELS,
         "proportions": surveyed.proportions and dict(surveyed.proportions.as_dict()),
     }
-
-
-def _assemble(
-    name: str,
-    plan: Plan,
-    listing: Listing,
-    surveyed: Surveyed,
-    settings: Mapping[str, object],
-    increment: Increment | None,
-) -> tuple[Path, Manifest]:
-    """Puts the workers' files in their places; returns the folder and its manifest."""
-    built = plan.folder / "built"
-    built.mkdir()
-    results = [
-        json.loads(result_path(plan.folder, shard).read_text()) for shard in range(plan.shards)
-    ]
-    counts = {split: dict.fromkeys(plan.class_names, 0) for split in SPLITS}
-    shards: list[Shard] = []
-    number_of: dict[tuple[int, int], int] = {}  # of a shard in the manifest, by part and split
-    for split in SPLITS:
-        filled = [shard for shard, result in enumerate(results) if split in result]
-        for number, shard in enumerate(filled):
-            path = f"{split}/data-{number:05d}-of-{len(filled):05d}.tfrecord.gz"
-            (built / split).mkdir(exist_ok=True)
-            records_path(plan.folder, split, shard).rename(built / path)
-            result = dict(results[shard][split])
-            for label, count in result.pop("counts").items():
-                counts[split][plan.class_names[int(label)]] += count
-            number_of[shard, SPLITS.index(split)] = len(shards)
-            shards.append(Shard(path=path, split=split, **result))
-    removed = increment.removed if increment else []
-    named.write(built / PICTURES, _named(plan, number_of, removed))
-    sizes = {split: sum(counts[split].values()) for split in SPLITS}
-    buckets = math.ceil(sum(sizes.values()) / _BUCKET)
-    # A further test set misses no training images.
-    is_test_set = isinstance(plan.source, ForTest)
-    expected = {TEST: counts[TEST]} if is_test_set else _with_kept(counts, increment)
-    groups = copies(plan.folder, range(plan.shards), buckets)
-    draft = Manifest(
-        name=name,
-        span=1,
-        version=1,
-        class_names=plan.class_names,
-        counts=counts,
-        shards=tuple(shards),
-        source=surveyed.description,
-        is_synthetic=surveyed.is_synthetic,
-        fingerprint=surveyed.fingerprint,
-        settings=settings,
-        tool_version=TOOL_VERSION,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        rejected=_gather_rejections(plan, built / REJECTED),
-        ignored=dict(sorted(listing.ignored.items())),
-        findings=(*of_classes(expected), *of_copies(groups, sizes, built / FINDINGS)),
-        base=_as_base(increment.base.parts[-1].manifest) if increment else None,
-        all_counts=_with_kept(counts, increment),
-        changed=increment.changed if increment else 0,
-        removed=len(removed),
-        pictures=file_sha256(built / PICTURES),
-    )
-    return built, draft
-
-
-def _named(
-    plan: Plan, number_of: Mapping[tuple[int, int], int], removed: Sequence[str]
-) -> Iterator[Named]:
-    """Yields what all shards name, and what is gone."""
-    for shard in range(plan.shards):
-        with named_path(plan.folder, shard).open(encoding="utf-8") as lines:
-            for one in map(Named.from_line, lines):
-                number = None if one.shard is None else number_of[shard, one.shard]
-                yield one._replace(shard=number)
-    yield from map(Named, removed)
-
-
-def _as_base(manifest: Manifest) -> Base:
-    return Base(manifest.span, manifest.version, manifest.checksum)
-
-
-def _gather_rejections(plan: Plan, path: Path) -> Mapping[str, int]:
-    """Joins the rejections of the survey and of all shards; returns their number by reason."""
-    reasons: Counter[str] = Counter()
-    with path.open("w", encoding="utf-8") as file:
-        for shard in (None, *range(plan.shards)):
-            with rejections_path(plan.folder, shard).open(encoding="utf-8") as part:
-                for line in part:
-                    file.write(line)
-                    reason = json.loads(line)["reason"]
-                    few = reason in reasons or len(reasons) < _MOST_REASONS
-                    reasons[reason if few else "other"] += 1
-    return dict(reasons.most_common())
 
 
 def _check_rejected(

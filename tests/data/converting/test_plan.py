@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data import plan as plan_module
-from data.plan import Listing, Plan, rejections_path
+from data.converting import plan as plan_module
+from data.converting.plan import Listing, Plan, rejections_path
 from data.sources.drawn import SyntheticSource
 from data.sources.source import Emit, Ignored, Item, Rejection, Surveyed, UnreadableError
 from data.splits import Proportions

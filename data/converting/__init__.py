@@ -1,0 +1,1 @@
+"""From images to a span: survey, plan, workers, manifest."""
