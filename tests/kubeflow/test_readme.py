@@ -71,7 +71,8 @@ def test_what_needs_no_cluster_runs(tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "pipeline.yaml").is_file()
-    for overlay in OVERLAYS:
+    # The Trainer's step gives the pods of its job its own image.
+    for overlay in [name for name in OVERLAYS if "train-together" not in name]:
         # Flink's pods are within a FlinkDeployment.
         made = json.dumps(build(tmp_path / "kubeflow" / "manifests" / overlay))
         assert f'"image": "registry.example.com/me/signs@{DIGEST}"' in made, overlay
