@@ -400,6 +400,8 @@ SETTINGS = {
 # TF_CONFIG is the operators' contract; no other of these changes what is computed, but for the
 # limits of TensorFlow and oneDNN: a processor that may not use an instruction is one without it.
 ENVIRONMENT = {
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
     "CUDA_VISIBLE_DEVICES",
     "DNNL_MAX_CPU_ISA",
     "KFP_POD_NAME",  # KFP sets it in every step

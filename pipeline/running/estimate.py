@@ -128,7 +128,9 @@ def _trained_on(config: PipelineConfig) -> int:
 
 def finished_before(config: PipelineConfig, runs: Path) -> Path | None:
     """The folder of the last run, if it computed the same, and finished."""
-    for folder in sorted(runs.glob("[0-9]*"))[-1:]:
+    # Two that began in the same second are told apart by when they were written.
+    found = sorted(runs.glob("[0-9]*"), key=lambda run: (run.name[:-5], run.stat().st_mtime_ns))
+    for folder in found[-1:]:
         with contextlib.suppress(OSError, ValidationError):
             if Job.load(folder).config == config and RunSummary.load(folder).status == "finished":
                 return folder
