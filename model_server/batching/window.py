@@ -65,7 +65,9 @@ class Window:
     def taken(self, rows: int) -> None:
         """A batch of `rows` rows waits no longer."""
         with self._lock:
-            if self._some_are_missing(rows):
+            # Who is not here though nobody else waits or runs is missing, too: the batch was full
+            # enough, but shares are cut for more than there are.
+            if self._some_are_missing(rows) or rows == self._present < self._lately:
                 self._lately = (self._lately + self._present) // 2
 
     def left(self, rows: int, run_s: float | None = None) -> None:

@@ -83,6 +83,26 @@ def test_who_does_not_come_back_is_forgotten_in_a_few_batches():
     assert waited == [[0.05], [0.05], [0.05], [0.05], [0]]  # for nine, five, three, two, one
 
 
+def test_fewer_clients_than_before_are_shared_out_among_the_threads_again():
+    """Eight that come together after sixteen are a batch for one thread, and should be for two."""
+    crowd = Crowd(threads=2)
+    shares = []
+    for clients in (16, 8, 8, 8, 8, 8):
+        share = 0
+        while share == 0 or crowd.wait_s(share):
+            crowd.window.came(1)
+            share += 1
+        shares.append(share)
+        batches = [rows for rows in (share, clients - share) if rows]
+        crowd.window.taken(share)
+        if rest := clients - share:
+            crowd.window.came(rest)
+            crowd.window.taken(rest)
+            crowd.window.left(rest, 0.1)
+        crowd.window.left(share, 0.1)
+    assert shares == [1, 8, 6, 4, 4, 4]
+
+
 def test_the_wait_begins_when_the_last_were_answered():
     """Not when the first came: it may have come while all threads were busy."""
     crowd = Crowd(threads=1)
