@@ -93,7 +93,6 @@ def test_fewer_clients_than_before_are_shared_out_among_the_threads_again():
             crowd.window.came(1)
             share += 1
         shares.append(share)
-        batches = [rows for rows in (share, clients - share) if rows]
         crowd.window.taken(share)
         if rest := clients - share:
             crowd.window.came(rest)
