@@ -27,6 +27,7 @@ Workflow = dict[str, Any]
 _CONFIG = "workflow-controller-configmap"
 _OVER = ("Succeeded", "Failed", "Error")
 _EXECUTOR, _STEP = "system-container-executor", "system-container-impl"
+_NUMBERS = itertools.count(1)
 _RETRIES = ("max-count", "backoff-duration", "backoff-factor", "backoff-max-duration")
 
 
@@ -46,13 +47,15 @@ class Argo:
             "kind": "ConfigMap",
             "metadata": {"name": _CONFIG, "namespace": "kubeflow"},
             "data": {
-                "workflowDefaults": yaml.safe_dump(defaults),
-                "metricsConfig": "enabled: false",
-                "telemetryConfig": "enabled: false",
+                name: yaml.safe_dump(value)
+                for name, value in (
+                    ("workflowDefaults", defaults),
+                    ("metricsConfig", {"enabled": False}),
+                    ("telemetryConfig", {"enabled": False}),
+                )
             },
         }
         cluster.asked("apply", "-f", "-", given=dumped([config]))
-        self._numbers = itertools.count(1)
 
     def __enter__(self) -> "Argo":
         self._process = self._cluster.launch(
@@ -69,6 +72,7 @@ class Argo:
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        self._cluster.asked("delete", "workflow", "--all", "--wait=false")
         self._process.terminate()
         self._process.wait()
 
@@ -81,7 +85,7 @@ class Argo:
 
     def start(self, pipeline: Path) -> str:
         """Starts a compiled pipeline as a run of KFP's; the name of its Workflow."""
-        name = f"signs-{next(self._numbers)}"
+        name = f"signs-{next(_NUMBERS)}"
         workflow = compile_workflow(self._compiler, pipeline, {}, STORE, name)
         spec = next(yaml.safe_load_all(pipeline.read_text()))
         workflow = with_retries(workflow, spec["root"]["dag"]["tasks"])

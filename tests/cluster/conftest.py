@@ -16,20 +16,23 @@ from tests.cluster.node import Node
 from tests.cluster.programs import argo_crds, programs
 from tests.kubeflow.backend import pod
 from tests.kubeflow.backend.backend import build_programs
-from tests.kubeflow.backend.cluster_service import ObjectStore
 from tests.kubeflow.backend.metadata_service import MetadataService
 from tests.kubeflow.custom_resources import (
     ENVOY_GATEWAY,
     GATEWAY_API,
     KSERVE,
+    TRAINER,
     TRAINING_OPERATOR,
     crd_file,
 )
 from tests.kubeflow.manifests import MANIFESTS
 from tests.kubeflow.test_retries import OF_KFP
+from tests.s3.server import S3Server, build_server
 
 _CRDS = (
     (KSERVE, "serving.kserve.io_inferenceservices.yaml"),
+    (TRAINER, "trainer.kubeflow.org_trainingruntimes.yaml"),
+    (TRAINER, "trainer.kubeflow.org_trainjobs.yaml"),
     (TRAINING_OPERATOR, "kubeflow.org_tfjobs.yaml"),
     (GATEWAY_API, "gateway.networking.k8s.io_gateways.yaml"),
     (GATEWAY_API, "gateway.networking.k8s.io_httproutes.yaml"),
@@ -114,12 +117,13 @@ def claim(cluster: ControlPlane, node: Node) -> Path:
 
 @pytest.fixture(scope="session")
 def kfp_programs(built: Path) -> Path:
-    """KFP's compiler, driver and launcher (2.0.5)."""
+    """KFP's compiler, driver and launcher (2.0.5), and an S3 server."""
     folder = built.parent / f"{built.name}-kfp"
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(dir=built.parent) as name:
             unfinished = Path(name) / "bin"
             unfinished.mkdir()
+            build_server(unfinished)
             build_programs(unfinished).rename(folder)
     return folder
 
@@ -129,7 +133,8 @@ def argo(
     cluster: ControlPlane, kfp_programs: Path, node: Node, claim: Path, tmp_path: Path
 ) -> Iterator[Argo]:
     """The controller with KFP 2.17's settings; what KFP's driver and launcher ask is there."""
-    store = ObjectStore(tmp_path / "store")
+    store = S3Server(kfp_programs / "versitygw", tmp_path / "store", region="minio")
+    (store.buckets / "mlpipeline").mkdir()
     with MetadataService() as metadata, store:
         where = "127.0.0.1"
         node.environment |= {
@@ -165,7 +170,7 @@ def argo(
             _named(
                 "Secret",
                 "mlpipeline-minio-artifact",
-                stringData={"accesskey": "a", "secretkey": "b"},
+                stringData={"accesskey": store.access_key, "secretkey": store.secret_key},
             ),
         ]
         cluster.asked("apply", "-f", "-", given=dumped(installed))

@@ -13,6 +13,8 @@ ALLOWED = [
     ("signs-pipeline", "get", "secrets/signs-object-store"),
     ("signs-pipeline", "create", "workflowtaskresults.argoproj.io"),
     ("signs-pipeline", "patch", "workflowtaskresults.argoproj.io/any"),
+    ("signs-pipeline", "create", "trainjobs.trainer.kubeflow.org"),
+    ("signs-pipeline", "delete", "trainjobs.trainer.kubeflow.org/any"),
     ("signs-submitter", "create", "runs.pipelines.kubeflow.org"),
     ("signs-submitter", "get", "runs.pipelines.kubeflow.org/any"),
     ("signs-submitter", "list", "experiments.pipelines.kubeflow.org"),
@@ -29,6 +31,8 @@ REFUSED = [
     ("signs-pipeline", "delete", "workflowtaskresults.argoproj.io/any"),
     ("signs-pipeline", "create", "workflows.argoproj.io"),
     ("signs-pipeline", "create", "serviceaccounts/token"),
+    ("signs-pipeline", "update", "trainjobs.trainer.kubeflow.org/any"),
+    ("signs-pipeline", "delete", "trainingruntimes.trainer.kubeflow.org/any"),
     ("signs-submitter", "delete", "runs.pipelines.kubeflow.org/any"),
     ("signs-submitter", "get", "secrets/mlpipeline-minio-artifact"),
     ("signs-submitter", "get", "pods/any"),
@@ -40,8 +44,9 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def applied(cluster: ControlPlane) -> ControlPlane:
-    folder = MANIFESTS / "overlays/cpu"
-    cluster.asked("apply", "--server-side", "--force-conflicts", "-k", folder)
+    for overlay in ("overlays/cpu", "jobs/train-together"):
+        folder = MANIFESTS / overlay
+        cluster.asked("apply", "--server-side", "--force-conflicts", "-k", folder)
     return cluster
 
 

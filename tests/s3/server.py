@@ -110,12 +110,16 @@ class S3Server:
         self.kill()
 
 
+def build_server(folder: Path) -> Path:
+    """The gateway's program in a folder; skips the test where it cannot be had."""
+    build(Path(__file__).parent, folder, _PROGRAM)
+    return folder / "versitygw"
+
+
 @pytest.fixture(scope="session")
 def s3_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The gateway, built."""
-    folder = tmp_path_factory.mktemp("s3-program")
-    build(Path(__file__).parent, folder, _PROGRAM)
-    return folder / "versitygw"
+    return build_server(tmp_path_factory.mktemp("s3-program"))
 
 
 @pytest.fixture
