@@ -45,12 +45,17 @@ def delete(
 ) -> None:
     """Deletes the pod of a step that waits for it."""
     until(lambda: pipeline.waits(claim, step), f"{step} waits")
-    nodes = argo_nodes(cluster, workflow)
-    (pod,) = (
-        node
-        for node in nodes
-        if node["phase"] == "Running" and f".{step}" in node["name"] and node["type"] == "Pod"
-    )
+
+    def running() -> list[dict[str, str]]:
+        return [
+            node
+            for node in argo_nodes(cluster, workflow)
+            if (node["type"], node["phase"]) == ("Pod", "Running") and f".{step}" in node["name"]
+        ]
+
+    # Of a step that is "Pending" to it the controller makes a new pod, and counts no attempt.
+    until(lambda: bool(running()), f"the controller sees that {step} runs")
+    (pod,) = running()
     name = f"{workflow}-{pod['templateName']}-{pod['id'].rpartition('-')[2]}"
     cluster.asked("delete", "pod", name, "--wait=false", *words)
 
