@@ -79,15 +79,9 @@ def test_before_and_after_the_patch(
     def phases(found: dict[str, Workflow]) -> dict[str, list[str]]:
         return {how: [phase for phase, _ in attempts(one, STEP)] for how, one in found.items()}
 
-    assert phases(before) == {
-        "exit": ["Failed"],
-        "memory": ["Failed"],
-        "deleted": ["Error", "Succeeded"],
-        "lost": ["Error", "Succeeded"],
-    }
-    assert phases(after) == {
-        "exit": ["Failed", "Succeeded"],
-        "memory": ["Failed", "Succeeded"],
-        "deleted": ["Error", "Succeeded"],
-        "lost": ["Error", "Succeeded"],
-    }
+    failed, again = ["Failed"], ["Failed", "Succeeded"]
+    for found, ends in ((before, failed), (after, again)):
+        assert phases(found)["exit"] == phases(found)["memory"] == ends
+        for how in FORCE:  # an "Error"; the next pod may be of the same attempt
+            assert phases(found)[how] in (["Error", "Succeeded"], ["Succeeded"])
+            assert "pod deleted" in attempts(found[how], STEP)[0][1]
