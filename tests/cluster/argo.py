@@ -73,7 +73,7 @@ class Argo:
         tb: TracebackType | None,
     ) -> None:
         self._cluster.asked("delete", "workflow", "--all", "--wait=false")
-        self._process.terminate()
+        self._process.kill()  # without a leader's election it does not end when told to
         self._process.wait()
 
     def patch(self, file: Path) -> None:

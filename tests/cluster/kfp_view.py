@@ -21,8 +21,8 @@ def as_run(workflow: dict[str, Any]) -> dict[str, Any]:
                 {
                     "display_name": node["displayName"],
                     "state": _state(node["phase"]),
-                    "start_time": node["startedAt"] or _NEVER,
-                    "end_time": node["finishedAt"] or _NEVER,
+                    "start_time": node.get("startedAt") or _NEVER,
+                    "end_time": node.get("finishedAt") or _NEVER,
                     "child_tasks": [{"pod_name": one} for one in node.get("children") or ()],
                 }
                 for node in nodes

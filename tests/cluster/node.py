@@ -29,7 +29,7 @@ from tests.kubeflow.backend.argo import with_variables
 
 _POLL_S = 0.15
 _MEMORY = Path("/sys/fs/cgroup/memory")
-_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9, "": 1}
 _READY = ("Ready", "ContainersReady")
 NAME = "node"
 
@@ -419,8 +419,8 @@ def _chosen(values: Mapping[str, str], items: Sequence[Object] | None) -> Mappin
 
 
 def _bytes(quantity: str) -> int:
-    number, unit = quantity[:-2], quantity[-2:]
-    return int(float(number) * _UNITS[unit]) if unit in _UNITS else int(float(quantity))
+    number = quantity.rstrip("KMGki")
+    return int(float(number) * _UNITS[quantity[len(number) :]])
 
 
 def _now() -> str:

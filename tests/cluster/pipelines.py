@@ -18,6 +18,8 @@ from signs import features
 
 _IMAGE = "ghcr.io/signs/pipeline@sha256:" + "0" * 64
 _MEMORY_GB = 0.2
+# What KFP 2.0.5's driver knows of a pod, of what is asked for.
+_OF_OLD = {"pvcMount": ("constant", "mountPath"), "secretAsEnv": ("secretName", "keyToEnv")}
 _STEP = """
 import sys, time
 from pathlib import Path
@@ -72,5 +74,11 @@ def told(path: Path, plans: Mapping[str, Sequence[str]], *, only: Collection[str
         container["command"] = ["python3", "-c", _STEP]
         container["args"] = [name, f"/workspace/attempts/{mark}-{name}", *plans.get(name, ())]
         container["resources"] = {"memoryLimit": _MEMORY_GB, "memoryRequest": _MEMORY_GB}
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for label, asked in executors.items():
+        executors[label] = {
+            kind: [{key: each[key] for key in keys} for each in asked[kind]]
+            for kind, keys in _OF_OLD.items()
+        }
     path.write_text(yaml.safe_dump_all([spec, platform]))
     return Told(path, tuple(tasks), mark)

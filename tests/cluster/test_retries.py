@@ -45,12 +45,17 @@ def delete(
 ) -> None:
     """Deletes the pod of a step that waits for it."""
     until(lambda: pipeline.waits(claim, step), f"{step} waits")
-    nodes = argo_nodes(cluster, workflow)
-    (pod,) = (
-        node
-        for node in nodes
-        if node["phase"] == "Running" and f".{step}" in node["name"] and node["type"] == "Pod"
-    )
+
+    def running() -> list[dict[str, str]]:
+        return [
+            node
+            for node in argo_nodes(cluster, workflow)
+            if (node["type"], node["phase"]) == ("Pod", "Running") and f".{step}" in node["name"]
+        ]
+
+    # Of a step that is "Pending" to it the controller makes a new pod, and counts no attempt.
+    until(lambda: bool(running()), f"the controller sees that {step} runs")
+    (pod,) = running()
     name = f"{workflow}-{pod['templateName']}-{pod['id'].rpartition('-')[2]}"
     cluster.asked("delete", "pod", name, "--wait=false", *words)
 
@@ -74,15 +79,9 @@ def test_before_and_after_the_patch(
     def phases(found: dict[str, Workflow]) -> dict[str, list[str]]:
         return {how: [phase for phase, _ in attempts(one, STEP)] for how, one in found.items()}
 
-    assert phases(before) == {
-        "exit": ["Failed"],
-        "memory": ["Failed"],
-        "deleted": ["Failed"],
-        "lost": ["Error", "Succeeded"],
-    }
-    assert phases(after) == {
-        "exit": ["Failed", "Succeeded"],
-        "memory": ["Failed", "Succeeded"],
-        "deleted": ["Failed", "Succeeded"],
-        "lost": ["Error", "Succeeded"],
-    }
+    failed, again = ["Failed"], ["Failed", "Succeeded"]
+    for found, ends in ((before, failed), (after, again)):
+        assert phases(found)["exit"] == phases(found)["memory"] == ends
+        for how in FORCE:  # an "Error"; the next pod may be of the same attempt
+            assert phases(found)[how] in (["Error", "Succeeded"], ["Succeeded"])
+            assert "pod deleted" in attempts(found[how], STEP)[0][1]

@@ -94,7 +94,7 @@ def test_a_run_on_kfps_own_settings_is_warned_of_and_its_failed_step_explained(
     assert states["SpanGen"] == "failed"
     assert states["Trainer"] == "waiting"
     assert "reused" not in states.values()
-    assert attempts(argo.workflow(name), "SpanGen") == [("Failed", "main: Error (exit code 3)")]
+    assert attempts(argo.workflow(name), "SpanGen") == [("Failed", "main: Error (exit code 1)")]
 
 
 def test_a_whole_run_whose_steps_are_tried_again(
