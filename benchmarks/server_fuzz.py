@@ -286,9 +286,9 @@ class Fuzzed:
 
     def cost(self, recipe: Recipe, at_once: int = 1) -> float:
         """Asks; what it cost: MiB of peak memory, and twentieths of a second."""
+        if max(len(picture(recipe)), 2) * recipe.sent > LARGEST_BYTES:
+            return 0.0  # making it would take the memory of this process
         made = damaged((body if recipe.api == "rest" else message)(recipe), recipe.damage)
-        if len(made) > LARGEST_BYTES:
-            return 0.0
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
         before, started = self.memory_mib("VmRSS"), time.monotonic()
         if at_once == 1:
