@@ -34,7 +34,6 @@ from model_server.errors import (
 from model_server.loading import operations
 from model_server.metrics import Metrics
 from signs import protos
-from signs.process import cores
 
 _TENSORS_KEPT = 1024  # looking one up takes longer than a small model's run
 _LONGEST_TIMEOUT_MS = 2**31 - 1
@@ -59,15 +58,6 @@ class SessionOptions:
     gpu_memory_fraction: float = 0.0
     base: config_pb2.ConfigProto | None = None
 
-    @property
-    def lanes(self) -> int:
-        """How many runs have a thread of their own.
-
-        Where an operation is one thread's, nothing is gained by handing the next one to another:
-        that takes a fifth of the time of one image.
-        """
-        return cores() if self.intra_op_threads == 1 and not self.inter_op_threads else 0
-
     def config(self) -> config_pb2.ConfigProto:
         """The `tf.compat.v1.ConfigProto` of these options."""
         config = config_pb2.ConfigProto(allow_soft_placement=True)
@@ -77,8 +67,6 @@ class SessionOptions:
             config.intra_op_parallelism_threads = self.intra_op_threads
         if self.inter_op_threads:
             config.inter_op_parallelism_threads = self.inter_op_threads
-        for lane in range(1 + self.lanes if self.lanes else 0):
-            config.session_inter_op_thread_pool.add(num_threads=int(lane > 0))
         if self.gpu_memory_fraction:
             config.gpu_options.per_process_gpu_memory_fraction = self.gpu_memory_fraction
         else:
@@ -123,7 +111,6 @@ class SavedModel:
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=options.config())
         self._tensor = functools.lru_cache(_TENSORS_KEPT)(self._find_tensor)
-        self._free_lanes = list(range(1, 1 + options.lanes))
         try:
             loader = SavedModelLoader(str(path))  # reads the file once for all that follows
             operations.check(loader.get_meta_graph_def_from_tags(options.tags), allowed_operations)
@@ -195,19 +182,13 @@ class SavedModel:
         """
         inputs = {self._tensor(name): feeds[name] for name in sorted(feeds)}
         outputs = [self._tensor(name) for name in fetches]
-        try:
-            lane = self._free_lanes.pop()
-        except IndexError:
-            lane = 0  # the threads that all other runs share
-        options = pywrap_tf_session.TF_NewBufferFromString(_run_options(deadline, lane))
+        options = pywrap_tf_session.TF_NewBufferFromString(_run_options(deadline))
         try:
             return pywrap_tf_session.TF_SessionRun_wrapper(
                 self._session._session, options, inputs, outputs, [], None
             )
         finally:
             pywrap_tf_session.TF_DeleteBuffer(options)
-            if lane:
-                self._free_lanes.append(lane)
 
     def _find_tensor(self, name: str) -> pywrap_tf_session.TF_Output:
         operation_name, _, index = name.partition(":")
@@ -270,13 +251,12 @@ def _declared_plans(
     return plans
 
 
-def _run_options(deadline: float | None, lane: int) -> bytes:
-    options = config_pb2.RunOptions(inter_op_thread_pool=lane)
-    if deadline is not None:
-        # 0 and less would mean for ever.
-        remaining_ms = int((deadline - time.monotonic()) * 1000)
-        options.timeout_in_ms = min(_LONGEST_TIMEOUT_MS, max(1, remaining_ms))
-    return options.SerializeToString()
+def _run_options(deadline: float | None) -> bytes:
+    if deadline is None:
+        return b""
+    # 0 and less would mean for ever.
+    remaining_ms = min(_LONGEST_TIMEOUT_MS, max(1, int((deadline - time.monotonic()) * 1000)))
+    return config_pb2.RunOptions(timeout_in_ms=remaining_ms).SerializeToString()
 
 
 def _as_array(value: np.ndarray | np.generic | bytes) -> np.ndarray:

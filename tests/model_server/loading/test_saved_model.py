@@ -5,14 +5,12 @@ import shutil
 import socket
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from model_server.errors import RequestError
 from model_server.metrics import Metrics
-from signs.process import cores
 
 X = {"x:0": np.array([2, 4], np.float32)}
 
@@ -130,23 +128,6 @@ def test_a_deadline_that_passed_is_not_for_ever(model):
     feeds = {"steps:0": np.array(10**12)}
     counted = model.signature_defs["count"].outputs["counted"].name
     assert refused(model.run, feeds, [counted], 0.0)[0] == "DEADLINE_EXCEEDED"
-
-
-def test_runs_with_a_thread_of_their_own(half_plus_two):
-    """As `signs serve` has it; there is one for each core, and more runs than that."""
-    model = load(half_plus_two, intra_op_threads=1)
-    counted = model.signature_defs["count"].outputs["counted"].name
-
-    def count(steps, seconds):
-        return model.run({"steps:0": np.array(steps)}, [counted], time.monotonic() + seconds)[0]
-
-    with ThreadPoolExecutor(3 * cores()) as pool:
-        endless = [pool.submit(refused, count, 10**12, 0.5) for _ in range(2 * cores())]
-        assert count(5, 60) == 5
-        assert {each.result()[0] for each in endless} == {"DEADLINE_EXCEEDED"}
-        assert list(pool.map(count, range(1, 50), [60] * 49)) == list(range(1, 50))
-    assert sorted(model._free_lanes) == list(range(1, 1 + cores()))
-    model.close()
 
 
 def test_outputs_in_all_combinations_do_not_fill_the_memory(model, monkeypatch):
