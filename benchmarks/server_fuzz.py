@@ -1,15 +1,14 @@
 """What is the most memory and time that a request can cost the model server?
 
-    python -m benchmarks.server_fuzz --minutes 30
-    python -m benchmarks.server_fuzz --requests 100000 --without-network
+    python -m benchmarks.server_fuzz --requests 100000 --minutes 90
+    python -m benchmarks.server_fuzz --requests 2000 --minutes 2 --without-network
 
 A real server with ResNet50 (random weights, the pipeline's preparation of pictures) is sent
-requests over gRPC and REST, some of them eight at a time. Each is a change of one that was dear
-before: what raised the server's peak memory or took long is kept, and changed again, twenty times.
-The first are those that once killed the server. What is dear takes seconds of a core, most of them
-in the network: without it more is tried, and it is how requests are read and pictures decoded that
-costs. Told are the peak, every answer's code, and the dearest requests. Ends with 1 if the server
-ended, took more than 4 GiB, or had an error of its own.
+requests over gRPC and REST, some of them eight at a time. The first are those that once killed the
+server. Each of the others is a change of one that was rewarded: for the memory that it took, for
+its time, or for an answer that none had before. What takes long is asked as often as `--minutes`
+let it, and between are those that are quick. Told are the peak, every answer's code, and the
+dearest requests. Ends with 1 if the server ended, took more than 4 GiB, or had an error of its own.
 """
 
 import argparse
@@ -18,6 +17,7 @@ import gzip
 import http.client
 import json
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -43,6 +43,9 @@ LARGEST_BYTES = 2**27  # twice what the server takes
 KEPT = 100
 CHILDREN = 20  # of a request: what is known to be dear is not asked for ever
 AT_ONCE = 8
+SHARE_AT_ONCE = 0.01
+NUMBER = re.compile(r"\d[\d,.]*")
+OK = 200
 BUG = "Internal error"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
@@ -221,6 +224,30 @@ def changed(recipe: Recipe, rng: random.Random) -> Recipe:
             return replace(recipe, damage=rng.randrange(2**31), gzipped=rng.random() < 0.3)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a recipe's request cost, or that it was not sent.
+
+    Args:
+        recipe: how it was made.
+        mib: of peak memory, beyond what the server had.
+        seconds: until all its answers were there.
+        seconds_each: those, by how many there were.
+        is_new: whether an answer was one that none had before, but for its numbers.
+    """
+
+    recipe: Recipe
+    mib: int = 0
+    seconds: float = 0.0
+    seconds_each: float = 0.0
+    is_new: bool = False
+
+    @property
+    def cost(self) -> float:
+        """A second is as dear as twenty MiB."""
+        return self.mib + 20 * self.seconds_each
+
+
 # --- The server, and what it answers --------------------------------------------------------------
 
 
@@ -277,6 +304,7 @@ class Fuzzed:
         self.codes: Counter[str] = Counter()
         self.peak_mib = 0
         self.faults: list[str] = []
+        self.answers: set[tuple[str, str]] = set()
         self._pid = server.pid
         self.rest_port = rest_port
         self.channel = grpc.insecure_channel(server.address, [("grpc.max_send_message_length", -1)])
@@ -284,10 +312,10 @@ class Fuzzed:
         virtual = self.memory_mib("VmSize") * 2**20
         resource.prlimit(self._pid, resource.RLIMIT_AS, (virtual + 6 * 2**30,) * 2)
 
-    def cost(self, recipe: Recipe, at_once: int = 1) -> float:
-        """Asks; what it cost: MiB of peak memory, and twentieths of a second."""
+    def ask(self, recipe: Recipe, at_once: int = 1) -> Found:
+        """Sends a recipe's request, `at_once` times together."""
         if max(len(picture(recipe)), 2) * recipe.sent > LARGEST_BYTES:
-            return 0.0  # making it would take the memory of this process
+            return Found(recipe)  # making it would take the memory of this process
         made = damaged((body if recipe.api == "rest" else message)(recipe), recipe.damage)
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
         before, started = self.memory_mib("VmRSS"), time.monotonic()
@@ -297,14 +325,18 @@ class Fuzzed:
             with ThreadPoolExecutor(at_once) as pool:
                 answers = list(pool.map(lambda _: self._ask(recipe, made), range(at_once)))
         seconds = time.monotonic() - started
-        self.codes.update(answers)
+        self.codes.update(code for code, _ in answers)
         peak = self.memory_mib("VmHWM")
         self.peak_mib = max(self.peak_mib, peak)
         if peak > LIMIT_MIB:
             self.faults.append(f"{peak} MiB: {at_once} x {recipe}")
-        return peak - before + 20 * seconds / at_once
+        seen = {(code, NUMBER.sub("#", text)[:80]) for code, text in answers}
+        is_new = not seen <= self.answers
+        self.answers |= seen
+        return Found(recipe, peak - before, seconds, seconds / at_once, is_new)
 
-    def _ask(self, recipe: Recipe, made: bytes) -> str:
+    def _ask(self, recipe: Recipe, made: bytes) -> tuple[str, str]:
+        """The status that came, and what was said."""
         if recipe.api == "rest":
             return self._post(recipe, made)
         try:
@@ -312,20 +344,21 @@ class Fuzzed:
         except grpc.RpcError as error:
             if BUG in error.details() or error.code() is grpc.StatusCode.UNAVAILABLE:
                 self.faults.append(f"{error.code().name} {error.details()}: {recipe}")
-            return error.code().name
-        return "OK"
+            return error.code().name, error.details()
+        return "OK", ""
 
-    def _post(self, recipe: Recipe, made: bytes) -> str:
+    def _post(self, recipe: Recipe, made: bytes) -> tuple[str, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=DEADLINE_S)
         headers = {"Content-Encoding": "gzip"} if recipe.gzipped else {}
         try:
             connection.request("POST", f"/v1/models/{MODEL}:predict", made, headers)
             response = connection.getresponse()
-            if BUG.encode() in response.read():
+            said = response.read().decode(errors="replace")
+            if BUG in said:
                 self.faults.append(f"{response.status}: {recipe}")
-            return f"HTTP {response.status}"
+            return f"HTTP {response.status}", "" if response.status == OK else said
         except OSError as error:
-            return f"HTTP {type(error).__name__}"
+            return f"HTTP {type(error).__name__}", ""
         finally:
             connection.close()
 
@@ -342,40 +375,66 @@ class ServerEndedError(Exception):
     """There is no server any more."""
 
 
+class Rewarded:
+    """The requests that are worth a change.
+
+    Args:
+        pace_s: what a request may take in the mean.
+    """
+
+    def __init__(self, pace_s: float, rng: random.Random) -> None:
+        self.dearest: list[Found] = []
+        self._pace_s, self._rng = pace_s, rng
+        self._dear: list[Found] = []
+        self._quick: list[Found] = []
+        self._new: list[Found] = []
+        self._children: Counter[Recipe] = Counter()
+
+    def add(self, found: Found) -> None:
+        """Keeps it, if it is among the dearest, the quick that took most, or the newest."""
+        is_quick = found.seconds <= self._pace_s
+        for best in (self.dearest, self._dear, *([self._quick] if is_quick else [])):
+            best.append(found)
+            best.sort(key=lambda one: -one.cost)
+            del best[KEPT:]
+        if found.is_new and is_quick:
+            self._new = [found, *self._new][:KEPT]
+
+    def next(self, has_time: bool) -> Recipe:
+        """The change of a dear one if there is time for it, else of a quick one."""
+        groups = [self._dear] if has_time else [self._quick, self._new]
+        kept = self._rng.choice([group for group in groups if group] or [[Found(Recipe())]])
+        # Half of what is changed is among the ten dearest.
+        parent = self._rng.choice(kept[: self._rng.choice((10, KEPT))])
+        self._children[parent.recipe] += 1
+        if self._children[parent.recipe] >= CHILDREN and parent in kept:
+            kept.remove(parent)
+        return changed(parent.recipe, self._rng)
+
+
 def fuzz(
     fuzzed: Fuzzed, seeds: Sequence[Recipe], requests: int, seconds: float, seed: int
-) -> list[tuple[float, Recipe]]:
-    """Sends requests, `seeds` first; returns what was dear, dearest first."""
-    rng, until = random.Random(seed), time.monotonic() + seconds
-    kept: list[tuple[float, Recipe]] = []
-    dearest: list[tuple[float, Recipe]] = []
-    children: Counter[Recipe] = Counter()
-    told = 0
+) -> list[Found]:
+    """Sends requests, `seeds` first, in about `seconds`; returns what was dear, dearest first."""
+    rng, started = random.Random(seed), time.monotonic()
+    rewarded = Rewarded(seconds / requests, rng)
+    untried, told = list(reversed(seeds)), 0
     try:
-        for number in range(requests):
-            if number < len(seeds):
-                recipe = seeds[number]
-            else:
-                # Half of what is changed is among the ten dearest.
-                parent = rng.choice(kept[: rng.choice((10, KEPT))] or [(0.0, Recipe())])
-                recipe = changed(parent[1], rng)
-                children[parent[1]] += 1
-                if children[parent[1]] >= CHILDREN and parent in kept:
-                    kept.remove(parent)
-            at_once = AT_ONCE if number >= len(seeds) and rng.random() < 0.05 else 1
-            found = (fuzzed.cost(recipe, at_once), recipe)
-            for best in (kept, dearest):
-                best.append(found)
-                best.sort(key=lambda pair: -pair[0])
-                del best[KEPT:]
-            if (total := fuzzed.codes.total()) >= requests or time.monotonic() > until:
+        while (total := fuzzed.codes.total()) < requests:
+            spent = time.monotonic() - started
+            if spent > 1.2 * seconds:
+                print(f"{spent:.0f} s are over", file=sys.stderr)
                 break
-            if total // 100 > told:
-                told = total // 100
-                print(f"{total:7d} requests, {fuzzed.peak_mib} MiB at most", flush=True)
+            if total // 1_000 > told:
+                told = total // 1_000
+                print(f"{total:7d} requests, {spent:.0f} s, {fuzzed.peak_mib} MiB", flush=True)
+            has_time = spent / seconds <= total / requests
+            recipe = untried.pop() if untried else rewarded.next(has_time)
+            together = not untried and rng.random() < SHARE_AT_ONCE
+            rewarded.add(fuzzed.ask(recipe, AT_ONCE if together else 1))
     except ServerEndedError:
         fuzzed.faults.append(f"the server ended at {recipe}")
-    return dearest
+    return rewarded.dearest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -384,7 +443,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--minutes", type=float, default=600.0)
+    parser.add_argument("--minutes", type=float, default=90.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without-network", action="store_true")
     parser.add_argument(
@@ -400,14 +459,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             dearest = fuzz(fuzzed, SEEDS, options.requests, options.minutes * 60, options.seed)
             before = fuzzed.codes["OK"]
             if not fuzzed.faults:
-                fuzzed.cost(Recipe())
+                fuzzed.ask(Recipe())
                 if fuzzed.codes["OK"] == before:
                     fuzzed.faults.append("a plain request is not answered any more")
     print(f"\n{fuzzed.codes.total()} requests, {fuzzed.peak_mib} MiB at most")
     for code, count in fuzzed.codes.most_common():
         print(f"{code:24} {count}")
-    for cost, recipe in dearest[:5]:
-        print(f"{cost:8.0f}  {recipe}")
+    print(f"{len(fuzzed.answers)} different answers, but for their numbers")
+    for one in dearest[:5]:
+        print(f"{one.mib:6d} MiB {one.seconds_each:6.1f} s  {one.recipe}")
     for fault in fuzzed.faults[:20]:
         print(f"FAULT {fault}", file=sys.stderr)
     return 1 if fuzzed.faults else 0

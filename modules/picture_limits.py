@@ -17,7 +17,6 @@ from signs import features
 # and profile of a PNG to 8 MB and keeps a thousand of them; each scan of a JPEG takes as long as
 # the whole picture; giflib keeps all frames of a GIF.
 _MAX_TEXTS = 8
-_MAX_SCANNED_PIXELS = features.MAX_SCANS * features.MAX_PIXELS
 _MAX_GIF_BLOCKS = 20_000  # of at most 255 bytes; a frame of 64x64 pixels has a dozen
 _MAX_CHANNELS = 4
 
@@ -57,7 +56,7 @@ def within_limits(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             channels == 0,
             pixels > features.MAX_PIXELS,
             channels > _MAX_CHANNELS,
-            pixels * scans > _MAX_SCANNED_PIXELS,
+            pixels * scans > features.MAX_SCANNED_PIXELS,
             tf.strings.regex_full_match(images, _MANY_TEXTS),
         ],
         axis=1,

@@ -27,6 +27,7 @@ IMAGE_SIZE = 64  # pixels a side: the default, and the size of SIGNS
 # --- What is decoded -----------------------------------------------------------------------------
 MAX_PIXELS = 50_000_000  # of one picture, width x height: more is no photograph
 MAX_SCANS = 100  # of a JPEG; ten are usual, and each takes a decoder as long as a whole picture
+MAX_SCANNED_PIXELS = 20 * MAX_PIXELS  # a JPEG's scans x width x height: four seconds of a core
 
 # --- The served model ----------------------------------------------------------------------------
 SERVING_DEFAULT = "serving_default"  # serialized tf.train.Examples in

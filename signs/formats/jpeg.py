@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import simplejpeg
 
 from signs.errors import ImageError
-from signs.features import MAX_SCANS
+from signs.features import MAX_SCANNED_PIXELS, MAX_SCANS
 from signs.formats import INCOMPLETE, TRUNCATED
 
 SIGNATURE = b"\xff\xd8\xff"
@@ -49,7 +49,7 @@ class Jpeg:
     """
 
     def __init__(self, raw: bytes) -> None:
-        kept, scans, profile = [_START], 0, dict[int, bytes]()
+        kept, scans, pixels, profile = [_START], 0, 0, dict[int, bytes]()
         self.exif, self.unusual, self._ends = b"", "", False
         self._is_progressive = False
         self._missing = dict[tuple[int, int], int]()  # bits of coefficients that never come
@@ -67,6 +67,8 @@ class Jpeg:
                 profile[data[12]] = data[14:]
             if marker in _USUAL_FRAMES:
                 self._is_progressive = marker == 0xC2
+                height, width = (int.from_bytes(data[at : at + 2]) for at in (1, 3))
+                pixels = height * width
                 self._missing = dict.fromkeys(itertools.product(data[6::3], range(64)), 16)
             elif marker == _SCAN:
                 scans += 1
@@ -77,6 +79,8 @@ class Jpeg:
             raise ImageError(TRUNCATED)
         if scans > MAX_SCANS:
             raise ImageError(f"a JPEG of {scans} scans, more than {MAX_SCANS} (a bomb?)")
+        if scans * pixels > MAX_SCANNED_PIXELS:
+            raise ImageError(f"a JPEG of {width} x {height} pixels in {scans} scans (a bomb?)")
         self.picture = b"".join([*kept, _END])
         self.profile = b"".join(profile[number] for number in sorted(profile))
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from signs.image_bytes import ImageError, canonical_bytes, encode_png
+from tests import bombs
 from tests.signs.pictures import png_chunk, profile, with_chunk
 
 # Four corners that no rotation or mirroring maps onto themselves, in blocks that survive JPEG.
@@ -338,6 +339,16 @@ def test_a_jpeg_of_thousands_of_scans_is_refused():
     start = raw.index(b"\xff\xda")
     with pytest.raises(ImageError, match="a JPEG of 2010 scans, more than 100"):
         canonical_bytes(raw[:start] + scan * 2000 + raw[start:])
+
+
+@pytest.mark.parametrize(("side", "scans"), [(7000, 21), (4000, 63)])
+def test_many_scans_of_a_large_jpeg_are_refused(side, scans):
+    whole = bombs.jpeg_of_scans(8, scans)
+    size = struct.pack(">BHH", 8, 8, 8)
+    raw = whole.replace(size, struct.pack(">BHH", 8, side, side))
+    with pytest.raises(ImageError, match=f"a JPEG of {side} x {side} pixels in {scans} scans"):
+        canonical_bytes(raw)
+    assert canonical_bytes(whole)
 
 
 def test_a_jpeg_that_ends_at_a_restart_is_truncated():
