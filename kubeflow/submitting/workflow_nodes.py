@@ -23,6 +23,9 @@ from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run
 from pipeline.showing.events import State
 
 
+_OMITTED = (None, "RUNTIME_STATE_UNSPECIFIED")  # as Argo's "Omitted" is told: a parent has failed
+
+
 @dataclass(frozen=True)
 class StepState:
     """Where a step stands. Times are in seconds since 1970."""
@@ -44,8 +47,8 @@ def states_of(
 
     def state(step: str) -> StepState:
         driver, main = by_name.get(f"{step}-driver"), by_name.get(step)
-        if main is None or main.state in (None, "RUNTIME_STATE_UNSPECIFIED", "SKIPPED"):
-            if driver is None or driver.state in (None, "PENDING"):
+        if main is None or main.state in (*_OMITTED, "SKIPPED"):
+            if driver is None or driver.state in (*_OMITTED, "PENDING"):
                 return StepState()
             if driver.state == "FAILED":
                 pod = tree.pod("system-container-driver", tree.last(f"{tree.root}.{step}-driver"))
