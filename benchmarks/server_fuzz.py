@@ -231,8 +231,8 @@ class Found:
     Args:
         recipe: how it was made.
         mib: of peak memory, beyond what the server had.
-        seconds: until all its answers were there.
-        seconds_each: those, by how many there were.
+        seconds: from making it until all its answers were there.
+        seconds_each: until an answer was there, by how many there were.
         is_new: whether an answer was one that none had before, but for its numbers.
     """
 
@@ -316,6 +316,7 @@ class Fuzzed:
         """Sends a recipe's request, `at_once` times together."""
         if max(len(picture(recipe)), 2) * recipe.sent > LARGEST_BYTES:
             return Found(recipe)  # making it would take the memory of this process
+        begun = time.monotonic()
         made = damaged((body if recipe.api == "rest" else message)(recipe), recipe.damage)
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
         before, started = self.memory_mib("VmRSS"), time.monotonic()
@@ -333,7 +334,8 @@ class Fuzzed:
         seen = {(code, NUMBER.sub("#", text)[:80]) for code, text in answers}
         is_new = not seen <= self.answers
         self.answers |= seen
-        return Found(recipe, peak - before, seconds, seconds / at_once, is_new)
+        took = time.monotonic() - begun
+        return Found(recipe, peak - before, took, seconds / at_once, is_new)
 
     def _ask(self, recipe: Recipe, made: bytes) -> tuple[str, str]:
         """The status that came, and what was said."""
