@@ -7,7 +7,7 @@ A real server with ResNet50 (random weights, the pipeline's preparation of pictu
 requests over gRPC and REST, some of them eight at a time. The first are those that once killed the
 server. Each of the others is a change of one that was rewarded: for the memory that it took, for
 its time, or for an answer that none had before. What takes long is asked as often as `--minutes`
-let it, and between are those that are quick. Told are the peak, every answer's code, and the
+let it, and between are small ones that are quick. Told are the peak, every answer's code, and the
 dearest requests. Ends with 1 if the server ended, took more than 4 GiB, or had an error of its own.
 """
 
@@ -231,8 +231,8 @@ class Found:
     Args:
         recipe: how it was made.
         mib: of peak memory, beyond what the server had.
-        seconds: until all its answers were there.
-        seconds_each: those, by how many there were.
+        seconds: from making it until all its answers were there.
+        seconds_each: until an answer was there, by how many there were.
         is_new: whether an answer was one that none had before, but for its numbers.
     """
 
@@ -246,6 +246,17 @@ class Found:
     def cost(self) -> float:
         """A second is as dear as twenty MiB."""
         return self.mib + 20 * self.seconds_each
+
+
+def modest(recipe: Recipe) -> Recipe:
+    """The same in small: what costs then is how it is read and refused."""
+    return replace(
+        recipe,
+        width=min(recipe.width, 1_000),
+        height=min(recipe.height, 1_000),
+        sent=min(recipe.sent, 3),
+        declared=min(recipe.declared, 10_000),
+    )
 
 
 # --- The server, and what it answers --------------------------------------------------------------
@@ -316,6 +327,7 @@ class Fuzzed:
         """Sends a recipe's request, `at_once` times together."""
         if max(len(picture(recipe)), 2) * recipe.sent > LARGEST_BYTES:
             return Found(recipe)  # making it would take the memory of this process
+        begun = time.monotonic()
         made = damaged((body if recipe.api == "rest" else message)(recipe), recipe.damage)
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
         before, started = self.memory_mib("VmRSS"), time.monotonic()
@@ -333,7 +345,8 @@ class Fuzzed:
         seen = {(code, NUMBER.sub("#", text)[:80]) for code, text in answers}
         is_new = not seen <= self.answers
         self.answers |= seen
-        return Found(recipe, peak - before, seconds, seconds / at_once, is_new)
+        took = time.monotonic() - begun
+        return Found(recipe, peak - before, took, seconds / at_once, is_new)
 
     def _ask(self, recipe: Recipe, made: bytes) -> tuple[str, str]:
         """The status that came, and what was said."""
@@ -401,7 +414,7 @@ class Rewarded:
             self._new = [found, *self._new][:KEPT]
 
     def next(self, has_time: bool) -> Recipe:
-        """The change of a dear one if there is time for it, else of a quick one."""
+        """The change of a dear one if there is time for it, else a modest one of a quick one."""
         groups = [self._dear] if has_time else [self._quick, self._new]
         kept = self._rng.choice([group for group in groups if group] or [[Found(Recipe())]])
         # Half of what is changed is among the ten dearest.
@@ -409,7 +422,8 @@ class Rewarded:
         self._children[parent.recipe] += 1
         if self._children[parent.recipe] >= CHILDREN and parent in kept:
             kept.remove(parent)
-        return changed(parent.recipe, self._rng)
+        recipe = changed(parent.recipe, self._rng)
+        return recipe if has_time else modest(recipe)
 
 
 def fuzz(
