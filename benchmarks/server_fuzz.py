@@ -35,6 +35,7 @@ from model_server.process import free_port
 from signs import features, protos
 from tests import bombs
 
+SERVING_DEFAULT = features.SERVING_DEFAULT
 MODEL = "fuzzed"
 SIZE = 64
 LIMIT_MIB = 4096
@@ -96,8 +97,10 @@ PICTURES: dict[str, Callable[[int, int], bytes]] = {
 SEEDS = [
     Recipe(declared=3_000_000, filler=7_800),
     Recipe(width=22_000, height=22_000),
+    # The length of a string in an Example becomes one of more than 31 bits.
+    Recipe("grpc", SERVING_DEFAULT, "jpeg", 50, 1000, 3, filler=12, damage=1_806_730_746),
     Recipe(width=7_000, height=7_000, sent=16),
-    Recipe(width=7_000, height=7_000, signature=features.SERVING_DEFAULT, sent=4),
+    Recipe(width=7_000, height=7_000, signature=SERVING_DEFAULT, sent=4),
     Recipe(api="classify", width=7_000, height=7_000, sent=4),
     Recipe(api="classify", picture="fields", sent=2_000_000),
     Recipe(picture="fields", sent=2_000_000),
@@ -204,7 +207,7 @@ def changed(recipe: Recipe, rng: random.Random) -> Recipe:
         case 0:
             return replace(recipe, api=rng.choice(("grpc", "classify", "rest")))
         case 1:
-            names = (features.SERVE_IMAGES, features.SERVING_DEFAULT)
+            names = (features.SERVE_IMAGES, SERVING_DEFAULT)
             return replace(recipe, signature=rng.choice(names))
         case 2:
             return replace(recipe, picture=rng.choice(sorted(PICTURES)))
@@ -269,6 +272,7 @@ def export(folder: Path, *, with_network: bool) -> None:
     """
     import tensorflow as tf
 
+    from modules.example_limits import well_formed
     from modules.network import ResNet50, logits_of
     from modules.preprocessing import prepare_images
 
@@ -291,14 +295,14 @@ def export(folder: Path, *, with_network: bool) -> None:
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.EXAMPLES_INPUT)])
         def serving_default(self, examples):
             spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-            return self._answer(tf.io.parse_example(examples, spec)[features.IMAGE])
+            return self._answer(tf.io.parse_example(well_formed(examples), spec)[features.IMAGE])
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.CLASSIFY_INPUT)])
         def classify(self, inputs):
             return self.serving_default(inputs)
 
     model = Model()
-    names = (features.SERVE_IMAGES, features.SERVING_DEFAULT, features.CLASSIFY)
+    names = (features.SERVE_IMAGES, SERVING_DEFAULT, features.CLASSIFY)
     signatures = {name: getattr(model, name) for name in names}
     tf.saved_model.save(model, str(folder), signatures=signatures)
 
