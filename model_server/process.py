@@ -64,6 +64,7 @@ class ServerProcess:
     ) -> None:
         self._base_path = None if base_path is None else Path(base_path).resolve()
         self._model_name = model_name
+        self._last_name: str | None = None  # of what `serve` gave to the running process
         self._port = port
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -110,6 +111,7 @@ class ServerProcess:
         """Starts the process, if it is not, and waits for nothing."""
         if self._process is not None and self._process.poll() is None:
             return
+        self._last_name = None
         self._port = self._port or free_port()
         if self._base_path is not None:
             models = [
@@ -153,8 +155,14 @@ class ServerProcess:
 
         Raises:
             ServerProcessError: the server ended or does not answer, or the model does not load.
+            ValueError: the name is the last one's, whose versions the server would keep.
         """
         self.launch()
+        if model_name == self._last_name:
+            raise ValueError(
+                f"model_name must be another than the last one's. Received: {model_name}"
+            )
+        self._last_name = model_name
         request = protos.ReloadConfigRequest()
         request.config.model_config_list.config.add(
             name=model_name,

@@ -40,7 +40,7 @@ Choice = Literal["auto", "float32", "bfloat16"]
 BLESSED_PROPERTY, MODEL_PROPERTY = "blessed", "has_model"  # Pusher reads them
 RESULT_FILE = "serving_check.json"
 _MOST_SEEN = 300  # test pictures: of ResNet50 four seconds of one core, and 1.2 MB
-_MODEL_NAME = "the_candidate"  # no data set, and so no pushed model, may have that name
+_MODEL_NAME = "the_candidate_"  # no data set, and so no pushed model, may have a name like that
 
 
 class ServingCheckError(RuntimeError):
@@ -205,16 +205,18 @@ def _served(
 ) -> Answers:
     from modules.copies import copy_in
 
-    with tempfile.TemporaryDirectory() as directory:
-        base = Path(directory) / _MODEL_NAME
+    with tempfile.TemporaryDirectory(prefix=_MODEL_NAME) as directory:
+        # A server that has version 1 of a name does not load another one: each copy has its own.
+        name = Path(directory).name
+        base = Path(directory) / name
         base.mkdir()
         folder = copy_in(model, precision).resolve()
         if keys is None:
             (base / "1").symlink_to(folder, target_is_directory=True)
         else:
             sign(shutil.copytree(folder, base / "1"), keys / PRIVATE)
-        server.serve(base, _MODEL_NAME)
-        with Client(server.address, model_name=_MODEL_NAME, timeout_s=120.0) as client:
+        server.serve(base, name)
+        with Client(server.address, model_name=name, timeout_s=120.0) as client:
             answers = client.predict(images)
     return Answers(
         np.array([answer.probabilities for answer in answers], np.float32),

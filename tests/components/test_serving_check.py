@@ -120,6 +120,26 @@ def test_which_copy_is_served(
     assert (why_not or "None") in str(result.without_bfloat16)
 
 
+def test_the_copy_in_float32_answers_after_the_one_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saved_model: Path
+) -> None:
+    """One server is given both. Here the one in bfloat16 is much less sure."""
+    import tensorflow as tf
+
+    model = tmp_path / "Format-Serving"
+    model.symlink_to(saved_model)
+    other = tf.saved_model.load(str(saved_model))
+    other.scale.assign(1.0)
+    tf.saved_model.save(other, f"{model}-bfloat16", signatures=other.signatures)
+    with quick_server() as server, lent(server):
+        trained = executor._served(server, model, "float32", [RED, GREEN], None)
+        monkeypatch.setattr(executor, "has_bfloat16", lambda: True)
+        monkeypatch.setattr(executor, "expected_answers", lambda *inputs: trained)
+        result = executor.check(model, tmp_path, tmp_path, [RED, GREEN], "auto")
+    assert (result.precision, result.blessed, result.largest_difference) == ("float32", True, 0)
+    assert result.without_bfloat16 is not None and "(image 0)" in result.without_bfloat16
+
+
 def test_what_is_stamped_is_the_copy_and_what_goes_along(tmp_path: Path) -> None:
     model = tmp_path / "Format-Serving"
     for name, folder in (("float32", model), ("bfloat16", tmp_path / "Format-Serving-bfloat16")):

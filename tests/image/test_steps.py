@@ -95,7 +95,11 @@ def test_the_whole_dag_runs_in_containers(
     ends = {name: (one.state, one.attempts, *one.errors) for name, one in record.executions.items()}
     assert set(ends.values()) == {("COMPLETE", 1)}, ends
     assert record.state == "COMPLETE"
-    assert record.executions["Pusher"].artifacts["pushed_model"].metadata["pushed"] == 1
+    verdicts = [
+        record.executions[step].artifacts["blessing"].metadata
+        for step in ("Evaluator", "ServingCheck")
+    ]
+    assert record.executions["Pusher"].artifacts["pushed_model"].metadata["pushed"] == 1, verdicts
 
 
 def test_all_that_steps_wrote_is_their_users(record: RunRecord, workspace: Workspace) -> None:

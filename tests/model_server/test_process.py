@@ -201,6 +201,8 @@ def test_one_server_is_given_one_model_after_the_other(tmp_path, push):
         with pytest.raises(ServerProcessError, match=f"does not serve {tmp_path}/broken: .*parse"):
             server.serve(tmp_path / "broken", "broken")
         assert server.serve(tmp_path / "second", "second") == 5
+        with pytest.raises(ValueError, match=r"another than the last one's\. Received: second"):
+            server.serve(tmp_path / "first", "second")
         with Client(server.address, model_name="second") as client:
             assert client.predict(RED)[0].class_name == "red"
         with Client(server.address, model_name="first") as client:
