@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from model_server.process import free_port
 from tests.cluster.api import Api
 
+SERVICES = "10.96.0.0/24"  # their addresses
 _START_S = 120.0
 _POLL_S = 0.1
 _STOP_S = 20.0
@@ -39,7 +40,8 @@ class ControlPlane:
         programs: the folder of its programs.
         folder: an empty folder for its data, keys and logs.
         address: where the API server listens.
-        nodes: the names of kubelets that may join; of these the cluster wants signs of life.
+        nodes: the names of kubelets that may join, with a kube-proxy each; of these the cluster
+            wants signs of life.
     """
 
     def __init__(
@@ -47,7 +49,11 @@ class ControlPlane:
     ) -> None:
         self._programs, self._folder = programs, folder
         self._address = address
-        self._node_tokens = {name: secrets.token_hex(16) for name in nodes}
+        users = [
+            *(f"system:node:{name}" for name in nodes),
+            *(["system:kube-proxy"] if nodes else []),
+        ]
+        self._tokens = {user: secrets.token_hex(16) for user in users}
         self._token = secrets.token_hex(16)
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self.port = free_port()
@@ -137,9 +143,8 @@ class ControlPlane:
         _write_key(self._folder / "accounts.key")
         _write_certificate(self.kubelets_authority, _write_key(self._folder / "kubelets.key"))
         users = [(self._token, "admin", "system:masters")]
-        users += [
-            (t, f"system:node:{name}", "system:nodes") for name, t in self._node_tokens.items()
-        ]
+        for user, token in self._tokens.items():
+            users.append((token, user, "system:nodes" if user.startswith("system:node:") else ""))
         (self._folder / "tokens.csv").write_text(
             "".join(f"{token},{user},{user},{group}\n" for token, user, group in users)
         )
@@ -151,7 +156,7 @@ class ControlPlane:
             "--cert-dir=certificates",
             f"--advertise-address={self._address}",
             "--endpoint-reconciler-type=none",
-            "--service-cluster-ip-range=10.96.0.0/24",
+            f"--service-cluster-ip-range={SERVICES}",
             "--authorization-mode=Node,RBAC",
             f"--kubelet-client-certificate={self.kubelets_authority}",
             "--kubelet-client-key=kubelets.key",
@@ -174,13 +179,13 @@ class ControlPlane:
             "--service-account-private-key-file=accounts.key",
             "--use-service-account-credentials",
             # The node that is no kubelet (node.py) sends no signs of life.
-            *(() if self._node_tokens else ("--controllers=*,-node-lifecycle-controller",)),
+            *(() if self._tokens else ("--controllers=*,-node-lifecycle-controller",)),
         )  # fmt: skip
         self.launch("kube-scheduler", *own, f"--secure-port={free_port()}")
 
-    def write_kubeconfig(self, file: Path, node: str) -> None:
-        """Writes what a kubelet needs to join."""
-        self._write_kubeconfig(file, self._node_tokens[node])
+    def write_kubeconfig(self, file: Path, user: str) -> None:
+        """Writes what a node's program needs to ask this cluster: a kubelet, or kube-proxy."""
+        self._write_kubeconfig(file, self._tokens[user])
 
     def _write_kubeconfig(self, file: Path, token: str) -> None:
         cluster = {

@@ -57,7 +57,7 @@ def write_image(file: Path, names: Sequence[str], content: bytes, config: Mappin
     }
     layers = [(f"{_KIND}.layer.v1.tar", content)]
     inner = (f"{_KIND}.config.v1+json", json.dumps(settings).encode())
-    outer = {
+    outer: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": f"{_KIND}.manifest.v1+json",
         "config": _told(inner),

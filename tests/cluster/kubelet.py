@@ -1,6 +1,6 @@
 """A node with Kubernetes' own kubelet and Debian's containerd, in namespaces of this machine.
 
-kubeconfig, programs -> mount, network and PID namespaces -> containerd, kubelet -> pods
+kubeconfig, programs -> mount, network and PID namespaces -> containerd, kubelet, kube-proxy -> pods
 
 Pods are containers: with images, users, read-only roots, control groups, probes, restarts and a
 network of their own. The images are next to empty (image.py): into each container the runtime
@@ -26,10 +26,10 @@ import yaml
 from tests import ROOT
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.image import layer, write_image
-from tests.cluster.network import Network, node_address, pod_network
+from tests.cluster.network import ALL, Network, node_address, pod_network
 from tests.cluster.waiting import until
 
-_GROUPS = Path("/sys/fs/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
 _SOCKET = "/run/containerd/containerd.sock"
 _PAUSE = "signs.test/pause:1"
 _STOP_S = 20.0
@@ -78,6 +78,7 @@ class KubeletNode:
             self._enter_namespaces()
             self._start_containerd()
             self._start_kubelet()
+            self._start_proxy()
         except BaseException:
             self._stop()
             raise
@@ -92,7 +93,7 @@ class KubeletNode:
         self._stop()
 
     def log(self, name: str) -> Path:
-        """What `containerd` or `kubelet` says."""
+        """What `containerd`, `kubelet` or `kube-proxy` says."""
         return self._folder / f"{name}.log"
 
     def run(self, *words: str | Path) -> str:
@@ -143,7 +144,7 @@ class KubeletNode:
         assert self._space.stdout.readline() == "ready\n"
         (self._first,) = _children(self._space.pid)
         self._network.join(self._number, self._first, self._count)
-        for each in _GROUPS.iterdir():
+        for each in GROUPS.iterdir():
             if each.is_dir() and not (each / "cgroup.controllers").exists():
                 (each / self._group.strip("/")).mkdir()
 
@@ -237,7 +238,7 @@ state = "/run/containerd"
 
     def _start_kubelet(self) -> None:
         kubeconfig = self._folder / "kubeconfig"
-        self._cluster.write_kubeconfig(kubeconfig, self.name)
+        self._cluster.write_kubeconfig(kubeconfig, f"system:node:{self.name}")
         settings = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -270,6 +271,30 @@ state = "/run/containerd"
             f"--root-dir={self._folder / 'kubelet'}", "--cert-dir=/run/certificates",
         )  # fmt: skip
 
+    def _start_proxy(self) -> None:
+        kubeconfig = self._folder / "kube-proxy.kubeconfig"
+        self._cluster.write_kubeconfig(kubeconfig, "system:kube-proxy")
+        settings = {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "clientConnection": {"kubeconfig": str(kubeconfig)},
+            "hostnameOverride": self.name,
+            "mode": "iptables",
+            "clusterCIDR": ALL,
+            # The way back to who asks from outside leads through this node too.
+            "iptables": {"masqueradeAll": True},
+            "conntrack": {
+                "maxPerCore": 0,
+                "tcpEstablishedTimeout": "0s",
+                "tcpCloseWaitTimeout": "0s",
+            },
+            "healthzBindAddress": "127.0.0.1:10256",
+            "metricsBindAddress": "127.0.0.1:10249",
+        }
+        file = self._folder / "kube-proxy.yaml"
+        file.write_text(yaml.safe_dump(settings))
+        self._launch("kube-proxy", f"--config={file}")
+
     def _stop(self) -> None:
         for process in self._processes.values():
             if process.poll() is None:
@@ -285,7 +310,7 @@ state = "/run/containerd"
             self._space.stdout.close()
         for process in self._processes.values():
             process.wait(_STOP_S)
-        for each in _GROUPS.iterdir():
+        for each in GROUPS.iterdir():
             _remove_group(each / self._group.strip("/"))
 
 

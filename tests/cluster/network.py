@@ -10,8 +10,11 @@ packet filters) is gone with it, and never this machine's.
 import subprocess
 from types import TracebackType
 
+from tests.cluster.control_plane import SERVICES
+
 _BRIDGE = "signs-nodes"
 _PREFIX = "10.213"
+ALL = f"{_PREFIX}.0.0/16"
 
 
 class Network:
@@ -60,6 +63,8 @@ class Network:
                 way = (pod_network(other), "via", node_address(other))
                 _ip("route", "add", *way, before=there)
         _ip("route", "add", pod_network(number), "via", node_address(number))
+        if number == 1:  # a node takes this machine to services, as kube-proxy has it
+            _ip("route", "add", SERVICES, "via", node_address(number))
 
 
 def node_address(number: int) -> str:
