@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from serving.rollout import Rollout
+from tests import ROOT
 from tests.cluster.nodes import Nodes, hand_over
 from tests.cluster.test_readme import commands
-from tests.kubeflow.manifests import ROOT
 from tests.served import GREEN, solid_png
 
 ASKED = r"kubectl (logs|exec|cp|port-forward) "
@@ -95,8 +95,8 @@ def _lay_out(folder: Path) -> None:
                 file.writestr(f"{name}/{number}.png", picture)
     test_set = folder / "workspace/also_test/customer"
     test_set.mkdir(parents=True)
-    for file in (test_set / "notes", folder / "pipeline.yaml"):
-        file.write_text("as it was\n")
+    for each in (test_set / "notes", folder / "pipeline.yaml"):
+        each.write_text("as it was\n")
 
 
 def _run(nodes: Nodes, script: str, folder: Path) -> subprocess.CompletedProcess[str]:
