@@ -160,6 +160,7 @@ class ControlPlane:
             "--authorization-mode=Node,RBAC",
             f"--kubelet-client-certificate={self.kubelets_authority}",
             "--kubelet-client-key=kubelets.key",
+            "--kubelet-preferred-address-types=InternalIP",
             "--token-auth-file=tokens.csv",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-account-key-file=accounts.key",

@@ -1,6 +1,6 @@
 """Container images that hold next to nothing, written as an archive (OCI's image layout).
 
-folders, links, scripts -> one layer -> config, manifest, index -> a tar for `ctr images import`
+folders, links, programs -> one layer -> config, manifest, index -> a tar for `ctr images import`
 
 What programs need beside is this machine's own: the runtime mounts it (kubelet.py).
 """
@@ -18,8 +18,8 @@ Blob = tuple[str, bytes]  # its kind (media type), and what it holds
 _KIND = "application/vnd.oci.image"
 
 
-def layer(folders: Sequence[str], links: Mapping[str, str], scripts: Mapping[str, str]) -> bytes:
-    """A tar with folders, symbolic links (link -> where to) and programs (path -> text)."""
+def layer(folders: Sequence[str], links: Mapping[str, str], programs: Mapping[str, bytes]) -> bytes:
+    """A tar with folders, symbolic links (link -> where to) and programs (path -> content)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in folders:
@@ -30,10 +30,10 @@ def layer(folders: Sequence[str], links: Mapping[str, str], scripts: Mapping[str
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname = tarfile.SYMTYPE, target
             tar.addfile(entry)
-        for name, text in scripts.items():
+        for name, content in programs.items():
             entry = tarfile.TarInfo(name)
-            entry.mode, entry.size = 0o755, len(text.encode())
-            tar.addfile(entry, io.BytesIO(text.encode()))
+            entry.mode, entry.size = 0o755, len(content)
+            tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
 
 

@@ -34,9 +34,19 @@ _SOCKET = "/run/containerd/containerd.sock"
 _PAUSE = "signs.test/pause:1"
 _STOP_S = 20.0
 # The first process of the node: it collects processes that have lost their parent.
+#
+# A kubelet sets what the kernel does when it is in trouble, for the whole machine. Here it finds
+# those settings made, and they are the machine's own still.
 _ENTER = """
 for folder in /run /var/lib /var/log; do mount -t tmpfs tmpfs $folder; done
-mkdir /run/netns /var/lib/kubelet
+mkdir /run/netns /run/settings /var/lib/kubelet
+for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \
+    kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
+    name=${setting%=*}
+    file=/run/settings/$(echo $name | tr / -)
+    echo ${setting#*=} > $file
+    mount --bind $file /proc/sys/$name
+done
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo ready
 while :; do sleep 3600 & wait; done
@@ -106,7 +116,7 @@ class KubeletNode:
         return ran.stdout
 
     def import_image(
-        self, names: Sequence[str], scripts: Mapping[str, str], config: Mapping[str, Any]
+        self, names: Sequence[str], programs: Mapping[str, bytes], config: Mapping[str, Any]
     ) -> str:
         """Gives the node an image, and returns its digest (see image.py)."""
         file = self._folder / "image.tar"
@@ -116,7 +126,7 @@ class KubeletNode:
         for target in self._mounted():
             parts = target.strip("/").split("/")
             folders += ["/".join(parts[: end + 1]) for end in range(len(parts))]
-        content = layer(list(dict.fromkeys(folders)), links, scripts)
+        content = layer(list(dict.fromkeys(folders)), links, programs)
         digest = write_image(file, names, content, config)
         self.run("ctr", "--address", _SOCKET, "-n", "k8s.io", "images", "import", file)
         file.unlink()
@@ -135,6 +145,7 @@ class KubeletNode:
     def _enter_namespaces(self) -> None:
         self._space = subprocess.Popen(
             [
+                "setpriv", "--pdeathsig", "KILL",  # whatever ends the tests ends the node
                 "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
                 "--propagation", "private", "sh", "-ec", _ENTER,
             ],
@@ -226,7 +237,8 @@ state = "/run/containerd"
             lambda: self._is_up("containerd", "ctr", "--address", _SOCKET, "version"),
             f"containerd answers: {self.log('containerd')}", 60,
         )  # fmt: skip
-        self.import_image([_PAUSE], {}, {"Entrypoint": ["/usr/bin/sleep", "infinity"]})
+        program = (self._programs / "pause").read_bytes()
+        self.import_image([_PAUSE], {"pause": program}, {"Entrypoint": ["/pause"]})
 
     def _is_up(self, name: str, *words: str) -> bool:
         said = self.log(name).read_text(errors="replace").splitlines()[-5:]
@@ -252,6 +264,7 @@ state = "/run/containerd"
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": self._group,
             "failCgroupV1": False,
+            "protectKernelDefaults": True,
             "failSwapOn": False,
             "containerRuntimeEndpoint": f"unix://{_SOCKET}",
             "healthzBindAddress": "127.0.0.1",

@@ -8,6 +8,7 @@ packet filters) is gone with it, and never this machine's.
 """
 
 import subprocess
+from pathlib import Path
 from types import TracebackType
 
 from tests.cluster.control_plane import SERVICES
@@ -18,11 +19,13 @@ ALL = f"{_PREFIX}.0.0/16"
 
 
 class Network:
-    """There while it is entered; one at a time on a machine."""
+    """There while it is entered, one at a time on a machine: one left behind gives way."""
 
     address = f"{_PREFIX}.0.1"  # this machine's, as nodes and pods see it
 
     def __enter__(self) -> "Network":
+        if Path(f"/sys/class/net/{_BRIDGE}").exists():
+            _ip("link", "delete", _BRIDGE)
         _ip("link", "add", _BRIDGE, "type", "bridge")
         try:
             _ip("address", "add", f"{self.address}/24", "dev", _BRIDGE)

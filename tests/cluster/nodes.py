@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from signs import durable
 from tests.cluster.control_plane import ControlPlane, dumped
 from tests.cluster.kubelet import GROUPS, KubeletNode
 from tests.cluster.network import Network
+from tests.cluster.waiting import until
 
 COUNT = 2
 USER = 10001  # whom the image of kubeflow/Dockerfile runs as
@@ -23,9 +25,9 @@ REPOSITORY = "registry.example.com/me/signs"
 # contract; unlike that, it listens on loopback alone where nobody says otherwise.
 SERVING = "docker.io/tensorflow/serving:2.19.1"
 _SCRIPTS = {
-    "opt/image/signs": '#!/bin/sh\nexec /opt/signs/bin/python -m pipeline.commands "$@"\n',
+    "opt/image/signs": b'#!/bin/sh\nexec /opt/signs/bin/python -m pipeline.commands "$@"\n',
     "opt/image/tensorflow_model_server": (
-        '#!/bin/sh\nexec /opt/signs/bin/python -m model_server --host=0.0.0.0 "$@"\n'
+        b'#!/bin/sh\nexec /opt/signs/bin/python -m model_server --host=0.0.0.0 "$@"\n'
     ),
 }
 # That of kubeflow/Dockerfile.
@@ -66,7 +68,9 @@ def missing() -> str | None:
     if os.geteuid():
         return "a kubelet takes root"
     if lacking := [
-        name for name in ("unshare", "nsenter", "ip", "iptables") if not shutil.which(name)
+        name
+        for name in ("unshare", "nsenter", "setpriv", "ip", "iptables")
+        if not shutil.which(name)
     ]:
         return f"a node takes {', '.join(lacking)}"
     if not (GROUPS / "memory").is_dir():
@@ -87,6 +91,7 @@ def running(built: Path, programs: Path, folder: Path) -> Iterator[Nodes]:
     """
     names = [f"node-{number}" for number in range(1, COUNT + 1)]
     with ExitStack() as stack:
+        stack.enter_context(durable.lock(built.parent / ".nodes.lock", timeout_s=0))
         network = stack.enter_context(Network())
         for each in ("cluster", "workspace", *names):
             (folder / each).mkdir()
@@ -122,6 +127,8 @@ def running(built: Path, programs: Path, folder: Path) -> Iterator[Nodes]:
             "metadata": {"name": "kubeflow", "labels": labels},
         }
         cluster.asked("apply", "-f", "-", given=dumped([space, volume]))
+        account = ("get", "serviceaccount", "default")  # which pods take that name none
+        until(lambda: cluster.kubectl(*account).returncode == 0, "the namespace has its account")
         cluster.asked("wait", "--for=condition=Ready", "--timeout=120s", "node", *names)
         yield Nodes(cluster, nodes, digest, folder / "workspace")
 

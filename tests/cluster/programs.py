@@ -68,6 +68,8 @@ def node_programs(built: Path) -> Path:
             for package, files in _UNPACKED.items():
                 _unpack(unfinished, package, *files)
             go(MODULE, *_flags(unfinished), *_OF_NODES, CGO_ENABLED="0")
+            pause = Path(__file__).parent / "pause"
+            go(pause, "build", "-trimpath", "-o", unfinished / "pause", ".", CGO_ENABLED="0")
             unfinished.rename(folder)
     return folder
 

@@ -21,7 +21,7 @@ def test_nodes_are_ready_with_the_machines_memory(nodes: Nodes) -> None:
     [
         ("ends-well", "exit 0", 0, "Completed"),
         ("ends-badly", "echo said; exit 3", 3, "Error"),
-        ("ends-for-memory", "tail /dev/zero", 137, "OOMKilled"),
+        ("ends-for-memory", "exec tail /dev/zero", 137, "OOMKilled"),
     ],
 )
 def test_how_a_container_ends(nodes: Nodes, name: str, script: str, code: int, reason: str) -> None:
