@@ -13,6 +13,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from serving.rollout import Rollout
@@ -21,12 +22,12 @@ from tests.cluster.nodes import Nodes, hand_over
 from tests.cluster.test_readme import commands
 from tests.served import GREEN, solid_png
 
-ASKED = r"kubectl (logs|exec|cp|port-forward) "
+ASKED = r"kubectl (logs|exec|cp|port-forward|rollout) "
 NOT_RUN = {
     r"kubectl logs job/": "the internet: the job downloads the images",
     r"kubectl port-forward service/ml-pipeline-ui": "KFP's own installation",
     r"kubectl exec .* --address signs-serving:": "DNS in the cluster",
-    r"kubectl cp .*/answers\.parquet ": "a model of the pipeline's, which has learnt signs",
+    r"kubectl cp .*/answers\.parquet ": "the next test but one",
 }
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 _SERVED = (8500, 8501)
@@ -62,10 +63,11 @@ def test_the_readmes_commands_that_ask_a_kubelet(
             print(f"  {command[:90]}: {why}")
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr
     ingested = json.loads((tmp_path / "manifest.json").read_text())
-    assert ingested["classes"] == ["blue", "green", "red"]
+    assert ingested["class_names"] == ["blue", "green", "red"]
     for copied in ("also_test/customer/notes", "pipelines/signs.yaml"):
         assert (nodes.workspace / copied).read_text() == "as it was\n"
     assert Rollout(base_path).state().labels == {"stable": 1}  # promoted to 2, then rolled back
+    nodes.cluster.asked("rollout", "status", "--timeout=15m", "deployment/signs-serving")
 
 
 def test_the_servers_answer_through_port_forward(
@@ -87,7 +89,33 @@ def test_the_servers_answer_through_port_forward(
     ran = _run(nodes, script, tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(r"green\.png\s+green", ran.stdout), ran.stdout
-    assert '"state": "AVAILABLE"' in ran.stdout
+    assert re.findall(r'"version": "(\d)",\s+"state": "AVAILABLE"', ran.stdout) == ["1"]
+
+
+def test_answers_for_many_pictures(
+    nodes: Nodes, serving: str, manifests: Path, tmp_path: Path
+) -> None:
+    """The README's block to its letter. The job asks for a node's cores, which are the servers'."""
+    nodes.cluster.asked("delete", "horizontalpodautoscaler", "signs-serving")
+    nodes.cluster.asked("scale", "deployment", "signs-serving", "--replicas=0")
+    photos = nodes.workspace / "incoming/photos"
+    photos.mkdir(parents=True)
+    for name, (red, green, blue) in COLOURS.items():
+        (photos / f"{name}.png").write_bytes(solid_png(red, green, blue))
+    hand_over(nodes.workspace)
+    text = (ROOT / "kubeflow/README.md").read_text()
+    (block,) = re.findall(
+        r"^```sh\n(kubectl apply -k kubeflow/manifests/jobs/predict\n.*?)^```", text, re.M | re.S
+    )
+    (tmp_path / "kubeflow").mkdir()
+    (tmp_path / "kubeflow/manifests").symlink_to(manifests)
+    ran = _run(nodes, block, tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    answers = pyarrow.parquet.read_table(tmp_path / "answers.parquet").to_pylist()
+    told = {Path(each["source"]).stem: each["class_name"] for each in answers}
+    assert told == {name: name for name in COLOURS}
+    nodes.cluster.asked("apply", "-k", manifests / "overlays/cpu")
+    nodes.cluster.asked("scale", "deployment", "signs-serving", "--replicas=2")
 
 
 def _lay_out(folder: Path) -> None:
