@@ -109,10 +109,11 @@ def node(
 
 @pytest.fixture(scope="session")
 def nodes(
-    built: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Nodes]:
     """Another cluster, whose nodes are kubelets."""
     skip_without()
+    built = request.getfixturevalue("built")  # after that: it may take half an hour
     of_nodes = node_programs(built)
     began = time.monotonic()
     with running(built, of_nodes, tmp_path_factory.mktemp("nodes")) as nodes:

@@ -1,11 +1,11 @@
 """A node with Kubernetes' own kubelet and Debian's containerd, in namespaces of this machine.
 
-kubeconfig, programs -> mount, network and PID namespaces -> containerd, kubelet, kube-proxy -> pods
+kubeconfig, programs -> namespaces -> containerd, kubelet, kube-proxy, CoreDNS -> pods
 
 Pods are containers: with images, users, read-only roots, control groups, probes, restarts and a
 network of their own. The images are next to empty (image.py): into each container the runtime
 mounts this machine's programs, Python and this checkout, where kubeflow/Dockerfile has them. Not
-here: a network plugin that knows NetworkPolicy, DNS, a registry.
+here: a network plugin that knows NetworkPolicy, a registry.
 
 All that the node starts ends with its first process, and its mounts and interfaces with that.
 """
@@ -31,6 +31,7 @@ from tests.cluster.waiting import until
 
 GROUPS = Path("/sys/fs/cgroup")
 _SOCKET = "/run/containerd/containerd.sock"
+_DOMAIN = "cluster.local"
 _PAUSE = "signs.test/pause:1"
 _STOP_S = 20.0
 # The first process of the node: it collects processes that have lost their parent.
@@ -89,6 +90,8 @@ class KubeletNode:
             self._start_containerd()
             self._start_kubelet()
             self._start_proxy()
+            if self._number == 1:
+                self._start_dns()
         except BaseException:
             self._stop()
             raise
@@ -103,7 +106,7 @@ class KubeletNode:
         self._stop()
 
     def log(self, name: str) -> Path:
-        """What `containerd`, `kubelet` or `kube-proxy` says."""
+        """What `containerd`, `kubelet`, `kube-proxy` or (on the first node) `coredns` says."""
         return self._folder / f"{name}.log"
 
     def run(self, *words: str | Path) -> str:
@@ -261,6 +264,8 @@ state = "/run/containerd"
                 "x509": {"clientCAFile": str(self._cluster.kubelets_authority)},
             },
             "authorization": {"mode": "Webhook"},
+            "clusterDNS": [node_address(1)],
+            "clusterDomain": _DOMAIN,
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": self._group,
             "failCgroupV1": False,
@@ -308,6 +313,19 @@ state = "/run/containerd"
         file.write_text(yaml.safe_dump(settings))
         self._launch("kube-proxy", f"--config={file}")
 
+    def _start_dns(self) -> None:
+        """The names of services, for the pods of all nodes."""
+        file = self._folder / "Corefile"
+        file.write_text(f""".:53 {{
+    bind {node_address(self._number)}
+    errors
+    kubernetes {_DOMAIN} {{
+        kubeconfig {self._cluster.kubeconfig}
+    }}
+}}
+""")
+        self._launch("coredns", "-conf", file)
+
     def _stop(self) -> None:
         for process in self._processes.values():
             if process.poll() is None:
@@ -324,14 +342,14 @@ state = "/run/containerd"
         for process in self._processes.values():
             process.wait(_STOP_S)
         for each in GROUPS.iterdir():
-            _remove_group(each / self._group.strip("/"))
+            remove_group(each / self._group.strip("/"))
 
 
 def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _remove_group(folder: Path, timeout_s: float = 10.0) -> None:
+def remove_group(folder: Path, timeout_s: float = 10.0) -> None:
     """Removes a control group with those in it; its last processes may just be ending."""
     if not folder.is_dir():
         return

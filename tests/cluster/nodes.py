@@ -5,6 +5,7 @@ network.py -> control_plane.py -> kubelet.py twice -> images, the claim's volume
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 
 from signs import durable
 from tests.cluster.control_plane import ControlPlane, dumped
-from tests.cluster.kubelet import GROUPS, KubeletNode
+from tests.cluster.kubelet import GROUPS, KubeletNode, remove_group
 from tests.cluster.network import Network
 from tests.cluster.waiting import until
 
@@ -24,6 +25,7 @@ REPOSITORY = "registry.example.com/me/signs"
 # As the Deployment calls it. It holds this repository's server, which keeps TensorFlow Serving's
 # contract; unlike that, it listens on loopback alone where nobody says otherwise.
 SERVING = "docker.io/tensorflow/serving:2.19.1"
+_LOCK = Path(tempfile.gettempdir()) / "signs-nodes.lock"  # the network is the machine's
 _SCRIPTS = {
     "opt/image/signs": b'#!/bin/sh\nexec /opt/signs/bin/python -m pipeline.commands "$@"\n',
     "opt/image/tensorflow_model_server": (
@@ -91,7 +93,9 @@ def running(built: Path, programs: Path, folder: Path) -> Iterator[Nodes]:
     """
     names = [f"node-{number}" for number in range(1, COUNT + 1)]
     with ExitStack() as stack:
-        stack.enter_context(durable.lock(built.parent / ".nodes.lock", timeout_s=0))
+        stack.enter_context(durable.lock(_LOCK, timeout_s=0))
+        for left in GROUPS.glob("*/signs-*-node-*"):  # by tests that were killed
+            remove_group(left)
         network = stack.enter_context(Network())
         for each in ("cluster", "workspace", *names):
             (folder / each).mkdir()

@@ -3,7 +3,7 @@
 programs/go.mod, go.sum -> Go's module proxy -> build/cluster/SUM/kube-apiserver, ...
 Debian's etcd-server    -> its mirror        -> build/cluster/SUM/etcd
 
-Likewise what a node takes: kubelet, kube-proxy, containerd, runc, ... -> build/cluster/SUM-node.
+Likewise what a node takes: kubelet, kube-proxy, CoreDNS, containerd, ... -> build/cluster/SUM-node.
 
 SUM is of what is asked for, so that other versions are built anew. `make clean` removes them.
 """
@@ -29,6 +29,7 @@ _COMMANDS = (
 )
 _EXECUTOR = f"{_ARGO}/cmd/argoexec"
 _OF_NODES = tuple(f"{_KUBERNETES}/cmd/{name}" for name in ("kubelet", "kube-proxy"))
+_OWN = {"pause": MODULE.with_name("pause"), "coredns": MODULE.with_name("dns")}
 # Debian's packages -> their files, for a node.
 _UNPACKED = {
     "containerd": ("usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr"),
@@ -68,8 +69,9 @@ def node_programs(built: Path) -> Path:
             for package, files in _UNPACKED.items():
                 _unpack(unfinished, package, *files)
             go(MODULE, *_flags(unfinished), *_OF_NODES, CGO_ENABLED="0")
-            pause = Path(__file__).parent / "pause"
-            go(pause, "build", "-trimpath", "-o", unfinished / "pause", ".", CGO_ENABLED="0")
+            for program, module in _OWN.items():
+                words = ("build", "-p", "2", "-trimpath", "-ldflags=-s -w", "-o")
+                go(module, *words, unfinished / program, ".", CGO_ENABLED="0")
             unfinished.rename(folder)
     return folder
 

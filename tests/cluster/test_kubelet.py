@@ -8,10 +8,9 @@ from tests.cluster.control_plane import dumped
 from tests.cluster.nodes import REPOSITORY, Nodes
 
 
-def test_nodes_are_ready_with_the_machines_memory(nodes: Nodes) -> None:
+def test_two_kubelets_have_joined(nodes: Nodes) -> None:
     for node in nodes.all:
-        status = nodes.cluster.get("node", node.name)["status"]
-        told = status["nodeInfo"]
+        told = nodes.cluster.get("node", node.name)["status"]["nodeInfo"]
         assert told["kubeletVersion"].startswith("v1.33.")
         assert told["containerRuntimeVersion"].startswith("containerd://")
 
