@@ -24,8 +24,8 @@ from signs.transports.transport import (
 # A server that has just started is found by the next attempt, not a second later.
 _FIRST_RECONNECT_MS = 100
 _LAST_RECONNECT_MS = 2000
-# gRPC's word for it is misleading: what an attempt to connect may take. A server that is far away or
-# busy takes more than the first pause; one that is switched off is given up after it.
+# What an attempt to connect may take, though gRPC calls it the shortest pause. A server that is far
+# away or busy takes more than the first pause; one that is switched off is given up after it.
 _CONNECT_MS = 3000
 
 
