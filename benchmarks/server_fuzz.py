@@ -7,7 +7,7 @@ A real server with ResNet50 (random weights, the pipeline's preparation of pictu
 requests over gRPC and REST, some of them eight at a time. The first are those that once killed the
 server. Each of the others is a change of one that was rewarded: for the memory that it took, for
 its time, or for an answer that none had before. What takes long is asked as often as `--minutes`
-let it, and between are those that are quick. Told are the peak, every answer's code, and the
+let it, and between are small ones that are quick. Told are the peak, every answer's code, and the
 dearest requests. Ends with 1 if the server ended, took more than 4 GiB, or had an error of its own.
 """
 
@@ -35,6 +35,7 @@ from model_server.process import free_port
 from signs import features, protos
 from tests import bombs
 
+SERVING_DEFAULT = features.SERVING_DEFAULT
 MODEL = "fuzzed"
 SIZE = 64
 LIMIT_MIB = 4096
@@ -96,8 +97,10 @@ PICTURES: dict[str, Callable[[int, int], bytes]] = {
 SEEDS = [
     Recipe(declared=3_000_000, filler=7_800),
     Recipe(width=22_000, height=22_000),
+    # The length of a string in an Example becomes one of more than 31 bits.
+    Recipe("grpc", SERVING_DEFAULT, "jpeg", 50, 1000, 3, filler=12, damage=1_806_730_746),
     Recipe(width=7_000, height=7_000, sent=16),
-    Recipe(width=7_000, height=7_000, signature=features.SERVING_DEFAULT, sent=4),
+    Recipe(width=7_000, height=7_000, signature=SERVING_DEFAULT, sent=4),
     Recipe(api="classify", width=7_000, height=7_000, sent=4),
     Recipe(api="classify", picture="fields", sent=2_000_000),
     Recipe(picture="fields", sent=2_000_000),
@@ -204,7 +207,7 @@ def changed(recipe: Recipe, rng: random.Random) -> Recipe:
         case 0:
             return replace(recipe, api=rng.choice(("grpc", "classify", "rest")))
         case 1:
-            names = (features.SERVE_IMAGES, features.SERVING_DEFAULT)
+            names = (features.SERVE_IMAGES, SERVING_DEFAULT)
             return replace(recipe, signature=rng.choice(names))
         case 2:
             return replace(recipe, picture=rng.choice(sorted(PICTURES)))
@@ -231,8 +234,8 @@ class Found:
     Args:
         recipe: how it was made.
         mib: of peak memory, beyond what the server had.
-        seconds: until all its answers were there.
-        seconds_each: those, by how many there were.
+        seconds: from making it until all its answers were there.
+        seconds_each: until an answer was there, by how many there were.
         is_new: whether an answer was one that none had before, but for its numbers.
     """
 
@@ -248,6 +251,17 @@ class Found:
         return self.mib + 20 * self.seconds_each
 
 
+def modest(recipe: Recipe) -> Recipe:
+    """The same in small: what costs then is how it is read and refused."""
+    return replace(
+        recipe,
+        width=min(recipe.width, 1_000),
+        height=min(recipe.height, 1_000),
+        sent=min(recipe.sent, 3),
+        declared=min(recipe.declared, 10_000),
+    )
+
+
 # --- The server, and what it answers --------------------------------------------------------------
 
 
@@ -258,6 +272,7 @@ def export(folder: Path, *, with_network: bool) -> None:
     """
     import tensorflow as tf
 
+    from modules.example_limits import well_formed
     from modules.network import ResNet50, logits_of
     from modules.preprocessing import prepare_images
 
@@ -280,14 +295,14 @@ def export(folder: Path, *, with_network: bool) -> None:
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.EXAMPLES_INPUT)])
         def serving_default(self, examples):
             spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-            return self._answer(tf.io.parse_example(examples, spec)[features.IMAGE])
+            return self._answer(tf.io.parse_example(well_formed(examples), spec)[features.IMAGE])
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.CLASSIFY_INPUT)])
         def classify(self, inputs):
             return self.serving_default(inputs)
 
     model = Model()
-    names = (features.SERVE_IMAGES, features.SERVING_DEFAULT, features.CLASSIFY)
+    names = (features.SERVE_IMAGES, SERVING_DEFAULT, features.CLASSIFY)
     signatures = {name: getattr(model, name) for name in names}
     tf.saved_model.save(model, str(folder), signatures=signatures)
 
@@ -316,6 +331,7 @@ class Fuzzed:
         """Sends a recipe's request, `at_once` times together."""
         if max(len(picture(recipe)), 2) * recipe.sent > LARGEST_BYTES:
             return Found(recipe)  # making it would take the memory of this process
+        begun = time.monotonic()
         made = damaged((body if recipe.api == "rest" else message)(recipe), recipe.damage)
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
         before, started = self.memory_mib("VmRSS"), time.monotonic()
@@ -333,7 +349,8 @@ class Fuzzed:
         seen = {(code, NUMBER.sub("#", text)[:80]) for code, text in answers}
         is_new = not seen <= self.answers
         self.answers |= seen
-        return Found(recipe, peak - before, seconds, seconds / at_once, is_new)
+        took = time.monotonic() - begun
+        return Found(recipe, peak - before, took, seconds / at_once, is_new)
 
     def _ask(self, recipe: Recipe, made: bytes) -> tuple[str, str]:
         """The status that came, and what was said."""
@@ -401,7 +418,7 @@ class Rewarded:
             self._new = [found, *self._new][:KEPT]
 
     def next(self, has_time: bool) -> Recipe:
-        """The change of a dear one if there is time for it, else of a quick one."""
+        """The change of a dear one if there is time for it, else a modest one of a quick one."""
         groups = [self._dear] if has_time else [self._quick, self._new]
         kept = self._rng.choice([group for group in groups if group] or [[Found(Recipe())]])
         # Half of what is changed is among the ten dearest.
@@ -409,7 +426,8 @@ class Rewarded:
         self._children[parent.recipe] += 1
         if self._children[parent.recipe] >= CHILDREN and parent in kept:
             kept.remove(parent)
-        return changed(parent.recipe, self._rng)
+        recipe = changed(parent.recipe, self._rng)
+        return recipe if has_time else modest(recipe)
 
 
 def fuzz(

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from modules.calibration import Calibration
+from modules.example_limits import well_formed
 from modules.network import logits_of
 from signs import features
 
@@ -71,7 +72,8 @@ class ServedModel(tf.Module):
     def serving_default(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers serialized tf.train.Examples, string [batch], of which only IMAGE is read."""
         spec = {features.IMAGE: self._raw_spec[features.IMAGE]}
-        return self._answer_images(tf.io.parse_example(examples, spec)[features.IMAGE])
+        parsed = tf.io.parse_example(well_formed(examples), spec)
+        return self._answer_images(parsed[features.IMAGE])
 
     @tf.function(
         autograph=False,
@@ -100,7 +102,7 @@ class ServedModel(tf.Module):
     )
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Transform's output for serialized tf.train.Examples, string [batch]."""
-        return self.transform(tf.io.parse_example(examples, self._raw_spec))
+        return self.transform(tf.io.parse_example(well_formed(examples), self._raw_spec))
 
     def _answer_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.reshape(images, [-1, 1])

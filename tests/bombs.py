@@ -1,4 +1,4 @@
-"""Small files that declare much: what a decoder would have to be kept from."""
+"""Small files and messages that declare much: what a reader would have to be kept from."""
 
 import io
 import struct
@@ -102,3 +102,33 @@ def jpeg_of_scans(side: int, scans: int) -> bytes:
     raw = buffer.getvalue()
     last, end = raw.rindex(b"\xff\xda"), raw.rindex(b"\xff\xd9")
     return raw[:end] + raw[last:end] * (scans - raw.count(b"\xff\xda")) + raw[end:]
+
+
+def example(key: bytes, value: bytes) -> bytes:
+    """A tf.train.Example with a string, which is serialized here: its first byte is its length."""
+    string = _field(value, length=b"")
+    feature = _field(string)
+    return _field(_field(_field(key) + _field(feature, tag=b"\x12")))
+
+
+def _field(data: bytes, tag: bytes = b"\x0a", length: bytes | None = None) -> bytes:
+    return tag + (_varint(len(data)) if length is None else length) + data
+
+
+def _varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
+# Lengths of more than 31 bits, at each depth, and what else is no message.
+_HUGE = b"\x83\xf9\xff\xd8\xff\xe0\x00"
+EXAMPLES = {
+    "a string": example(b"image", _HUGE + b"abc"),
+    "a string of -1 bytes": example(b"image", b"\xff" * 9 + b"\x01" + b"abc"),
+    "a key": _field(_field(_field(b"image", length=_HUGE))),
+    "a feature": _field(_field(_field(b"image") + _field(b"abc", b"\x12", _HUGE))),
+    "an entry": _field(_field(b"abc", length=_HUGE)),
+    "all features": _field(b"abc", length=_HUGE),
+    "ends early": example(b"image", b"\x05abcde")[:-2],
+    "no message": b"\xff\xd8\xff\xe0",
+}

@@ -95,6 +95,7 @@ COMMANDS = {
         "--allow-tag": False,
         "--max-rejected": 0.01,
         "--output": "pipeline.yaml",
+        "--yes": False,
         "--workspace": "workspace",
     },
     "doctor": {
@@ -137,6 +138,7 @@ COMMANDS = {
         "--workers": None,
         "--worker-token-file": None,
         "--job-limit": 3600,
+        "--yes": False,
         "--workspace": "workspace",
         "--json": False,
     },
@@ -161,6 +163,7 @@ COMMANDS = {
         "--max-rejected": 0.01,
         "--out": None,
         "--model": None,
+        "--yes": False,
         "--workspace": "workspace",
         "--json": False,
     },

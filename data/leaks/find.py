@@ -1,10 +1,11 @@
 """Finds equal and similar images with Beam, on this machine or wherever its runner works.
 
-    Examples -> fingerprints -> groups of equal ones ------------------------> lines
-                                one of each -> bands -> candidates -> pixels -> lines
-                numbers -> neighbours in a burst ----------------------------> lines
+    files -> digests, hashes -> equal digests ---------------------> those images -> lines
+                                one of each -> parts -> candidates -> those images -> lines
+             numbers -> neighbours in a burst -------------------------------------> lines
 
-No image is held against all others, and none is kept: a fingerprint takes 1.3 KB. A line is JSON:
+No image is held against all others, and none is kept: a runner holds a string of 64 and one of 340
+bytes an image. Only images that may be copies are read a second time. A line is JSON:
     {"images": {"train": 864, "eval": 216, "test": 120}}
     {"exact": [picture, picture, ...]}      a picture: [digest, source_id, split, class_name]
     {"near": [picture, picture]}
@@ -14,25 +15,34 @@ No image is held against all others, and none is kept: a fingerprint takes 1.3 K
 import contextlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
-from operator import attrgetter
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import apache_beam as beam
+import numpy as np
+from apache_beam.io.filesystems import FileSystems
 
 from data.beam import pipeline_of
 from data.leaks import bursts
-from data.leaks.fingerprint import Fingerprint, fingerprint
-from data.leaks.nearness import are_near, candidates, rows_by_band
+from data.leaks.fingerprint import fingerprint
+from data.leaks.nearness import are_near, candidates, rows_by_part
 from data.leaks.report import Found, read_lines
 from data.pictures import Picture
 from data.sample import Sample
+from signs import records
 
 LINES = "lines"  # what files begin with that `write` leaves
 _BURST = "burst"
-# A picture and what is compared of it, for a join.
+_SIZES, _NUMBERS, _COPIES = "sizes", "numbers", "copies"
+_PART_BITS = 4  # the first of a digest: few groups to keep, each of few long strings
+_ROW = np.dtype([("digest", ">u8", 2), ("number", ">u8"), ("hashes", ">u8", 5)])
+_PLACE_BITS = 32  # of an image's number: its place in its file; the others are the file's number
+# Two numbers of images that are to be compared; twice the first of a group of equal ones.
+_Key: TypeAlias = tuple[int, int]
+# An image, and what is compared of it.
 _Small: TypeAlias = tuple[Picture, bytes]
 
 
@@ -68,121 +78,147 @@ class Find(beam.PTransform):
 
     Args:
         patterns: Of gzipped TFRecord files of what `data.sample.Sample.serialize` writes.
+
+    Raises:
+        OSError: There is no file of a pattern.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         super().__init__()
-        self._patterns = tuple(patterns)
+        self._files = [*enumerate(path for pattern in patterns for path in _matching(pattern))]
 
     def expand(self, root: beam.Pipeline) -> beam.PCollection[str]:
         """Adds the steps."""
-        found = [
-            root | f"Read {pattern}" >> beam.io.ReadFromTFRecord(pattern)
-            for pattern in self._patterns
-        ]
-        fingerprints = (
-            found
-            | beam.Flatten(pipeline=root.pipeline)
-            | "Fingerprint" >> beam.FlatMap(_fingerprint)
+        files = root | "Files" >> beam.Create(self._files).with_output_types(tuple[int, str])
+        looked = (
+            files
+            | "Spread" >> beam.Reshuffle()
+            | "Look" >> beam.FlatMapTuple(_look).with_outputs(_SIZES, _NUMBERS, main="digests")
         )
-        pictures = fingerprints | "Pictures" >> beam.Map(attrgetter("picture"))
-        groups = fingerprints | "By pixels" >> beam.Map(_by_digest) | "Equal" >> beam.GroupByKey()
-        exact = groups | "Copies" >> beam.FlatMap(_copies)
-        near = _near(groups | "One of each" >> beam.Map(_one))
-        burst = (
-            pictures
-            | "Number" >> beam.FlatMap(_numbered)
-            | "Of one camera" >> beam.GroupByKey()
-            | "Bursts" >> beam.Map(_burst)
+        equal = (
+            looked.digests
+            | "By digest" >> beam.GroupByKey()
+            | "Equal" >> beam.FlatMapTuple(_equal).with_outputs(_COPIES, main="parts")
         )
-        images = (
-            pictures
-            | "Split" >> beam.Map(attrgetter("split"))
-            | "Count" >> beam.combiners.Count.PerElement()
-            | "Sizes" >> beam.MapTuple(lambda split, count: json.dumps({"images": {split: count}}))
-        )
-        return (exact, near, burst, images) | "Lines" >> beam.Flatten()
+        alike = equal.parts | "By part" >> beam.GroupByKey()
+        return (
+            _compared(files, equal[_COPIES], alike),
+            looked[_NUMBERS] | "Of one camera" >> beam.GroupByKey() | "Bursts" >> beam.Map(_burst),
+            looked[_SIZES]
+            | "Count" >> beam.CombinePerKey(sum)
+            | "Sizes" >> beam.MapTuple(lambda split, count: json.dumps({"images": {split: count}})),
+        ) | "Lines" >> beam.Flatten()
 
 
-def _near(one_of_each: beam.PCollection[Fingerprint]) -> beam.PCollection[str]:
-    small = one_of_each | "Small" >> beam.Map(_small)
+def _compared(
+    files: beam.PCollection[tuple[int, str]],
+    copies: beam.PCollection[tuple[int, _Key]],
+    alike: beam.PCollection[tuple[int, Iterable[bytes]]],
+) -> beam.PCollection[str]:
+    """Reads again what may be the same."""
     pairs = (
-        one_of_each
-        | "Bands" >> beam.FlatMap(_rows).with_output_types(tuple[int, bytes])
-        | "Bucket" >> beam.GroupByKey()
-        | "Candidates" >> beam.FlatMap(_candidates).with_output_types(tuple[str, str])
+        alike
+        | "Candidates" >> beam.FlatMapTuple(_candidates).with_output_types(_Key)
         | "Once" >> beam.Distinct()
+        | "Both" >> beam.FlatMap(lambda pair: [(number, pair) for number in pair])
     )
-    half = (
-        {"pair": pairs, "small": small}
-        | "First of the pair" >> beam.CoGroupByKey()
-        | "To the second" >> beam.FlatMap(_to_second)
-    )
+    wanted = (copies, pairs) | beam.Flatten() | "Where" >> beam.MapTuple(_where)
     return (
-        {"first": half, "small": small}
-        | "Second of the pair" >> beam.CoGroupByKey()
-        | "Compare" >> beam.FlatMap(_compared)
+        {"path": files, "wanted": wanted}
+        | "In its file" >> beam.CoGroupByKey()
+        | "Read again" >> beam.FlatMapTuple(_read).with_output_types(tuple[_Key, Any])
+        | "Together" >> beam.GroupByKey()
+        | "Compare" >> beam.FlatMapTuple(_same)
     )
 
 
-def _one(group: tuple[str, Iterable[Fingerprint]]) -> Fingerprint:
-    """The fingerprint that stands for a group of equal images of any size."""
-    return min(group[1], key=_source_id)
+def _matching(pattern: str) -> list[str]:
+    [found] = FileSystems.match([pattern])
+    if not found.metadata_list:
+        raise OSError(f"there is no file {pattern}")
+    return sorted(each.path for each in found.metadata_list)
 
 
-def _copies(group: tuple[str, Iterable[Fingerprint]]) -> Iterator[str]:
-    pictures = [one.picture for one in sorted(group[1], key=_source_id)]
-    if len(pictures) > 1:
+def _records(path: str) -> Iterator[bytes]:
+    """The records of a file wherever it is."""
+    with FileSystems.open(path) as file:
+        try:
+            yield from records.decode(file)
+        except records.RecordError as err:
+            raise ValueError(f"{path} is damaged: {err}") from err
+
+
+def _look(file: int, path: str) -> Iterator[Any]:
+    """The rows of a file's images by the first bits of their digests, its sizes and numbers."""
+    found = bytearray()
+    sizes: Counter[str] = Counter()
+    numbers: dict[str, list[int]] = {}
+    for place, record in enumerate(_records(path)):
+        sample = Sample.parse(record)
+        # What an older release let in and does not decode, the Trainer names.
+        with contextlib.suppress(OSError):
+            one = fingerprint(sample)
+            found += bytes.fromhex(one.picture.digest)
+            found += (file << _PLACE_BITS | place).to_bytes(8, "big") + one.hashes
+            sizes[sample.split] += 1
+            photograph = bursts.number_of(sample.source_id)
+            if photograph is not None:
+                numbers.setdefault(sample.split, []).append(photograph)
+    table = np.frombuffer(bytes(found), _ROW)
+    part_of = table["digest"][:, 0] >> np.uint64(64 - _PART_BITS)
+    for part in np.unique(part_of).tolist():
+        yield part, table[part_of == part].tobytes()
+    yield from (beam.pvalue.TaggedOutput(_SIZES, size) for size in sizes.items())
+    for split, of_split in numbers.items():
+        yield beam.pvalue.TaggedOutput(_NUMBERS, (_BURST, (split, of_split)))
+
+
+def _equal(part: int, strings: Iterable[bytes]) -> Iterator[Any]:
+    """Those of equal digests; of each digest, one image is compared with the others."""
+    table = np.frombuffer(b"".join(strings), _ROW)
+    table = table[np.lexsort([table["number"], *table["digest"].T[::-1]])]
+    is_first = np.ones(len(table), bool)
+    is_first[1:] = (table["digest"][1:] != table["digest"][:-1]).any(axis=1)
+    group_of = np.cumsum(is_first) - 1
+    is_copy = (np.bincount(group_of) > 1)[group_of]
+    firsts = table["number"][is_first][group_of]
+    same = np.stack([table["number"], firsts], axis=1)[is_copy].tolist()
+    for number, first in same:
+        yield beam.pvalue.TaggedOutput(_COPIES, (number, (first, first)))
+    yield from rows_by_part(table["number"][is_first], table["hashes"][is_first])
+
+
+def _candidates(part: int, strings: Iterable[bytes]) -> Iterator[_Key]:
+    return candidates(part, b"".join(strings))
+
+
+def _where(number: int, key: _Key) -> tuple[int, tuple[int, _Key]]:
+    """The number of an image's file; its place there, and what it is wanted for."""
+    return number >> _PLACE_BITS, (number % 2**_PLACE_BITS, key)
+
+
+def _read(file: int, joined: Mapping[str, list]) -> Iterator[tuple[_Key, _Small]]:
+    wanted: dict[int, list[_Key]] = {}
+    for place, key in joined["wanted"]:
+        wanted.setdefault(place, []).append(key)
+    for place, record in enumerate(_records(joined["path"][0]) if wanted else ()):
+        if place in wanted:
+            one = fingerprint(Sample.parse(record))
+            for key in wanted[place]:
+                yield key, (one.picture, one.small)
+
+
+def _same(key: _Key, found: Iterable[_Small]) -> Iterator[str]:
+    images = sorted(found, key=lambda image: image[0].source_id)
+    pictures, smalls = zip(*images, strict=True)
+    if key[0] == key[1]:
         yield _line("exact", pictures)
+    elif are_near(*smalls):
+        yield _line("near", pictures)
 
 
-def _source_id(one: Fingerprint) -> str:
-    return one.picture.source_id
-
-
-def _fingerprint(serialized: bytes) -> Iterator[Fingerprint]:
-    # What an older release let in and does not decode, the Trainer names.
-    with contextlib.suppress(OSError):
-        yield fingerprint(Sample.parse(serialized))
-
-
-def _by_digest(one: Fingerprint) -> tuple[str, Fingerprint]:
-    return one.picture.digest, one
-
-
-def _small(one: Fingerprint) -> tuple[str, _Small]:
-    return one.picture.digest, (one.picture, one.small)
-
-
-def _rows(one: Fingerprint) -> Iterator[tuple[int, bytes]]:
-    return rows_by_band(one.picture.digest, one.hashes)
-
-
-def _candidates(bucket: tuple[int, Iterable[bytes]]) -> Iterator[tuple[str, str]]:
-    return candidates(bucket[1])
-
-
-def _to_second(joined: tuple[str, Mapping[str, list]]) -> Iterator[tuple[str, _Small]]:
-    _, found = joined
-    return ((second, found["small"][0]) for second in found["pair"])
-
-
-def _compared(joined: tuple[str, Mapping[str, list]]) -> Iterator[str]:
-    _, found = joined
-    for picture, small in found["first"]:
-        other, other_small = found["small"][0]
-        if are_near(small, other_small):
-            yield _line("near", sorted([picture, other], key=attrgetter("source_id")))
-
-
-def _numbered(picture: Picture) -> Iterator[tuple[str, tuple[str, int]]]:
-    number = bursts.number_of(picture.source_id)
-    if number is not None:
-        yield _BURST, (picture.split, number)
-
-
-def _burst(photographs: tuple[str, Iterable[tuple[str, int]]]) -> str:
-    numbered = [*photographs[1]]
+def _burst(photographs: tuple[str, Iterable[tuple[str, Sequence[int]]]]) -> str:
+    numbered = [(split, number) for split, numbers in photographs[1] for number in numbers]
     return json.dumps({_BURST: [len(numbered), bursts.near_training(numbered)]})
 
 

@@ -1,11 +1,14 @@
 """Which pictures are alike: from equal parts of hashes to pixels that are compared.
 
-    hashes -> rows by band -> candidates of a bucket -> are_near, by pixels
+    hashes -> rows by part -> candidates of a part's buckets -> are_near, by pixels
 
 Two pictures are candidates if one band of 16 bits is equal, and at most `MOST_BITS` of 64 differ.
+The pictures whose band has one value are a bucket; 4,096 buckets of a band are a part, so that a
+runner has few groups to keep, each of few long strings: a picture takes 340 bytes in all.
 """
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,61 +19,69 @@ MOST_BITS = 10
 MOST_DIFFERENCE = 6.0
 # Of the contrast: in a picture of hardly any everything is a small difference.
 MOST_SHARE = 0.2
-_BANDS = 4
+_BANDS, _BITS = 4, 16
+_PARTS = 16  # of a band: by the first bits of its value
 _MOST_PARTNERS = 3  # of a picture in a bucket
 _MOST_COMPARED = 1000  # rows of a bucket with each other
-_HASH_BYTES = 8
-_ROW = np.dtype([("hash", ">u8"), ("digest", ">u8", 2), ("is_home", "u1")])
+_ROW = np.dtype([("hash", ">u8"), ("number", ">u8"), ("is_home", "u1")])
 
 
-def rows_by_band(digest: str, hashes: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields under which buckets a picture is looked for, and what is looked at there.
+def rows_by_part(numbers: np.ndarray, hashes: np.ndarray) -> Iterator[tuple[int, bytes]]:
+    """Yields under which parts pictures are looked for, and what is looked at there.
 
     Args:
-        digest: Of the pixels.
-        hashes: As a Fingerprint has them.
+        numbers: uint64 [n], by which pictures are told apart.
+        hashes: uint64 [n, 5], as Fingerprints have them.
     """
-    bands = np.frombuffer(hashes, ">u2").reshape(-1, _BANDS)
-    seen = set()
-    for place, values in enumerate(bands.tolist()):
-        hash_ = hashes[place * _HASH_BYTES : (place + 1) * _HASH_BYTES]
-        for band, value in enumerate(values):
-            key = band << 16 | value
-            # A shifted part in the bucket of the middle, with the same hash, would add nothing.
-            if (key, hash_) not in seen:
-                seen.add((key, hash_))
-                yield key, hash_ + bytes.fromhex(digest) + bytes([place == 0])
+    rows = np.empty(hashes.shape, _ROW)
+    rows["hash"], rows["number"] = hashes, numbers[:, None]
+    rows["is_home"] = np.arange(hashes.shape[1]) == 0
+    # A shifted part in the bucket of the middle, with the same hash, would add nothing.
+    is_again = [(hashes[:, :place] == hashes[:, place, None]).any(1) for place in range(5)]
+    rows = rows[~np.stack(is_again, axis=1)]
+    for band in range(_BANDS):
+        part_of = _values(rows["hash"], band) // (2**_BITS // _PARTS)
+        for part in np.unique(part_of).tolist():
+            yield band * _PARTS + part, rows[part_of == part].tobytes()
 
 
-def candidates(rows: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Yields the pairs of a bucket that are to be compared, by their digests, the smaller first.
+def candidates(part: int, rows: bytes) -> Iterator[tuple[int, int]]:
+    """Yields the pairs of a part that are to be compared, by their numbers, the smaller first.
 
-    The work is linear in the size of the bucket: in one that is too large only pictures whose
+    The work is linear in the size of a bucket: in one that is too large only pictures whose
     hashes follow each other are compared, and each has a few partners at most.
+
+    Args:
+        part: That `rows_by_part` yielded.
+        rows: All that it yielded with it.
     """
-    table = np.frombuffer(b"".join(rows), _ROW)
-    if len(table) < 2:
-        return
-    table = table[np.lexsort([*table["digest"].T, table["is_home"], table["hash"]])]
-    for start in range(0, len(table), _MOST_COMPARED):
-        yield from _pairs(table[start : start + _MOST_COMPARED])
+    table = np.frombuffer(rows, _ROW)
+    values = _values(table["hash"], part // _PARTS)
+    order = np.lexsort([table["number"], table["is_home"], table["hash"], values])
+    table, values = table[order], values[order]
+    starts = np.flatnonzero(np.diff(values, prepend=-1)).tolist()
+    for first, end in itertools.pairwise([*starts, len(table)]):
+        for start in range(first, end, _MOST_COMPARED):
+            yield from _pairs(table[start : min(start + _MOST_COMPARED, end)])
 
 
-def _pairs(table: np.ndarray) -> Iterator[tuple[str, str]]:
-    hashes, is_home = table["hash"].astype(np.uint64), table["is_home"] == 1
-    homes = np.flatnonzero(is_home)
-    if not len(homes):
+def _values(hashes: np.ndarray, band: int) -> np.ndarray:
+    """int64, of hashes the bits of a band."""
+    shift = np.uint64(_BITS * (_BANDS - 1 - band))
+    return (hashes.astype(np.uint64) >> shift).astype(np.int64) & (2**_BITS - 1)
+
+
+def _pairs(table: np.ndarray) -> Iterator[tuple[int, int]]:
+    homes = np.flatnonzero(table["is_home"])
+    if not len(homes) or len(table) < 2:
         return
-    names = [digest.tobytes().hex() for digest in table["digest"]]
+    hashes, numbers = table["hash"].astype(np.uint64), table["number"].astype(np.uint64)
     distance = np.bitwise_count(hashes[homes][:, None] ^ hashes[None]).astype(np.int16)
-    is_same = (table["digest"][homes][:, None] == table["digest"][None]).all(axis=-1)
-    distance[is_same] = MOST_BITS + 1
+    distance[numbers[homes][:, None] == numbers[None]] = MOST_BITS + 1
     nearest = np.argsort(distance, axis=1, kind="stable")[:, :_MOST_PARTNERS]
-    for row, others in enumerate(nearest):
-        for other in others:
-            if distance[row, other] <= MOST_BITS:
-                one, two = sorted((names[homes[row]], names[other]))
-                yield one, two
+    rows, places = np.nonzero(np.take_along_axis(distance, nearest, axis=1) <= MOST_BITS)
+    one, two = numbers[homes[rows]], numbers[nearest[rows, places]]
+    yield from zip(np.minimum(one, two).tolist(), np.maximum(one, two).tolist(), strict=True)
 
 
 def are_near(one: bytes, two: bytes) -> bool:

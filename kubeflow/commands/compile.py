@@ -13,7 +13,9 @@ from pipeline.commands.ingest import (
     RejectedOption,
     SpansOption,
     SplitOption,
+    YesOption,
     ZipEncodingOption,
+    ask_if_meant,
 )
 from pipeline.commands.options import WORKSPACE, WorkspaceOption, console, examples
 
@@ -91,9 +93,11 @@ def compile_(
     ] = False,
     max_rejected: RejectedOption = 0.01,
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("pipeline.yaml"),
+    yes: YesOption = False,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Write the pipeline as Kubeflow Pipelines v2 takes it."""
+    ask_if_meant(data, also_test, yes=yes)
     from data.sources.layouts.answers import Answers
     from kubeflow.compiling.options import load_options
     from kubeflow.compiling.package import compile_source

@@ -22,7 +22,6 @@ from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run
 
 from pipeline.showing.events import State
 
-
 _OMITTED = (None, "RUNTIME_STATE_UNSPECIFIED")  # as Argo's "Omitted" is told: a parent has failed
 
 

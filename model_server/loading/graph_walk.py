@@ -22,6 +22,11 @@ class Node:
     function: str
     definition: NodeDef
 
+    def text(self, attribute: str, default: bytes = b"") -> bytes:
+        """An attribute of text; asking a protobuf map for what it lacks would put it there."""
+        found = self.definition.attr.get(attribute)
+        return default if found is None else found.s
+
 
 class Graph:
     """A GraphDef, by the names of its nodes and functions."""

@@ -71,6 +71,9 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
 }
 _MORE_FAMILIES = ("stateless_random_ops_v2",)
 _OTHERS = ("MapDefun", "ShardedFilename", "ShardedFilespec")
+# They read the description of their messages from a file, unless it is that of TensorFlow's own.
+_PROTOS = ("DecodeProtoV2", "EncodeProto")
+_OWN_PROTOS = b"local://"
 # Operations that read a file where the loader says which: the input that names it.
 _FILE_INPUT = {
     "InitializeTableFromTextFile": 1,
@@ -156,6 +159,8 @@ def _refused(
             name = node.definition.op
             # A function goes before an operation of its name.
             if name in graph.functions or name in pure_operations() or name in allowed:
+                continue
+            if name in _PROTOS and node.text("descriptor_source", _OWN_PROTOS) == _OWN_PROTOS:
                 continue
             if op_def_registry.get(name) is not None:  # others cannot be imported at all
                 yield node

@@ -31,7 +31,7 @@ from model_server.errors import (
     UnimplementedError,
     status_code,
 )
-from model_server.loading import operations
+from model_server.loading import operations, serialized
 from model_server.metrics import Metrics
 from signs import protos
 
@@ -120,6 +120,7 @@ class SavedModel:
                 name: protos.SignatureDef.FromString(theirs.SerializeToString())
                 for name, theirs in meta_graph.signature_def.items()
             }
+            self._serialized = serialized.serialized_inputs(meta_graph)
             self._session._extend_graph()
             self._declared = _declared_plans(self.signature_defs)
             for feeds, fetches in self._declared if prepare else ():
@@ -150,6 +151,7 @@ class SavedModel:
             RequestError: an array has another type than the tensor, the graph failed, or the time
                 was over; status and text are TensorFlow's.
         """
+        serialized.check(feeds, self._serialized)
         computed = sorted(self._widened(frozenset(feeds), frozenset(fetches)))
         started = time.perf_counter()
         try:

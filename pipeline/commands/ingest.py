@@ -3,6 +3,7 @@
 import dataclasses
 import pwd
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -141,26 +142,32 @@ def ingest(
     return 0
 
 
-def ask_if_meant(source: str, *, yes: bool) -> None:
+def ask_if_meant(source: str, also_test: Sequence[str] | None = None, *, yes: bool) -> None:
     """Asks before all of a disk or of somebody's home is read: it is rarely what was meant.
+
+    Args:
+        source: of images.
+        also_test: further ones, as `--also-test` names them.
+        yes: whether not to ask.
 
     Raises:
         UserError: it was not meant, or there is no terminal to ask on.
     """
-    # POSIX lets `//` be another root, which it is nowhere here.
-    place = Path("/", *Path(source).expanduser().resolve().parts[1:])
     home = Path.home().resolve()
     homes = {home, *home.parents, *(Path(user.pw_dir).resolve() for user in pwd.getpwall())}
-    if yes or place not in homes or not place.is_dir():
-        return
-    what = "a whole file system" if place == Path(place.anchor) else "a home folder"
-    if not sys.stdin.isatty():
-        raise UserError(
-            f"{source} is {what}, all of which would be read: name the folder of the images in it, "
-            "or add --yes"
-        )
-    if not typer.confirm(f"{source} is {what}. Read all of it?"):
-        raise UserError("nothing was read: name the folder of the images")
+    for one in (source, *(each.partition("=")[2] or each for each in also_test or ())):
+        # POSIX lets `//` be another root, which it is nowhere here.
+        place = Path("/", *Path(one).expanduser().resolve().parts[1:])
+        if yes or place not in homes or not place.is_dir():
+            continue
+        what = "a whole file system" if place == Path(place.anchor) else "a home folder"
+        if not sys.stdin.isatty():
+            raise UserError(
+                f"{one} is {what}, all of which would be read: name the folder of the images in "
+                "it, or add --yes"
+            )
+        if not typer.confirm(f"{one} is {what}. Read all of it?"):
+            raise UserError("nothing was read: name the folder of the images")
 
 
 def beam_args(

@@ -17,7 +17,9 @@ from pipeline.commands.ingest import (
     RunnerOption,
     SplitOption,
     WorkersOption,
+    YesOption,
     ZipEncodingOption,
+    ask_if_meant,
     beam_args,
 )
 from pipeline.commands.options import (
@@ -66,10 +68,12 @@ def leaks(
     ] = None,
     runner: RunnerOption = None,
     direct_num_workers: WorkersOption = None,
+    yes: YesOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
     """Find copies and burst neighbours, across and within splits. Other options go to Beam."""
+    ask_if_meant(data, yes=yes)
     arguments = beam_args(context, engine, runner, direct_num_workers)
     from data.converting.convert import ingest
     from data.leaks.find import find

@@ -140,7 +140,7 @@ def run(
     as_json: JsonOption = False,
 ) -> int:
     """Run it all: ingest, train, evaluate, push, serve, query. Other options go to Beam."""
-    ask_if_meant(watch or data, yes=yes)
+    ask_if_meant(watch or data, also_test, yes=yes)
     arguments = beam_args(context, engine, runner, direct_num_workers)
     if on != "local" and engine.engine != "local":
         raise UserError("--engine portable goes with --on local: steps in pods choose their own")

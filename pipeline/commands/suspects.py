@@ -15,7 +15,9 @@ from pipeline.commands.ingest import (
     NameOption,
     RejectedOption,
     SplitOption,
+    YesOption,
     ZipEncodingOption,
+    ask_if_meant,
 )
 from pipeline.commands.options import (
     WORKSPACE,
@@ -59,10 +61,12 @@ def suspects(
             "by what its network sees; by default by shape and colour.",
         ),
     ] = None,
+    yes: YesOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
     """Find labels that look wrong, the most suspicious first."""
+    ask_if_meant(data, yes=yes)
     from data.converting.convert import ingest
     from data.leaks.find import find as find_leaks
     from data.leaks.report import groups

@@ -20,7 +20,7 @@ from signs.errors import UserError
 _LIBRARIES = 1_700 << 20
 # what LeakageGuard, which holds the most, has of each image on Beam's local runner (measured:
 # docs/scaling.md),
-_IMAGE = 11_500
+_IMAGE = 6_600
 # and what ResNet50 keeps of an image of 224 x 224 pixels for its gradients (computed).
 _ACTIVATIONS, _SIDE = 110 << 20, 224
 _MODELS = 2 << 30  # checkpoints, exported copies and pushed versions of ResNet50

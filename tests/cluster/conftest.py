@@ -62,7 +62,7 @@ def cluster(
         crds += [crd_file(source, file) for source, file in _CRDS]
         files = [word for path in crds for word in ("-f", str(path))]
         cluster.asked("apply", "--server-side", *files)
-        cluster.asked("wait", "--for=condition=established", "--timeout=60s", *files)
+        cluster.asked("wait", "--for=condition=established", "--timeout=600s", *files)
         modes = ("enforce", "warn")
         labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
         cluster.asked(

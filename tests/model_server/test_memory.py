@@ -120,6 +120,18 @@ def test_the_same_in_an_example_and_over_rest(ask, fuzzed):
     assert f"[image 0: 22000 x 22000 pixels{PIXELS}]" in text
 
 
+@pytest.mark.parametrize("kind", bombs.EXAMPLES)
+def test_an_example_that_ends_a_parser(ask, kind):
+    """The model's own graph has nothing against it: it is as others export theirs."""
+    request = protos.PredictRequest(model_spec={"name": server_fuzz.MODEL})
+    good = server_fuzz.example(bombs.png(8, 8)).SerializeToString()
+    array = np.array([good, bombs.EXAMPLES[kind]], object)
+    tensors.encode(array, request.inputs[features.EXAMPLES_INPUT])
+    code, text = ask(request.SerializeToString())
+    assert code == "INVALID_ARGUMENT"
+    assert text.startswith("Could not parse example input, value: '")
+
+
 def test_many_large_pictures_are_answered(ask):
     """They are decoded one after the other."""
     assert ask(of_images(*[bombs.png(7000, 7000)] * 6)) == 6

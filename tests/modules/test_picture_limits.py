@@ -100,6 +100,7 @@ NO_PICTURE = "neither JPEG, PNG, GIF nor BMP, or without a sound header"
         (b"GIF8", NO_PICTURE),
         (bombs.gif(), NO_PICTURE),
         (bombs.gif((8, 8), extra=b"\x21\xfe" + b"\x01a" * 30_000 + b"\0"), NO_PICTURE),
+        (bombs.gif((8, 8))[:-2] + b"\x01a" * 30_000 + b"\0;", NO_PICTURE),
     ],
 )
 def test_what_is_refused_is_named(look, image, why):

@@ -23,6 +23,7 @@ from model_server.process import free_port
 from modules.calibration import Calibration
 from modules.network import build_resnet
 from modules.signatures import ServedModel, export
+from tests import bombs
 from tests.modules.examples import example, noise, png
 
 CLASSES = ["nought", "eins", "δύο"]
@@ -189,10 +190,16 @@ def test_bytes_that_are_no_image_are_an_invalid_argument(ask, pictures, raw):
         ask("serve_images", image_bytes=[png(pictures[0]), raw])
 
 
-@pytest.mark.parametrize("raw", [b"not an example", tf.train.Example().SerializeToString()])
-def test_bytes_that_are_no_example_are_an_invalid_argument(ask, raw):
+@pytest.mark.parametrize("signature", ["serving_default", "transform_features"])
+@pytest.mark.parametrize("kind", bombs.EXAMPLES)
+def test_bytes_that_are_no_example_are_refused(ask, kind, signature):
+    with pytest.raises((tf.errors.DataLossError, tf.errors.InvalidArgumentError)):
+        ask(signature, examples=[bombs.EXAMPLES[kind]])
+
+
+def test_an_example_without_an_image_is_an_invalid_argument(ask):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        ask("serving_default", examples=[raw])
+        ask("serving_default", examples=[tf.train.Example().SerializeToString()])
 
 
 def test_signatures_as_clients_see_them(exported):

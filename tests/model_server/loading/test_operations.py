@@ -118,6 +118,14 @@ def through_a_line_printed(tf, x):
             )[0],
             ["RestoreV2"],
         ),
+        (
+            lambda tf, x: tf.io.decode_proto(x, "a.B", ["c"], [tf.string], "/etc/passwd")[0],
+            ["DecodeProtoV2"],
+        ),
+        (
+            lambda tf, x: tf.io.encode_proto([[1]], [x[None]], ["c"], "a.B", "/etc/passwd"),
+            ["EncodeProto"],
+        ),
     ],
 )
 def test_files_the_network_and_python_are_refused(tmp_path, build, operations):
@@ -143,7 +151,14 @@ def test_decoders_tables_randomness_and_assertions_load(tmp_path):
         jpeg = tf.io.decode_jpeg(x[0], dct_method="INTEGER_ACCURATE")
         noise = tf.random.uniform([2]) + tf.random.stateless_normal([2], [1, 2])
         array = tf.TensorArray(tf.float32, 1).write(0, noise).stack()
-        numbers = [tf.size(image), tf.size(jpeg), tf.size(table.lookup(x)), tf.size(array)]
+        sizes, _ = tf.io.decode_proto(x, "tensorflow.Example", ["features"], [tf.string])
+        numbers = [
+            tf.size(sizes),
+            tf.size(image),
+            tf.size(jpeg),
+            tf.size(table.lookup(x)),
+            tf.size(array),
+        ]
         return tf.strings.as_string(tf.stack(numbers))
 
     load(v1_model(tmp_path / "1", build))

@@ -151,7 +151,9 @@ def test_all_of_a_disk_or_a_home_is_asked_about(
     monkeypatch.setenv("HOME", str(home))
     what = "a whole file system" if place.startswith("/") else "a home folder"
     told = f"{place} is {what}, all of which would be read: name the folder of the images in it, "
-    for command in (["ingest", place], ["run", "--data", place]):
+    asking = [[word, "--data", place] for word in ("run", "leaks", "suspects", "compile")]
+    also = ["--data", "synthetic:12", "--also-test", f"other={place}"]
+    for command in (["ingest", place], *asking, ["run", *also], ["compile", *also]):
         code, out, err = signs(*command)  # without a terminal
         assert (code, out, err.split()) == (2, "", f"signs: error: {told}or add --yes".split())
     assert not (tmp_path / "workspace").exists()
