@@ -3,7 +3,7 @@
 # make test-native - make test in a root of Debian 13, with its Python 3.13 and glibc 2.41
 # make test-image  - build the image and run the pipeline in it (root; Debian's docker.io, mmdebstrap)
 # make test-engine - run the DAG on Prism, an engine of Beam's, with two pools of workers (needs Go)
-# make test-cluster - run the manifests and runs on Kubernetes' own control plane (root; Go, kubectl)
+# make test-cluster - run the manifests and runs on Kubernetes' own programs (root; Go, kubectl)
 # make protos      - write TF Serving's messages in signs/protos anew from the locked packages
 # make lock        - write the locks in requirements/ anew (ARGS=--upgrade for newer versions)
 

@@ -24,6 +24,9 @@ from signs.transports.transport import (
 # A server that has just started is found by the next attempt, not a second later.
 _FIRST_RECONNECT_MS = 100
 _LAST_RECONNECT_MS = 2000
+# What an attempt to connect may take, though gRPC calls it the shortest pause. A server that is far
+# away or busy takes more than the first pause; one that is switched off is given up after it.
+_CONNECT_MS = 3000
 
 
 class GrpcTransport:
@@ -202,7 +205,7 @@ def _channel(module: Any, address: str, tls: Tls | None, max_message_bytes: int)
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
-        ("grpc.min_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
+        ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", _LAST_RECONNECT_MS),
         # A connection of its own, and not that of other clients of this process.
         ("grpc.use_local_subchannel_pool", 1),

@@ -1,6 +1,8 @@
 """Kubernetes' own control plane and Argo's own controller, on loopback: `make test-cluster`.
 
 programs.py -> control_plane.py -> node.py -> argo.py
+            -> network.py, control_plane.py -> kubelet.py -> nodes.py
 
-Pods run as processes of this machine: see node.py. Nothing here is collected by `make test`.
+Pods run as processes of this machine (node.py), or on Kubernetes' own kubelet (kubelet.py). Nothing
+here is collected by `make test`.
 """

@@ -1,6 +1,7 @@
 """One cluster for all tests of this folder, with a node, the claim's volume and the CRDs."""
 
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -13,7 +14,9 @@ import pytest
 from tests.cluster.argo import Argo
 from tests.cluster.control_plane import ControlPlane, dumped
 from tests.cluster.node import Node
-from tests.cluster.programs import argo_crds, programs
+from tests.cluster.nodes import REPOSITORY, Nodes, hand_over, running, skip_without
+from tests.cluster.programs import argo_crds, node_programs, programs
+from tests.cluster.waiting import until
 from tests.kubeflow.backend import pod
 from tests.kubeflow.backend.backend import build_programs
 from tests.kubeflow.backend.metadata_service import MetadataService
@@ -102,6 +105,65 @@ def node(
     path = (Path(sys.executable).parent, built)
     with Node(cluster.api(), ("127.0.0.1", cluster.port), folder, path=path) as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def nodes(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Nodes]:
+    """Another cluster, whose nodes are kubelets."""
+    skip_without()
+    built = request.getfixturevalue("built")  # after that: it may take half an hour
+    of_nodes = node_programs(built)
+    began = time.monotonic()
+    with running(built, of_nodes, tmp_path_factory.mktemp("nodes")) as nodes:
+        started = time.monotonic() - began
+        yield nodes
+        told = {"control plane": nodes.cluster.memory_mib()}
+        told |= {node.name: node.memory_mib() for node in nodes.all}
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\nnodes ready after {started:.0f} s; most memory in MiB: {told}")
+
+
+@pytest.fixture(scope="session")
+def manifests(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifests with the image that the nodes have, as the README's step 2 names it."""
+    copy = shutil.copytree(MANIFESTS, tmp_path_factory.mktemp("checkout") / "kubeflow/manifests")
+    file = copy / "settings/kustomization.yaml"
+    lines = file.read_text().splitlines()
+    (name,) = (n for n, line in enumerate(lines) if "newName: " in line)
+    lines[name : name + 2] = [f"    newName: {REPOSITORY}", f"    digest: {nodes.digest}"]
+    file.write_text("\n".join(lines))
+    return copy
+
+
+@pytest.fixture(scope="session")
+def without_a_model(nodes: Nodes, manifests: Path) -> list[str]:
+    """Applies the overlay, and returns what the kubelets say of servers that have no model."""
+    nodes.cluster.asked("apply", "-k", manifests / "overlays/cpu")
+    said: list[str] = []
+
+    def refused() -> bool:
+        fields = "reason=Unhealthy,involvedObject.kind=Pod"
+        found = json.loads(
+            nodes.cluster.asked("get", "events", "--field-selector", fields, "-o", "json")
+        )
+        said[:] = [each["message"] for each in found["items"]]
+        return bool(said)
+
+    until(refused, "a kubelet finds a server without a model not started", 600)
+    return said
+
+
+@pytest.fixture(scope="session")
+def serving(nodes: Nodes, without_a_model: list[str], saved_model: Path) -> str:
+    """The address of the model servers' Service, whose pods have a model and are ready."""
+    base_path = nodes.workspace / "serving" / "signs"
+    shutil.copytree(saved_model, base_path / "1")
+    hand_over(nodes.workspace)
+    nodes.cluster.asked("rollout", "status", "--timeout=15m", "deployment/signs-serving")
+    service = nodes.cluster.get("service", "signs-serving")
+    return f"{service['spec']['clusterIP']}:8500"
 
 
 @pytest.fixture

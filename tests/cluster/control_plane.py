@@ -1,9 +1,10 @@
 """etcd, kube-apiserver, kube-controller-manager and kube-scheduler, for as long as a `with` lasts.
 
-All listen on loopback, at free ports, and write to one folder. There is no kubelet: see node.py.
+All listen on one address, at free ports, and write to one folder. Nodes: node.py, kubelet.py.
 """
 
 import contextlib
+import datetime
 import json
 import os
 import secrets
@@ -18,12 +19,15 @@ from types import TracebackType
 from typing import Any
 
 import yaml
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from model_server.process import free_port
 from tests.cluster.api import Api
 
+SERVICES = "10.96.0.0/24"  # their addresses
 _START_S = 120.0
 _POLL_S = 0.1
 _STOP_S = 20.0
@@ -35,14 +39,26 @@ class ControlPlane:
     Args:
         programs: the folder of its programs.
         folder: an empty folder for its data, keys and logs.
+        address: where the API server listens.
+        nodes: the names of kubelets that may join, with a kube-proxy each; of these the cluster
+            wants signs of life.
     """
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(
+        self, programs: Path, folder: Path, *, address: str = "127.0.0.1", nodes: Sequence[str] = ()
+    ) -> None:
         self._programs, self._folder = programs, folder
+        self._address = address
+        users = [
+            *(f"system:node:{name}" for name in nodes),
+            *(["system:kube-proxy"] if nodes else []),
+        ]
+        self._tokens = {user: secrets.token_hex(16) for user in users}
         self._token = secrets.token_hex(16)
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self.port = free_port()
         self.kubeconfig = folder / "kubeconfig"
+        self.kubelets_authority = folder / "kubelets.crt"  # whom a kubelet must trust
         self.certificate = folder / "certificates/apiserver.crt"  # whom a client must trust
 
     def __enter__(self) -> "ControlPlane":
@@ -87,7 +103,7 @@ class ControlPlane:
 
     def api(self) -> Api:
         """For programs of the tests that ask as the administrator."""
-        return Api(f"https://127.0.0.1:{self.port}", str(self.certificate), self._token)
+        return Api(f"https://{self._address}:{self.port}", str(self.certificate), self._token)
 
     def launch(self, name: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         """Starts one more program of the folder, which ends with the rest."""
@@ -124,32 +140,34 @@ class ControlPlane:
             f"--initial-advertise-peer-urls=http://127.0.0.1:{peers}",
             f"--initial-cluster=default=http://127.0.0.1:{peers}",
         )  # fmt: skip
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        (self._folder / "accounts.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.TraditionalOpenSSL,
-                serialization.NoEncryption(),
-            )
+        _write_key(self._folder / "accounts.key")
+        _write_certificate(self.kubelets_authority, _write_key(self._folder / "kubelets.key"))
+        users = [(self._token, "admin", "system:masters")]
+        for user, token in self._tokens.items():
+            users.append((token, user, "system:nodes" if user.startswith("system:node:") else ""))
+        (self._folder / "tokens.csv").write_text(
+            "".join(f"{token},{user},{user},{group}\n" for token, user, group in users)
         )
-        (self._folder / "tokens.csv").write_text(f"{self._token},admin,1,system:masters\n")
         self.launch(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{store}",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={self._address}",
             f"--secure-port={self.port}",
             "--cert-dir=certificates",
-            "--advertise-address=127.0.0.1",
+            f"--advertise-address={self._address}",
             "--endpoint-reconciler-type=none",
-            "--service-cluster-ip-range=10.96.0.0/24",
-            "--authorization-mode=RBAC",
+            f"--service-cluster-ip-range={SERVICES}",
+            "--authorization-mode=Node,RBAC",
+            f"--kubelet-client-certificate={self.kubelets_authority}",
+            "--kubelet-client-key=kubelets.key",
+            "--kubelet-preferred-address-types=InternalIP",
             "--token-auth-file=tokens.csv",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-account-key-file=accounts.key",
             "--service-account-signing-key-file=accounts.key",
             "--profiling=false",
         )
-        self._write_kubeconfig()
+        self._write_kubeconfig(self.kubeconfig, self._token)
         self._wait_until_ready()
         own = (
             "--leader-elect=false",
@@ -161,24 +179,28 @@ class ControlPlane:
             f"--root-ca-file={self.certificate}",
             "--service-account-private-key-file=accounts.key",
             "--use-service-account-credentials",
-            # The node of the tests sends no signs of life.
-            "--controllers=*,-node-lifecycle-controller",
+            # The node that is no kubelet (node.py) sends no signs of life.
+            *(() if self._tokens else ("--controllers=*,-node-lifecycle-controller",)),
         )  # fmt: skip
         self.launch("kube-scheduler", *own, f"--secure-port={free_port()}")
 
-    def _write_kubeconfig(self) -> None:
+    def write_kubeconfig(self, file: Path, user: str) -> None:
+        """Writes what a node's program needs to ask this cluster: a kubelet, or kube-proxy."""
+        self._write_kubeconfig(file, self._tokens[user])
+
+    def _write_kubeconfig(self, file: Path, token: str) -> None:
         cluster = {
-            "server": f"https://127.0.0.1:{self.port}",
+            "server": f"https://{self._address}:{self.port}",
             "certificate-authority": str(self.certificate),
         }
-        context = {"cluster": "c", "user": "admin", "namespace": "kubeflow"}
-        self.kubeconfig.write_text(
+        context = {"cluster": "c", "user": "u", "namespace": "kubeflow"}
+        file.write_text(
             yaml.safe_dump(
                 {
                     "apiVersion": "v1",
                     "kind": "Config",
                     "clusters": [{"name": "c", "cluster": cluster}],
-                    "users": [{"name": "admin", "user": {"token": self._token}}],
+                    "users": [{"name": "u", "user": {"token": token}}],
                     "contexts": [{"name": "c", "context": context}],
                     "current-context": "c",
                 }
@@ -188,7 +210,7 @@ class ControlPlane:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_S
         request = urllib.request.Request(
-            f"https://127.0.0.1:{self.port}/readyz",
+            f"https://{self._address}:{self.port}/readyz",
             headers={"Authorization": f"Bearer {self._token}"},
         )
         while True:
@@ -215,6 +237,41 @@ class ControlPlane:
                 process.kill()
                 process.wait()
         self._processes.clear()
+
+
+def _write_key(file: Path) -> rsa.RSAPrivateKey:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+    )
+    return key
+
+
+def _write_certificate(file: Path, key: rsa.RSAPrivateKey) -> None:
+    """Writes what the API server shows to kubelets; they trust this one and no other."""
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver"),
+        ]
+    )
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def dumped(objects: Sequence[Any]) -> str:

@@ -1,7 +1,9 @@
-"""The programs of a control plane, built once: Kubernetes' and Argo's, and Debian's etcd.
+"""The programs of a cluster, built once: Kubernetes' and Argo's, and what Debian has.
 
 programs/go.mod, go.sum -> Go's module proxy -> build/cluster/SUM/kube-apiserver, ...
 Debian's etcd-server    -> its mirror        -> build/cluster/SUM/etcd
+
+Likewise what a node takes: kubelet, kube-proxy, CoreDNS, containerd, ... -> build/cluster/SUM-node.
 
 SUM is of what is asked for, so that other versions are built anew. `make clean` removes them.
 """
@@ -26,6 +28,16 @@ _COMMANDS = (
     f"{_ARGO}/cmd/workflow-controller",
 )
 _EXECUTOR = f"{_ARGO}/cmd/argoexec"
+_OF_NODES = tuple(f"{_KUBERNETES}/cmd/{name}" for name in ("kubelet", "kube-proxy"))
+_OWN = {"pause": MODULE.with_name("pause"), "coredns": MODULE.with_name("dns")}
+# Debian's packages -> their files, for a node.
+_UNPACKED = {
+    "containerd": ("usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr"),
+    "runc": ("usr/sbin/runc",),
+    "containernetworking-plugins": tuple(
+        f"usr/lib/cni/{name}" for name in ("bridge", "host-local", "loopback")
+    ),
+}
 
 
 def programs() -> Path:
@@ -38,8 +50,28 @@ def programs() -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent) as name:
             unfinished = Path(name) / "bin"
             unfinished.mkdir()
-            _unpack_etcd(unfinished)
+            if found := shutil.which("etcd"):
+                shutil.copy(found, unfinished / "etcd")
+            else:
+                _unpack(unfinished, "etcd-server", "usr/bin/etcd")
             _build(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+def node_programs(built: Path) -> Path:
+    """The folder of a node's programs, beside `programs()`. Skips the test as that does."""
+    folder = built.parent / f"{built.name}-node"
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory(dir=built.parent) as name:
+            unfinished = Path(name) / "bin"
+            unfinished.mkdir()
+            for package, files in _UNPACKED.items():
+                _unpack(unfinished, package, *files)
+            go(MODULE, *_flags(unfinished), *_OF_NODES, CGO_ENABLED="0")
+            for program, module in _OWN.items():
+                words = ("build", "-p", "2", "-trimpath", "-ldflags=-s -w", "-o")
+                go(module, *words, unfinished / program, ".", CGO_ENABLED="0")
             unfinished.rename(folder)
     return folder
 
@@ -54,10 +86,15 @@ def _argo() -> Path:
     return Path(go(MODULE, "list", "-m", "-f", "{{.Dir}}", _ARGO).strip())
 
 
-def _build(folder: Path) -> None:
+def _flags(folder: Path) -> tuple[str, ...]:
+    """Of a build into a folder."""
     version = go(MODULE, "list", "-m", "-f", "{{.Version}}", _KUBERNETES).strip()
     named = f"-X k8s.io/component-base/version.gitVersion={version}"
-    flags = ("build", "-p", "2", "-trimpath", f"-ldflags=-s -w {named}", "-o", f"{folder}/")
+    return ("build", "-p", "2", "-trimpath", f"-ldflags=-s -w {named}", "-o", f"{folder}/")
+
+
+def _build(folder: Path) -> None:
+    flags = _flags(folder)
     go(MODULE, *flags, *_COMMANDS, CGO_ENABLED="0")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         go(MODULE, *flags, f"-modfile={_with_signals(Path(name))}", _EXECUTOR, CGO_ENABLED="0")
@@ -78,20 +115,18 @@ def _with_signals(folder: Path) -> Path:
     return folder / "go.mod"
 
 
-def _unpack_etcd(folder: Path) -> None:
-    """Debian's package, unpacked and not installed: an installed one would start a service."""
-    if found := shutil.which("etcd"):
-        shutil.copy(found, folder / "etcd")
-        return
+def _unpack(folder: Path, package: str, *files: str) -> None:
+    """Copies files of Debian's package, which is not installed: it might start a service."""
     if not shutil.which("apt-get"):
-        pytest.skip("there is no etcd, and no apt-get to fetch Debian's")
+        pytest.skip(f"there is no apt-get to fetch Debian's {package}")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         fetched = subprocess.run(
-            ["apt-get", "download", "etcd-server"], cwd=name, check=False, capture_output=True,
+            ["apt-get", "download", package], cwd=name, check=False, capture_output=True,
             text=True,
         )  # fmt: skip
         if fetched.returncode:
-            pytest.skip(f"Debian's etcd-server cannot be had: {fetched.stderr.strip()}")
-        (package,) = Path(name).glob("*.deb")
-        subprocess.run(["dpkg-deb", "--extract", package, name], check=True)
-        shutil.copy(Path(name) / "usr/bin/etcd", folder / "etcd")
+            pytest.skip(f"Debian's {package} cannot be had: {fetched.stderr.strip()}")
+        (archive,) = Path(name).glob("*.deb")
+        subprocess.run(["dpkg-deb", "--extract", archive, name], check=True)
+        for file in files:
+            shutil.copy(Path(name) / file, folder)

@@ -71,6 +71,8 @@ _TRY = ("create", "--dry-run=server", "-f", "-")
 
 def _pod(template: dict[str, Any]) -> dict[str, Any]:
     spec = {"restartPolicy": "Never", **template["spec"]}
+    for container in spec["containers"]:
+        container.setdefault("image", "signs")  # a TrainJob brings its own
     metadata = {"generateName": "try-", "namespace": "kubeflow"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 

@@ -1,6 +1,10 @@
 """What goes over the wire and comes back, with TensorFlow's own messages as the other opinion."""
 
 import asyncio
+import contextlib
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 
@@ -114,6 +118,37 @@ def test_predict(kind, stock):
     assert list(request.inputs["x"].string_val) == [b"\x00\xff", b""]
     assert dict(context.invocation_metadata())["a"] == "b"
     assert request.client_id == b""
+
+
+@both
+def test_a_server_that_is_far_away_is_waited_for(kind, stock):
+    """The first attempt takes its time; there is no second one here."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_relay, args=(listening, stock.address, 0.4), daemon=True).start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        found = ask(kind, address, "predict", "look", INPUTS, ("n",), 5, {})
+    assert list(found) == ["n"]
+
+
+def _relay(listening: socket.socket, address: str, delay_s: float) -> None:
+    """Joins one connection with a server, and says nothing for a while."""
+    near, _ = listening.accept()
+    time.sleep(delay_s)
+    host, _, port = address.rpartition(":")
+    far = socket.create_connection((host, int(port)))
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the client has gone
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    back = threading.Thread(target=pump, args=(far, near), daemon=True)
+    back.start()
+    pump(near, far)
+    back.join()
+    near.close()
+    far.close()
 
 
 @both
