@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from data import IngestError
 from data.converting.plan import Plan
 from data.processes import how_many, write_shards
+from signs import records
 
 # DirectRunner would first try to download Prism, a runner written in Go.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -64,6 +66,36 @@ def pipeline_of(beam_args: Sequence[str]) -> beam.Pipeline:
         return beam.Pipeline(options=options)
     except ValueError as err:  # for example a runner that does not exist
         raise IngestError(f"Beam refuses its options {' '.join(beam_args)}: {err}") from err
+
+
+def files_of(patterns: Sequence[str]) -> list[str]:
+    """Returns the files of patterns, wherever Beam finds them, those of each in order.
+
+    Raises:
+        OSError: There is no file of a pattern.
+    """
+    found = []
+    for pattern, match in zip(patterns, FileSystems.match(list(patterns)), strict=True):
+        if not match.metadata_list:
+            raise OSError(f"there is no file {pattern}")
+        found += sorted(each.path for each in match.metadata_list)
+    return found
+
+
+def records_of(path: str) -> Iterator[bytes]:
+    """Yields the records of a gzipped TFRecord file, wherever Beam finds it.
+
+    A step that takes whole files in place of Beam's own reading holds none of their images:
+    Beam's local runner keeps all elements where two sources flow together.
+
+    Raises:
+        ValueError: A record whose checksum does not hold.
+    """
+    with FileSystems.open(path) as file:
+        try:
+            yield from records.decode(file)
+        except records.RecordError as err:
+            raise ValueError(f"{path} is damaged: {err}") from err
 
 
 def raised(text: str) -> str:

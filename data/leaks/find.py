@@ -23,16 +23,14 @@ from typing import Any, TypeAlias
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
 
-from data.beam import pipeline_of
+from data.beam import files_of, pipeline_of, records_of
 from data.leaks import bursts
 from data.leaks.fingerprint import fingerprint
 from data.leaks.nearness import are_near, candidates, rows_by_part
 from data.leaks.report import Found, read_lines
 from data.pictures import Picture
 from data.sample import Sample
-from signs import records
 
 LINES = "lines"  # what files begin with that `write` leaves
 _BURST = "burst"
@@ -85,7 +83,7 @@ class Find(beam.PTransform):
 
     def __init__(self, patterns: Iterable[str]) -> None:
         super().__init__()
-        self._files = [*enumerate(path for pattern in patterns for path in _matching(pattern))]
+        self._files = [*enumerate(files_of([*patterns]))]
 
     def expand(self, root: beam.Pipeline) -> beam.PCollection[str]:
         """Adds the steps."""
@@ -132,28 +130,12 @@ def _compared(
     )
 
 
-def _matching(pattern: str) -> list[str]:
-    [found] = FileSystems.match([pattern])
-    if not found.metadata_list:
-        raise OSError(f"there is no file {pattern}")
-    return sorted(each.path for each in found.metadata_list)
-
-
-def _records(path: str) -> Iterator[bytes]:
-    """The records of a file wherever it is."""
-    with FileSystems.open(path) as file:
-        try:
-            yield from records.decode(file)
-        except records.RecordError as err:
-            raise ValueError(f"{path} is damaged: {err}") from err
-
-
 def _look(file: int, path: str) -> Iterator[Any]:
     """The rows of a file's images by the first bits of their digests, its sizes and numbers."""
     found = bytearray()
     sizes: Counter[str] = Counter()
     numbers: dict[str, list[int]] = {}
-    for place, record in enumerate(_records(path)):
+    for place, record in enumerate(records_of(path)):
         sample = Sample.parse(record)
         # What an older release let in and does not decode, the Trainer names.
         with contextlib.suppress(OSError):
@@ -201,7 +183,7 @@ def _read(file: int, joined: Mapping[str, list]) -> Iterator[tuple[_Key, _Small]
     wanted: dict[int, list[_Key]] = {}
     for place, key in joined["wanted"]:
         wanted.setdefault(place, []).append(key)
-    for place, record in enumerate(_records(joined["path"][0]) if wanted else ()):
+    for place, record in enumerate(records_of(joined["path"][0]) if wanted else ()):
         if place in wanted:
             one = fingerprint(Sample.parse(record))
             for key in wanted[place]:

@@ -15,6 +15,7 @@ import apache_beam as beam
 import pyarrow as pa
 from pyarrow import parquet
 
+from data.beam import files_of, records_of
 from data.sample import Sample
 from data.statistics.measure import NUMBERS, WORDS, measure
 from signs.features import CLASS_NAME, SOURCE_ID, SPLIT
@@ -36,13 +37,11 @@ def write(pipeline: beam.Pipeline, patterns: Iterable[str], folder: str) -> None
         patterns: Of gzipped TFRecord files of what `data.sample.Sample.serialize` writes.
         folder: Where the files are to lie.
     """
-    found = [
-        pipeline | f"Read {pattern}" >> beam.io.ReadFromTFRecord(pattern) for pattern in patterns
-    ]
     _ = (
-        found
-        | beam.Flatten(pipeline=pipeline)
-        | "Measure" >> beam.FlatMap(_row)
+        pipeline
+        | "Files" >> beam.Create(files_of([*patterns]))
+        | "Spread" >> beam.Reshuffle()
+        | "Measure" >> beam.FlatMap(_rows)
         | "Write"
         >> beam.io.WriteToParquet(f"{folder}/{FILES}", MEASURED, file_name_suffix=".parquet")
     )
@@ -54,13 +53,14 @@ def read(folder: Path) -> pa.Table:
     return pa.concat_tables([MEASURED.empty_table(), *tables]).sort_by(SOURCE_ID)
 
 
-def _row(serialized: bytes) -> Iterator[dict[str, Any]]:
-    sample = Sample.parse(serialized)
-    # What an older release let in and does not decode, the Trainer names.
-    with contextlib.suppress(OSError):
-        yield {
-            SOURCE_ID: sample.source_id,
-            SPLIT: sample.split,
-            CLASS_NAME: sample.class_name,
-            **asdict(measure(sample.image)),
-        }
+def _rows(path: str) -> Iterator[dict[str, Any]]:
+    for serialized in records_of(path):
+        sample = Sample.parse(serialized)
+        # What an older release let in and does not decode, the Trainer names.
+        with contextlib.suppress(OSError):
+            yield {
+                SOURCE_ID: sample.source_id,
+                SPLIT: sample.split,
+                CLASS_NAME: sample.class_name,
+                **asdict(measure(sample.image)),
+            }
