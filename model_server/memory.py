@@ -28,13 +28,13 @@ def watch(
     Args:
         stopping: whether the server stops.
         wait_s: seconds between two looks.
-        grown_bytes: while it holds so much more than now, what is free goes back at each look. It
-            takes a hundredth of a second.
+        grown_bytes: so much more than was left the last time is given back, as far as it is free.
     """
-    usual = _resident_bytes()
-    while usual and not stopping.wait(wait_s):
-        if _resident_bytes() > usual + grown_bytes:
+    left = _resident_bytes()
+    while left and not stopping.wait(wait_s):
+        if _resident_bytes() > left + grown_bytes:
             give_back()
+            left = _resident_bytes()
 
 
 def _resident_bytes() -> int:
