@@ -11,7 +11,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server import descriptors, memory
+from model_server import descriptors
 from model_server.access.access import Access, read_access
 from model_server.admission.budget import Budget
 from model_server.configs import config_file
@@ -127,9 +127,6 @@ class ModelServer:
         prediction = PredictionService(self._models, inference, self._request_log, self._for_runs)
         model = ModelService(self._models, self._metrics)
         connections = self._connections_of_each_api()
-        threading.Thread(
-            target=memory.watch, args=[self._stopping], name="memory", daemon=True
-        ).start()
         grpc_server.start(rpcs(prediction, model), self._models.is_available, connections)
         self._listening.append(grpc_server)
         if options.rest_api_port:

@@ -5,6 +5,7 @@ its own files, or a copy that a key has signed -> SavedModel -> BatchedModel, if
 """
 
 import contextlib
+import ctypes
 import logging
 import tempfile
 import time
@@ -14,7 +15,6 @@ from pathlib import Path
 from google.protobuf.message import Message
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
-from model_server import memory
 from model_server.batching.batched_model import BatchedModel
 from model_server.batching.queues import BatchingPool
 from model_server.configs.protos import BatchingParameters
@@ -123,8 +123,7 @@ class Loader:
             except BaseException:
                 model.close()
                 raise
-        # What loading took for a moment, of ResNet50 some 800 MiB. TensorFlow Serving does so, too.
-        memory.give_back()
+        _give_memory_back()
         return model
 
     def close(self) -> bool:
@@ -181,3 +180,12 @@ def _session_options(options: ServerOptions) -> SessionOptions:
         gpu_memory_fraction=options.per_process_gpu_memory_fraction,
         base=config,
     )
+
+
+def _give_memory_back() -> None:
+    """What loading took for a moment goes back to the system: of ResNet50 some 800 MiB.
+
+    TensorFlow Serving does so, too. The C library would keep it for the next load.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
