@@ -17,10 +17,9 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from data import IngestError
+from data import IngestError, tfrecord
 from data.converting.plan import Plan
 from data.processes import how_many, write_shards
-from signs import records
 
 # DirectRunner would first try to download Prism, a runner written in Go.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -92,10 +91,7 @@ def records_of(path: str) -> Iterator[bytes]:
         ValueError: A record whose checksum does not hold.
     """
     with FileSystems.open(path) as file:
-        try:
-            yield from records.decode(file)
-        except records.RecordError as err:
-            raise ValueError(f"{path} is damaged: {err}") from err
+        yield from tfrecord.records_in(file, path)
 
 
 def raised(text: str) -> str:

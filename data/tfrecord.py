@@ -76,8 +76,17 @@ def read(path: Path) -> Iterator[bytes]:
     Raises:
         ValueError: a record whose checksum does not hold, or a file that ends too early.
     """
+    with gzip.open(path) as file:
+        yield from records_in(file, path)
+
+
+def records_in(file: records.Readable, path: Path | str) -> Iterator[bytes]:
+    """Yields the records of an open file, unpacked; errors name its path.
+
+    Raises:
+        ValueError: as `read`.
+    """
     try:
-        with gzip.open(path) as file:
-            yield from records.decode(file)
+        yield from records.decode(file)
     except (records.RecordError, gzip.BadGzipFile, zlib.error, EOFError) as err:
         raise ValueError(f"{path} is damaged: {err}") from err

@@ -37,7 +37,8 @@ def rows_by_part(numbers: np.ndarray, hashes: np.ndarray) -> Iterator[tuple[int,
     rows["hash"], rows["number"] = hashes, numbers[:, None]
     rows["is_home"] = np.arange(hashes.shape[1]) == 0
     # A shifted part in the bucket of the middle, with the same hash, would add nothing.
-    is_again = [(hashes[:, :place] == hashes[:, place, None]).any(1) for place in range(5)]
+    places = range(hashes.shape[1])
+    is_again = [(hashes[:, :place] == hashes[:, place, None]).any(1) for place in places]
     rows = rows[~np.stack(is_again, axis=1)]
     for band in range(_BANDS):
         part_of = _values(rows["hash"], band) // (2**_BITS // _PARTS)
