@@ -13,6 +13,8 @@ import pytest
 
 from tests.cluster.argo import Argo
 from tests.cluster.control_plane import ControlPlane, dumped
+from tests.cluster.database import Database
+from tests.cluster.kfp_server import KfpServer, kfp_server_programs
 from tests.cluster.node import Node
 from tests.cluster.nodes import REPOSITORY, Nodes, hand_over, running, skip_without
 from tests.cluster.programs import argo_crds, node_programs, programs
@@ -103,7 +105,8 @@ def node(
     }
     cluster.asked("apply", "-f", "-", given=dumped([volume]))
     path = (Path(sys.executable).parent, built)
-    with Node(cluster.api(), ("127.0.0.1", cluster.port), folder, path=path) as node:
+    address, keys = ("127.0.0.1", cluster.port), (cluster.kubelets_authority, cluster.kubelets_key)
+    with Node(cluster.api(), address, folder, keys=keys, path=path) as node:
         yield node
 
 
@@ -242,6 +245,23 @@ def argo(
         with Argo(cluster, kfp_programs / "compiler", OF_KFP) as argo:
             yield argo
         cluster.asked("label", "namespace", "kubeflow", f"{level}=restricted", "--overwrite")
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Database]:
+    """MariaDB."""
+    with Database() as database:
+        yield database
+
+
+@pytest.fixture
+def kfp_server(
+    database: Database, argo: Argo, cluster: ControlPlane, node: Node
+) -> Iterator[KfpServer]:
+    """KFP's API server beside Argo's controller, without anything of a test before."""
+    database.empty()
+    with KfpServer(cluster, node, database, kfp_server_programs()) as server:
+        yield server
 
 
 def _named(kind: str, name: str, **fields: Any) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class ControlPlane:
         self.port = free_port()
         self.kubeconfig = folder / "kubeconfig"
         self.kubelets_authority = folder / "kubelets.crt"  # whom a kubelet must trust
+        self.kubelets_key = folder / "kubelets.key"
         self.certificate = folder / "certificates/apiserver.crt"  # whom a client must trust
 
     def __enter__(self) -> "ControlPlane":
@@ -124,9 +125,7 @@ class ControlPlane:
         peaks = {}
         for name, process in self._processes:
             with contextlib.suppress(OSError):
-                status = Path(f"/proc/{process.pid}/status").read_text()
-                line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-                peaks[name] = int(line.split()[1]) // 1024
+                peaks[name] = peak_mib(process.pid)
         return peaks
 
     def _start(self) -> None:
@@ -141,7 +140,7 @@ class ControlPlane:
             f"--initial-cluster=default=http://127.0.0.1:{peers}",
         )  # fmt: skip
         _write_key(self._folder / "accounts.key")
-        _write_certificate(self.kubelets_authority, _write_key(self._folder / "kubelets.key"))
+        _write_certificate(self.kubelets_authority, _write_key(self.kubelets_key))
         users = [(self._token, "admin", "system:masters")]
         for user, token in self._tokens.items():
             users.append((token, user, "system:nodes" if user.startswith("system:node:") else ""))
@@ -272,6 +271,13 @@ def _write_certificate(file: Path, key: rsa.RSAPrivateKey) -> None:
         .sign(key, hashes.SHA256())
     )
     file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def peak_mib(pid: int) -> int:
+    """The peak resident memory of a process so far; an OSError where it is gone."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) // 1024
 
 
 def dumped(objects: Sequence[Any]) -> str:
