@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.argo import Argo
 from tests.cluster.control_plane import ControlPlane, dumped
 from tests.cluster.database import Database
-from tests.cluster.kfp_server import KfpServer, kfp_server_programs
+from tests.cluster.kfp_server import KfpServer, archive_of_logs, kfp_server_programs
 from tests.cluster.node import Node
 from tests.cluster.nodes import REPOSITORY, Nodes, hand_over, running, skip_without
 from tests.cluster.programs import argo_crds, node_programs, programs
@@ -256,12 +257,25 @@ def database() -> Iterator[Database]:
 
 @pytest.fixture
 def kfp_server(
-    database: Database, argo: Argo, cluster: ControlPlane, node: Node
+    database: Database,
+    argo: Argo,
+    cluster: ControlPlane,
+    node: Node,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Iterator[KfpServer]:
     """KFP's API server beside Argo's controller, without anything of a test before."""
+    programs = kfp_server_programs()
     database.empty()
-    with KfpServer(cluster, node, database, kfp_server_programs()) as server:
+    archive = tmp_path / "archive.yaml"
+    port = node.environment["MINIO_SERVICE_SERVICE_PORT"]
+    archive.write_text(yaml.safe_dump(archive_of_logs(f"127.0.0.1:{port}")))
+    argo.patch(archive)
+    with KfpServer(cluster, node, database, programs) as server:
         yield server
+        peaks = ", ".join(f"{name} {mib}" for name, mib in server.memory_mib().items())
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nmost memory in MiB: {peaks}")
 
 
 def _named(kind: str, name: str, **fields: Any) -> dict[str, Any]:

@@ -113,11 +113,11 @@ class KfpServer:
     def memory_mib(self) -> Mapping[str, int]:
         """The peak resident memory of each program so far."""
         peaks = {"mariadbd": peak_mib(self._database.pid)}
-        for process in Path("/proc").iterdir():
+        for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                program = Path(os.readlink(process / "exe"))
-                if program.parent == self._programs:
-                    peaks[program.name] = peak_mib(int(process.name))
+                program = os.readlink(process / "exe")  # below the root of its pod
+                if Path(program).parent.name == self._programs.name:
+                    peaks[Path(program).name] = peak_mib(int(process.name))
         return peaks
 
     def _answers(self) -> bool:
@@ -207,3 +207,25 @@ def kfp_server_programs() -> Path:
             build(COMPILER, Path(unfinished) / "bin", *_PACKAGES)
             (Path(unfinished) / "bin").rename(folder)
     return folder
+
+
+def archive_of_logs(store: str) -> Object:
+    """Lets Argo's controller keep the pods' logs where the API server looks for them.
+
+    That version reads no pod's log itself where it serves one namespace: it asks for pods of none
+    (`ReadLog` in backend/src/apiserver/resource/resource_manager.go).
+    """
+    secret = {"name": "mlpipeline-minio-artifact"}
+    repository = {
+        "archiveLogs": True,
+        "s3": {
+            "endpoint": store,
+            "bucket": "mlpipeline",
+            "insecure": True,
+            # Its ARCHIVE_CONFIG_LOG_PATH_PREFIX, then as `GetLogObjectKey` has it.
+            "keyFormat": "artifacts/{{workflow.name}}/{{pod.name}}",
+            "accessKeySecret": {**secret, "key": "accesskey"},
+            "secretKeySecret": {**secret, "key": "secretkey"},
+        },
+    }
+    return {"data": {"artifactRepository": yaml.safe_dump(repository)}}

@@ -1,60 +1,157 @@
-"""`signs submit` beside KFP's own API server."""
+"""`signs submit` as users run it, beside KFP's own API server: what it says is what happened.
+
+Real are KFP's API server, its database, object store, persistence agent and controller of recurring
+runs, Argo's controller and what runs the steps. The steps do as they are told (pipelines.py).
+"""
 
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.argo import Argo
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kfp_server import KfpServer
-from tests.cluster.pipelines import told
+from tests.cluster.pipelines import Told, told
+from tests.cluster.waiting import until
+
+SIGNS = Path(sys.executable).parent / "signs"
+FIRST, SPANS = "CuratedSchema", "SpanGen"  # they need no other, and the first one alone is cached
 
 pytestmark = pytest.mark.timeout(1800)
-SIGNS = Path(sys.executable).parent / "signs"
 
 
-def start(tmp_path: Path, *arguments: object) -> "subprocess.Popen[str]":
-    known = {key: value for key, value in os.environ.items() if not key.startswith(("KF", "KUBE"))}
-    return subprocess.Popen(
-        [SIGNS, "submit", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**known, "HOME": str(tmp_path)},
+class Submit:
+    """`signs submit` for one server, in processes of their own."""
+
+    def __init__(self, server: KfpServer, home: Path) -> None:
+        self._server, self._home = server, home
+
+    def start(self, pipeline: Told, *words: str) -> "subprocess.Popen[str]":
+        known = {name: value for name, value in os.environ.items() if not name.startswith("KF")}
+        return subprocess.Popen(
+            [
+                SIGNS, "submit", pipeline.path, "--host", self._server.address,
+                "--service-account", "signs-pipeline", *words,
+            ],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**known, "HOME": str(self._home)},
+        )  # fmt: skip
+
+    def __call__(self, pipeline: Told, *words: str, code: int = 0) -> list[str]:
+        """What it prints, without times; of a refusal, what it says of that."""
+        return self.ended(self.start(pipeline, *words), code)
+
+    def ended(self, process: "subprocess.Popen[str]", code: int) -> list[str]:
+        out, err = process.communicate(timeout=600)
+        print(out, err)
+        assert process.returncode == code, err
+        text = err if code == 2 else out
+        return [re.sub(r"^\[ .*?\] | (in|after) \d+ s$", "", line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def submit(kfp_server: KfpServer, tmp_path: Path) -> Submit:
+    return Submit(kfp_server, tmp_path)
+
+
+def run_of(lines: list[str]) -> str:
+    """The id of the run that `signs submit` tells of."""
+    (look,) = {line for line in lines if line.startswith("Look: ")}
+    return look.rpartition("/")[2]
+
+
+def workflows(cluster: ControlPlane, run_id: str) -> Iterator[dict[str, object]]:
+    """The Workflows of a run."""
+    found = cluster.asked("get", "workflows", "-l", f"pipeline/runid={run_id}", "-o", "json")
+    yield from json.loads(found)["items"]
+
+
+def test_a_run_that_succeeds_and_one_that_finds_its_steps_done(
+    submit: Submit, kfp_server: KfpServer, cluster: ControlPlane, tmp_path: Path
+) -> None:
+    pipeline = told(tmp_path / "pipeline.yaml", {}, only=[FIRST, SPANS], is_retried=False)
+    lines = submit(pipeline)
+    assert lines[-3:] == [f"{FIRST}: done", f"{SPANS}: done", "Succeeded."]
+    assert f"{FIRST}: running" in lines
+    (workflow,) = workflows(cluster, run_of(lines))
+    assert workflow["spec"]["serviceAccountName"] == "signs-pipeline"
+    assert workflow["status"]["phase"] == "Succeeded"
+    again = submit(pipeline)
+    assert again[-3:] == [f"{FIRST}: reused", f"{SPANS}: done", "Succeeded."]
+    assert run_of(again) != run_of(lines)
+    (uploaded,) = kfp_server.get("pipelines")["pipelines"]  # once
+    (version,) = kfp_server.get(f"pipelines/{uploaded['pipeline_id']}/versions")["pipeline_versions"]
+    (stored,) = (tmp_path / "store/buckets/mlpipeline/pipelines").iterdir()
+    assert stored.name == version["pipeline_version_id"]
+
+
+def test_a_run_that_fails(submit: Submit, cluster: ControlPlane, tmp_path: Path) -> None:
+    plan = {SPANS: ["exit 3"]}
+    pipeline = told(tmp_path / "pipeline.yaml", plan, only=[FIRST, SPANS], is_retried=False)
+    lines = submit(pipeline, code=1)
+    assert lines[-3:-1] == [f"{FIRST}: done", f"{SPANS}: failed"]
+    (pod,) = re.findall(r"pod (\S+)\)", lines[-1])
+    assert lines[-1] == f"Failed: {SPANS} failed (pod {pod}): told to"
+    cluster.get("pod", pod)
+    (workflow,) = workflows(cluster, run_of(lines))
+    assert workflow["status"]["phase"] == "Failed"
+
+
+def test_ctrl_c_leaves_the_run_alone_and_what_it_says_ends_it(
+    submit: Submit, kfp_server: KfpServer, cluster: ControlPlane, claim: Path, tmp_path: Path
+) -> None:
+    pipeline = told(tmp_path / "wait.yaml", {FIRST: ["wait"] * 2}, only=[FIRST], is_retried=False)
+    process = submit.start(pipeline)
+    until(lambda: pipeline.waits(claim, FIRST), f"{FIRST} waits")
+    process.send_signal(signal.SIGINT)
+    lines = submit.ended(process, 130)
+    first = run_of(lines)
+    assert lines[-3] == "Running: it goes on, and is no longer waited for"
+    assert lines[-1].startswith("End:  `Terminate` in that page, or: curl ")
+    assert kfp_server.get(f"runs/{first}")["state"] == "RUNNING"
+    (refused,) = submit(pipeline, code=2)
+    assert f"goes on (id {first})" in refused
+    other = submit.start(pipeline, "--beside")
+    second = ""
+
+    def both() -> bool:
+        nonlocal second
+        runs = kfp_server.get("runs")["runs"]
+        second = next((run["run_id"] for run in runs if run["run_id"] != first), "")
+        return bool(second) and kfp_server.get(f"runs/{second}").get("state") == "RUNNING"
+
+    until(both, "the other run is under way")
+    end = lines[-1].partition("or: ")[2]
+    for command in (end, end.replace(first, second)):
+        subprocess.run([*shlex.split(command), "--fail", "--silent"], check=True)
+    assert submit.ended(other, 1)[-1] == "Canceled: somebody has ended it"
+    until(lambda: all(run["state"] != "CANCELING" for run in kfp_server.get("runs")["runs"]), "end")
+    for run in kfp_server.get("runs")["runs"]:
+        print(run["state"], run.get("state_history"))
+
+
+def test_a_recurring_run(submit: Submit, kfp_server: KfpServer, tmp_path: Path) -> None:
+    pipeline = told(tmp_path / "pipeline.yaml", {}, only=[FIRST], is_retried=False)
+    made = submit(pipeline, "--every", "1m")
+    assert made[0] == "Recurring run: signs, every 1 min 00 s"
+    same = submit(pipeline, "--every", "1m")
+    assert same == ["Recurring run: signs is there already, just like this", made[1]]
+    until(lambda: bool(kfp_server.get("runs").get("runs")), "a run by itself", 180)
+    (run, *_) = kfp_server.get("runs")["runs"]
+    assert run["recurring_run_id"] == made[1].rpartition("/")[2]
+    until(
+        lambda: kfp_server.get(f"runs/{run['run_id']}").get("state") == "SUCCEEDED", "it succeeds"
     )
-
-
-def submit(tmp_path: Path, *arguments: object) -> tuple[int, str, str]:
-    process = start(tmp_path, *arguments)
-    out, err = process.communicate(timeout=600)
-    return process.returncode, out, err
-
-
-def test_runs(kfp_server: KfpServer, argo: Argo, cluster: ControlPlane, tmp_path: Path) -> None:
-    try:
-        print(kfp_server.memory_mib())
-        two = ["CuratedSchema", "SpanGen"]
-        p = told(tmp_path / "pipeline.yaml", {}, only=two, is_retried=False)
-        w = ["--host", kfp_server.address, "--service-account", "signs-pipeline"]
-        for _ in range(2):
-            code, out, err = submit(tmp_path, p.path, *w)
-            print(code, out, err)
-        p = told(tmp_path / "f.yaml", {"SpanGen": ["exit 3"]}, only=two, is_retried=False)
-        code, out, err = submit(tmp_path, p.path, *w)
-        print(code, out, err)
-        code, out, err = submit(tmp_path, p.path, *w, "--every", "1m")
-        print(code, out, err)
-        code, out, err = submit(tmp_path, p.path, *w, "--every", "1m")
-        print(code, out, err)
-        code, out, err = submit(tmp_path, p.path, *w, "--cron", "*/2 * * * *")
-        print(code, out, err)
-    finally:
-        Path("/tmp/w/kfp-tmp/runs.json").write_text(json.dumps(kfp_server.get("runs"), indent=1))
-        Path("/tmp/w/kfp-tmp/wf.json").write_text(cluster.asked("get", "workflow", "-o", "json"))
-        print(kfp_server.memory_mib())
-        for n in ("ml-pipeline", "ml-pipeline-persistenceagent", "ml-pipeline-scheduledworkflow"):
-            print("=====", n); print(kfp_server.said(n)[-6000:])
+    other = submit(pipeline, "--cron", "0 3 * * *")
+    assert other[0] == "Recurring run: signs, by cron at 0 3 * * *"
+    (left,) = kfp_server.get("recurringruns")["recurringRuns"]
+    assert left["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+    assert left["max_concurrency"] == "1"
+    assert left["no_catchup"]
