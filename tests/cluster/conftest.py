@@ -106,8 +106,7 @@ def node(
     }
     cluster.asked("apply", "-f", "-", given=dumped([volume]))
     path = (Path(sys.executable).parent, built)
-    address, keys = ("127.0.0.1", cluster.port), (cluster.kubelets_authority, cluster.kubelets_key)
-    with Node(cluster.api(), address, folder, keys=keys, path=path) as node:
+    with Node(cluster.api(), ("127.0.0.1", cluster.port), folder, path=path) as node:
         yield node
 
 

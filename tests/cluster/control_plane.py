@@ -59,7 +59,6 @@ class ControlPlane:
         self.port = free_port()
         self.kubeconfig = folder / "kubeconfig"
         self.kubelets_authority = folder / "kubelets.crt"  # whom a kubelet must trust
-        self.kubelets_key = folder / "kubelets.key"
         self.certificate = folder / "certificates/apiserver.crt"  # whom a client must trust
 
     def __enter__(self) -> "ControlPlane":
@@ -140,7 +139,7 @@ class ControlPlane:
             f"--initial-cluster=default=http://127.0.0.1:{peers}",
         )  # fmt: skip
         _write_key(self._folder / "accounts.key")
-        _write_certificate(self.kubelets_authority, _write_key(self.kubelets_key))
+        _write_certificate(self.kubelets_authority, _write_key(self._folder / "kubelets.key"))
         users = [(self._token, "admin", "system:masters")]
         for user, token in self._tokens.items():
             users.append((token, user, "system:nodes" if user.startswith("system:node:") else ""))

@@ -5,8 +5,8 @@ pods that the scheduler gave to this node -> volumes, environment -> processes -
 A container is a process with mount and PID namespaces of its own (tests/kubeflow/backend/pod.py):
 it sees this machine's files, and on top of them its pod's volumes. Real are: the pods' order of
 containers, their volumes, secrets, config maps and tokens, exit codes, the memory limit (Linux ends
-the process), the deletion with its time of grace, `kubectl logs` and `hostAliases`. Not here: images,
-users, read-only roots, networks, probes, restarts, `kubectl exec` and `port-forward`.
+the process), `hostAliases` and the deletion with its time of grace. Not here: images, users, read-only
+roots, networks, probes, restarts, `kubectl exec`, `logs` and `port-forward`.
 """
 
 import contextlib
@@ -24,7 +24,6 @@ import requests
 
 from tests import ROOT
 from tests.cluster.api import Api, NotFoundError
-from tests.cluster.node_logs import LogServer
 from tests.kubeflow.backend import pod as process
 from tests.kubeflow.backend.argo import with_variables
 
@@ -44,7 +43,6 @@ class Node:
         api: as its administrator.
         address: host and port of the API server, as pods are told it.
         folder: an empty folder, for volumes and logs.
-        keys: the certificate of who may ask a kubelet, and its key.
         path: folders of programs that all images have.
         image: what all images have: folder as a container sees it -> folder of this machine.
         services: environment variables that tell pods of services, as a kubelet sets them.
@@ -56,7 +54,6 @@ class Node:
         address: tuple[str, int],
         folder: Path,
         *,
-        keys: tuple[Path, Path],
         path: Sequence[Path] = (),
         image: Mapping[str, Path] | None = None,
         services: Mapping[str, str] | None = None,
@@ -70,7 +67,6 @@ class Node:
             "KUBERNETES_SERVICE_PORT": str(address[1]),
             **(services or {}),
         }
-        self._logs = LogServer(*keys, self.log)
         self._pods: dict[str, _Pod] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -79,12 +75,7 @@ class Node:
         room = {"cpu": "64", "memory": "256Gi", "pods": "500", "nvidia.com/gpu": "4"}
         self.api.ask("POST", "/api/v1/nodes", {"metadata": {"name": NAME}})
         ready = {"type": "Ready", "status": "True", "reason": "Tests", "message": ""}
-        self._logs.start()
-        status = {
-            "capacity": room, "allocatable": room, "conditions": [ready],
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._logs.port}},
-        }  # fmt: skip
+        status = {"capacity": room, "allocatable": room, "conditions": [ready]}
         self.api.ask("PATCH", f"/api/v1/nodes/{NAME}/status", {"status": status})
         # Admission marks a new node as not ready, and the controller that would see is not run.
         ready_for = {"spec": {"taints": None}}
@@ -104,7 +95,6 @@ class Node:
             pod.kill()
         for pod in self._pods.values():
             pod.join()
-        self._logs.stop()
 
     def log(self, name: str, container: str = "main", namespace: str = "kubeflow") -> str:
         """What a container of a pod has said."""
