@@ -100,8 +100,7 @@ def follow(
                         has_begun = True
                         if words := warning(client, run_id):
                             say(console, f"Note: {words}")
-                    # Argo fails a run that was ended, and KFP's history leaves this state out.
-                    canceling = canceling or run.state == "CANCELING"
+                    canceling = canceling or _is_canceling(run)
                     if run.state in _OVER:
                         view.update()
                         if late == _LATE_LOOKS or not _is_behind(run, states):
@@ -122,6 +121,18 @@ def _states(
     if not tells_nodes and (tasks := tasks_of(client, run.run_id)):
         return states_of_tasks(tasks, steps)
     return states_of(run, steps, retried)
+
+
+def _is_canceling(run: V2beta1Run) -> bool:
+    """Whether somebody has ended the run: Argo fails it then.
+
+    Its history tells of that where the persistence agent saw the Workflow before its end; of a run
+    that was begun anew after that, it tells of both.
+    """
+    states = [status.state for status in run.state_history or []]
+    while states and states[-1] in _OVER:
+        states.pop()
+    return "CANCELING" in (run.state, *states[-1:])
 
 
 def _is_behind(run: V2beta1Run, states: Mapping[str, StepState]) -> bool:

@@ -25,6 +25,10 @@ STEPS = ("Gen", "Trainer")
 DOWN = Refused(503, "upstream connect error", "text/plain")
 
 
+def _history(*states: str) -> dict[str, Any]:
+    return {"state_history": [{"state": state} for state in states]}
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
     monkeypatch.setattr(api.kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
@@ -177,6 +181,7 @@ def test_tells_what_it_knows_without_a_log(wait: Callable[..., tuple[Ended, list
     [
         [run("CANCELED", step("Gen", "CANCELED"))],
         [run("CANCELING"), run("FAILED", step("Gen", "FAILED"))],  # what Argo makes of it
+        [run("FAILED", step("Gen", "FAILED"), **_history("RUNNING", "CANCELING", "FAILED"))],
     ],
 )
 def test_a_run_that_is_canceled(
@@ -184,6 +189,14 @@ def test_a_run_that_is_canceled(
 ) -> None:
     ended, _ = wait(*looks)
     assert (ended.status, ended.error) == ("canceled", "somebody has ended it")
+
+
+def test_a_run_that_failed_after_it_was_canceled_and_begun_anew(
+    wait: Callable[..., tuple[Ended, list[str]]],
+) -> None:
+    history = _history("RUNNING", "CANCELING", "FAILED", "RUNNING", "FAILED")
+    ended, _ = wait(run("FAILED", step("Gen", "FAILED"), **history))
+    assert ended.status == "failed"
 
 
 def test_a_run_that_is_deleted(
