@@ -104,6 +104,17 @@ class KfpServer:
         answer.raise_for_status()
         return answer.json()
 
+    def post(self, path: str) -> None:
+        """Asks it to do something."""
+        requests.post(f"{self.address}/apis/v2beta1/{path}", timeout=30).raise_for_status()
+
+    def restart(self) -> None:
+        """Kills the API server, and waits for its next pod."""
+        words = ("--selector", f"app={_SERVER}", "--force", "--grace-period=0")
+        self._cluster.asked("delete", "pods", *words)
+        until(lambda: not self._answers(), "the API server is gone")
+        until(self._answers, "KFP's API server answers", 180)
+
     def said(self, name: str = _SERVER) -> str:
         """The log of one of the three."""
         pods = self._cluster.asked("get", "pods", "-l", f"app={name}", "-o", "name").split()

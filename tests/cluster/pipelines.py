@@ -67,7 +67,7 @@ def told(
         path: of the file.
         plans: of each step that has one, how its attempts end.
         only: the steps that it keeps, of those that need no other; all, where none are named.
-        is_retried: whether steps have retries, of which KFP's compiler knew nothing before 2.2.
+        is_retried: whether steps have retries, of which KFP 2.0.5 knows nothing.
     """
     data = Data("signs", None, ("zero", "one"), dict.fromkeys(features.SPLITS, 4))
     options = ClusterOptions(image=_IMAGE, backoff_s=1, backoff_factor=1)

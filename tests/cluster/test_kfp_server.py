@@ -23,6 +23,9 @@ from tests.cluster.waiting import until
 
 SIGNS = Path(sys.executable).parent / "signs"
 FIRST, SPANS = "CuratedSchema", "SpanGen"  # they need no other, and the first one alone is cached
+# Their pods. Argo's controller ends what runs in them by `exec`, which the node does not have: where
+# a run is ended, they are deleted.
+STEPS = "workflows.argoproj.io/workflow"
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -129,11 +132,23 @@ def test_ctrl_c_leaves_the_run_alone_and_what_it_says_ends_it(
     end = lines[-1].partition("or: ")[2]
     for command in (end, end.replace(run_id, other_id)):
         subprocess.run([*shlex.split(command), "--fail", "--silent"], check=True)
-    # Argo's controller ends what runs by `exec`, which the node does not have.
-    steps = "workflows.argoproj.io/workflow"
-    cluster.asked("delete", "pods", "-l", steps, "--wait=false")
+    cluster.asked("delete", "pods", "-l", STEPS, "--wait=false")
     assert submit.ended(process, 1)[-1] == "Canceled: somebody has ended it"
     until(lambda: kfp_server.get(f"runs/{run_id}")["state"] == "FAILED", "the first run ends too")
+
+
+def test_a_server_that_is_started_anew_is_waited_for(
+    submit: Submit, kfp_server: KfpServer, cluster: ControlPlane, claim: Path, tmp_path: Path
+) -> None:
+    pipeline = told(tmp_path / "pipeline.yaml", {FIRST: ["wait"]}, only=[FIRST], is_retried=False)
+    process = submit.start(pipeline)
+    until(lambda: pipeline.waits(claim, FIRST), f"{FIRST} waits")
+    kfp_server.restart()
+    (run,) = kfp_server.get("runs")["runs"]
+    assert run["state"] == "RUNNING"
+    kfp_server.post(f"runs/{run['run_id']}:terminate")
+    cluster.asked("delete", "pods", "-l", STEPS, "--wait=false")
+    assert submit.ended(process, 1)[-1] == "Canceled: somebody has ended it"
 
 
 def test_a_recurring_run(submit: Submit, kfp_server: KfpServer, tmp_path: Path) -> None:
