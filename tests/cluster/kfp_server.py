@@ -11,7 +11,6 @@ programs and ports, for there is no image, and many pods share the loopback.
 
 import contextlib
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -45,8 +44,8 @@ _SERVER, _AGENT, _RECURRING = (
 _FATAL = re.compile(r"F\d{4} ")  # as a line of its log begins, before it ends itself
 _CONFIG = "ml-pipeline-config"
 _CRD = "scheduledworkflows.kubeflow.org"
-# The API server listens at what its flag says, and asks itself at `localhost` and that: two names of
-# the loopback, so that nobody else is let in.
+# The API server listens at what its flag says, and asks itself at `localhost` and that: both are
+# made names of the loopback, so that nobody else is let in.
 _LOOPBACK = "rpc"
 
 Object = dict[str, Any]
@@ -126,9 +125,9 @@ class KfpServer:
         peaks = {"mariadbd": peak_mib(self._database.pid)}
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                program = os.readlink(process / "exe")  # below the root of its pod
-                if Path(program).parent.name == self._programs.name:
-                    peaks[Path(program).name] = peak_mib(int(process.name))
+                program = (process / "exe").readlink()  # below the root of its pod
+                if program.parent.name == self._programs.name:
+                    peaks[program.name] = peak_mib(int(process.name))
         return peaks
 
     def _answers(self) -> bool:
@@ -152,7 +151,8 @@ class KfpServer:
         for each in built_manifests(manifests / "env/platform-agnostic"):
             match each["kind"], each["metadata"]["name"]:
                 case "ConfigMap", "pipeline-install-config":
-                    each["data"] |= {"mysqlHost": "127.0.0.1", "mysqlPort": str(self._database.port)}
+                    port = str(self._database.port)
+                    each["data"] |= {"mysqlHost": "127.0.0.1", "mysqlPort": port}
                     yield each
                 case "Secret", "mysql-secret":
                     each["stringData"] = {
@@ -163,7 +163,7 @@ class KfpServer:
                     self._start_here(each)
                     yield each
                 case "ServiceAccount" | "Role" | "RoleBinding", name if (
-                    name == _SERVER or name.startswith((f"{_AGENT}", f"{_RECURRING}"))
+                    name == _SERVER or name.startswith((_AGENT, _RECURRING))
                 ):
                     yield each
         config = (sources / "backend/src/apiserver/config/config.json").read_text()
@@ -180,7 +180,7 @@ class KfpServer:
         (container,) = pod["containers"]
         common = ["--logtostderr=true", "--namespace=kubeflow"]
         match deployment["metadata"]["name"]:
-            case "ml-pipeline":
+            case name if name == _SERVER:
                 words = [
                     "apiserver", "--config=/config", "--sampleconfig=/config/samples.json",
                     "--logtostderr=true", f"--httpPortFlag=127.0.0.1:{self.http_port}",
@@ -191,7 +191,7 @@ class KfpServer:
                 ]
                 pod["volumes"] = [{"name": "config", "configMap": {"name": _CONFIG}}]
                 container["volumeMounts"] = [{"name": "config", "mountPath": "/config"}]
-            case "ml-pipeline-persistenceagent":
+            case name if name == _AGENT:
                 words = [
                     "persistence", *common, "--mlPipelineAPIServerName=127.0.0.1",
                     f"--mlPipelineServiceHttpPort={self.http_port}",

@@ -5,8 +5,8 @@ pods that the scheduler gave to this node -> volumes, environment -> processes -
 A container is a process with mount and PID namespaces of its own (tests/kubeflow/backend/pod.py):
 it sees this machine's files, and on top of them its pod's volumes. Real are: the pods' order of
 containers, their volumes, secrets, config maps and tokens, exit codes, the memory limit (Linux ends
-the process), `hostAliases` and the deletion with its time of grace. Not here: images, users, read-only
-roots, networks, probes, restarts, `kubectl exec`, `logs` and `port-forward`.
+the process), `hostAliases` and the deletion with its time of grace. Not here: images, users,
+read-only roots, networks, probes, restarts, `kubectl exec`, `logs` and `port-forward`.
 """
 
 import contextlib

@@ -23,8 +23,8 @@ from tests.cluster.waiting import until
 
 SIGNS = Path(sys.executable).parent / "signs"
 FIRST, SPANS = "CuratedSchema", "SpanGen"  # they need no other, and the first one alone is cached
-# Their pods. Argo's controller ends what runs in them by `exec`, which the node does not have: where
-# a run is ended, they are deleted.
+# Their pods. Argo's controller ends what runs in them by `exec`, which the node does not have:
+# where a run is ended, they are deleted.
 STEPS = "workflows.argoproj.io/workflow"
 
 pytestmark = pytest.mark.timeout(1800)
@@ -90,7 +90,8 @@ def test_a_run_that_succeeds_and_one_that_finds_its_steps_done(
     assert again[-3:] == [f"{FIRST}: reused", f"{SPANS}: done", "Succeeded."]
     assert run_of(again) != run_of(lines)
     (uploaded,) = kfp_server.get("pipelines")["pipelines"]  # once
-    (version,) = kfp_server.get(f"pipelines/{uploaded['pipeline_id']}/versions")["pipeline_versions"]
+    versions = kfp_server.get(f"pipelines/{uploaded['pipeline_id']}/versions")
+    (version,) = versions["pipeline_versions"]
     (stored,) = (tmp_path / "store/buckets/mlpipeline/pipelines").iterdir()
     assert stored.name == version["pipeline_version_id"]
 
