@@ -13,11 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kfp_server import KfpServer
+from tests.cluster.kfp_view import as_run
 from tests.cluster.pipelines import Told, told
 from tests.cluster.waiting import until
 
@@ -70,10 +72,32 @@ def run_of(lines: list[str]) -> str:
     return look.rpartition("/")[2]
 
 
-def workflows(cluster: ControlPlane, run_id: str) -> Iterator[dict[str, object]]:
+def workflows(cluster: ControlPlane, run_id: str) -> Iterator[dict[str, Any]]:
     """The Workflows of a run."""
     found = cluster.asked("get", "workflows", "-l", f"pipeline/runid={run_id}", "-o", "json")
     yield from json.loads(found)["items"]
+
+
+def steps_of(run: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """What an answer about a run tells of its Workflow's nodes."""
+    return sorted(
+        (
+            each["display_name"],
+            each.get("state", "RUNTIME_STATE_UNSPECIFIED"),
+            each["start_time"],
+            each["end_time"],
+            sorted(child["pod_name"] for child in each.get("child_tasks", ())),
+        )
+        for each in run["run_details"]["task_details"]
+        if "display_name" in each  # another kind is there for each execution in ML Metadata
+    )
+
+
+def assert_the_view_is_right(server: KfpServer, run_id: str, workflow: dict[str, Any]) -> None:
+    """What other tests tell of a Workflow, in KFP's place, is what KFP tells of it."""
+    run, seen = server.get(f"runs/{run_id}"), as_run(workflow)
+    assert run["state"] == seen["state"]
+    assert steps_of(run) == steps_of(seen)
 
 
 def test_a_run_that_succeeds_and_one_that_finds_its_steps_done(
@@ -86,9 +110,12 @@ def test_a_run_that_succeeds_and_one_that_finds_its_steps_done(
     (workflow,) = workflows(cluster, run_of(lines))
     assert workflow["spec"]["serviceAccountName"] == "signs-pipeline"
     assert workflow["status"]["phase"] == "Succeeded"
+    assert_the_view_is_right(kfp_server, run_of(lines), workflow)
     again = submit(pipeline)
     assert again[-3:] == [f"{FIRST}: reused", f"{SPANS}: done", "Succeeded."]
     assert run_of(again) != run_of(lines)
+    (workflow,) = workflows(cluster, run_of(again))
+    assert_the_view_is_right(kfp_server, run_of(again), workflow)
     (uploaded,) = kfp_server.get("pipelines")["pipelines"]  # once
     versions = kfp_server.get(f"pipelines/{uploaded['pipeline_id']}/versions")
     (version,) = versions["pipeline_versions"]
@@ -96,7 +123,9 @@ def test_a_run_that_succeeds_and_one_that_finds_its_steps_done(
     assert stored.name == version["pipeline_version_id"]
 
 
-def test_a_run_that_fails(submit: Submit, cluster: ControlPlane, tmp_path: Path) -> None:
+def test_a_run_that_fails(
+    submit: Submit, kfp_server: KfpServer, cluster: ControlPlane, tmp_path: Path
+) -> None:
     plan = {SPANS: ["exit 3"]}
     pipeline = told(tmp_path / "pipeline.yaml", plan, only=[FIRST, SPANS], is_retried=False)
     lines = submit(pipeline, code=1)
@@ -106,6 +135,7 @@ def test_a_run_that_fails(submit: Submit, cluster: ControlPlane, tmp_path: Path)
     cluster.get("pod", pod)
     (workflow,) = workflows(cluster, run_of(lines))
     assert workflow["status"]["phase"] == "Failed"
+    assert_the_view_is_right(kfp_server, run_of(lines), workflow)
 
 
 def test_ctrl_c_leaves_the_run_alone_and_what_it_says_ends_it(
