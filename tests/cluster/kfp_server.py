@@ -97,9 +97,9 @@ class KfpServer:
         """Of its HTTP."""
         return f"http://127.0.0.1:{self.http_port}"
 
-    def get(self, path: str, **query: str) -> Any:
+    def get(self, path: str) -> Any:
         """What it answers."""
-        answer = requests.get(f"{self.address}/apis/v2beta1/{path}", params=query, timeout=30)
+        answer = requests.get(f"{self.address}/apis/v2beta1/{path}", timeout=30)
         answer.raise_for_status()
         return answer.json()
 
