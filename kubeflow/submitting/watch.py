@@ -27,6 +27,7 @@ from pipeline.showing.wording import duration, say
 ASK_S = 3.0  # between two looks at a run
 PATIENCE_S = 600.0  # a server that restarts, or is moved to another node, is waited for this long
 _LARGEST_PAUSE_S = 30.0
+_LATE_LOOKS = 3  # at a run that is over, while its steps are not
 
 # The last line of a step that our entrypoint ends.
 _TOLD = re.compile(r"^signs: \w+ failed: (.+)$", re.MULTILINE)
@@ -72,6 +73,8 @@ def follow(
     ask_at, pause = began, ask_s
     states: Mapping[str, StepState] = {}
     canceling = has_begun = False
+    over: V2beta1Run | None = None
+    late = 0
     with open_view(console, state, title=title) as view:
         while True:
             if time.monotonic() >= ask_at:
@@ -79,6 +82,8 @@ def follow(
                     with explained("look at the run", connection):
                         run = client.get_run(run_id)
                 except ApiError as err:
+                    if over is not None:
+                        return _ended(client, over, states, canceling)
                     if err.status == 404:
                         return Ended("deleted", states, "somebody has deleted it")
                     if not err.passing or time.monotonic() - heard > patience_s:
@@ -95,14 +100,15 @@ def follow(
                         has_begun = True
                         if words := warning(client, run_id):
                             say(console, f"Note: {words}")
-                    # Argo fails a run that was ended, and KFP's history leaves this state out.
-                    canceling = canceling or run.state == "CANCELING"
+                    canceling = canceling or _is_canceling(run)
                     if run.state in _OVER:
                         view.update()
-                        return _ended(client, run, states, canceling)
+                        if late == _LATE_LOOKS or not _is_behind(run, states):
+                            return _ended(client, run, states, canceling)
+                        over, late = run, late + 1
                 ask_at = time.monotonic() + pause
             view.update()
-            if timeout_s is not None and time.monotonic() - began > timeout_s:
+            if timeout_s is not None and over is None and time.monotonic() - began > timeout_s:
                 waited = f"it is not over after {duration(timeout_s)}, and goes on"
                 return Ended("running", states, waited)
             time.sleep(min(POLL_S, pause))
@@ -115,6 +121,29 @@ def _states(
     if not tells_nodes and (tasks := tasks_of(client, run.run_id)):
         return states_of_tasks(tasks, steps)
     return states_of(run, steps, retried)
+
+
+def _is_canceling(run: V2beta1Run) -> bool:
+    """Whether somebody has ended the run: Argo fails it then.
+
+    Its history tells of that where the persistence agent saw the Workflow before its end; of a run
+    that was begun anew after that, it tells of both.
+    """
+    states = [status.state for status in run.state_history or []]
+    while states and states[-1] in _OVER:
+        states.pop()
+    return "CANCELING" in (run.state, *states[-1:])
+
+
+def _is_behind(run: V2beta1Run, states: Mapping[str, StepState]) -> bool:
+    """Whether what is told of the steps is older than the end of the run.
+
+    KFP writes first how the run has ended, and then how its steps have (`reportWorkflow`,
+    backend/src/apiserver/server/report_server.go).
+    """
+    found = {state.state for state in states.values()}
+    is_explained = run.state != "FAILED" or "failed" in found or bool(start_failed(run))
+    return "running" in found or not is_explained
 
 
 def _changes(

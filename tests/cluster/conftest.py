@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.argo import Argo
 from tests.cluster.control_plane import ControlPlane, dumped
+from tests.cluster.database import Database
+from tests.cluster.kfp_server import KfpServer, archive_of_logs, kfp_server_programs
 from tests.cluster.node import Node
 from tests.cluster.nodes import REPOSITORY, Nodes, hand_over, running, skip_without
 from tests.cluster.programs import argo_crds, node_programs, programs
@@ -242,6 +245,39 @@ def argo(
         with Argo(cluster, kfp_programs / "compiler", OF_KFP) as argo:
             yield argo
         cluster.asked("label", "namespace", "kubeflow", f"{level}=restricted", "--overwrite")
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Database]:
+    """MariaDB."""
+    with Database() as database:
+        yield database
+
+
+@pytest.fixture
+def kfp_server(
+    database: Database,
+    argo: Argo,
+    cluster: ControlPlane,
+    node: Node,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[KfpServer]:
+    """KFP's API server beside Argo's controller, without anything of a test before."""
+    programs = kfp_server_programs()
+    database.empty()
+    archive = tmp_path / "archive.yaml"
+    port = node.environment["MINIO_SERVICE_SERVICE_PORT"]
+    archive.write_text(yaml.safe_dump(archive_of_logs(f"127.0.0.1:{port}")))
+    argo.patch(archive)
+    with KfpServer(cluster, node, database, programs) as server:
+        yield server
+        peaks = ", ".join(f"{name} {mib}" for name, mib in server.memory_mib().items())
+    # What was patched is not what `argo` applies: it would stay for the tests after this one.
+    archive.write_text(yaml.safe_dump({"data": dict.fromkeys(archive_of_logs("")["data"])}))
+    argo.patch(archive)
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nmost memory in MiB: {peaks}")
 
 
 def _named(kind: str, name: str, **fields: Any) -> dict[str, Any]:

@@ -124,9 +124,7 @@ class ControlPlane:
         peaks = {}
         for name, process in self._processes:
             with contextlib.suppress(OSError):
-                status = Path(f"/proc/{process.pid}/status").read_text()
-                line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-                peaks[name] = int(line.split()[1]) // 1024
+                peaks[name] = peak_mib(process.pid)
         return peaks
 
     def _start(self) -> None:
@@ -272,6 +270,13 @@ def _write_certificate(file: Path, key: rsa.RSAPrivateKey) -> None:
         .sign(key, hashes.SHA256())
     )
     file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def peak_mib(pid: int) -> int:
+    """The peak resident memory of a process so far; an OSError where it is gone."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) // 1024
 
 
 def dumped(objects: Sequence[Any]) -> str:

@@ -5,8 +5,8 @@ pods that the scheduler gave to this node -> volumes, environment -> processes -
 A container is a process with mount and PID namespaces of its own (tests/kubeflow/backend/pod.py):
 it sees this machine's files, and on top of them its pod's volumes. Real are: the pods' order of
 containers, their volumes, secrets, config maps and tokens, exit codes, the memory limit (Linux ends
-the process) and the deletion with its time of grace. Not here: images, users, read-only roots,
-networks, probes, restarts, `kubectl exec`, `logs` and `port-forward`.
+the process), `hostAliases` and the deletion with its time of grace. Not here: images, users,
+read-only roots, networks, probes, restarts, `kubectl exec`, `logs` and `port-forward`.
 """
 
 import contextlib
@@ -255,6 +255,8 @@ class _Pod(threading.Thread):
         for source in mounts.values():
             if not source.is_file():
                 source.mkdir(parents=True, exist_ok=True)
+        if aliases := self._pod["spec"].get("hostAliases"):
+            mounts["/etc/hosts"] = self._hosts(aliases)
         # Python and the programs are in the checkout, and that may lie below /tmp.
         mounts |= {str(ROOT): ROOT, **self._node.image}
         words = [*container.get("command", ()), *container.get("args", ())]
@@ -264,6 +266,12 @@ class _Pod(threading.Thread):
             dict(sorted(mounts.items(), key=lambda item: len(item[0]))),
             container.get("workingDir", "/"), self._folder, limit and _bytes(limit),
         )  # fmt: skip
+
+    def _hosts(self, aliases: Sequence[Object]) -> Path:
+        file = self._folder / "hosts"
+        lines = [f"{each['ip']} {' '.join(each['hostnames'])}\n" for each in aliases]
+        file.write_text(Path("/etc/hosts").read_text() + "".join(lines))
+        return file
 
     def _value(self, variable: Object, container: Object) -> str:
         source = variable.get("valueFrom")

@@ -54,13 +54,20 @@ class Told:
         return (claim / f"attempts/{self.mark}-{step}.waits").exists()
 
 
-def told(path: Path, plans: Mapping[str, Sequence[str]], *, only: Collection[str] = ()) -> Told:
+def told(
+    path: Path,
+    plans: Mapping[str, Sequence[str]],
+    *,
+    only: Collection[str] = (),
+    is_retried: bool = True,
+) -> Told:
     """Writes what `signs compile` writes, with such steps; waits of one second before a retry.
 
     Args:
         path: of the file.
         plans: of each step that has one, how its attempts end.
         only: the steps that it keeps, of those that need no other; all, where none are named.
+        is_retried: whether steps have retries, of which KFP 2.0.5 knows nothing.
     """
     data = Data("signs", None, ("zero", "one"), dict.fromkeys(features.SPLITS, 4))
     options = ClusterOptions(image=_IMAGE, backoff_s=1, backoff_factor=1)
@@ -68,6 +75,9 @@ def told(path: Path, plans: Mapping[str, Sequence[str]], *, only: Collection[str
     tasks, mark = spec["root"]["dag"]["tasks"], uuid.uuid4().hex[:8]
     for name in set(tasks) - set(only) if only else ():
         del tasks[name]
+    if not is_retried:
+        for task in tasks.values():
+            del task["retryPolicy"]
     for label, executor in spec["deploymentSpec"]["executors"].items():
         name = label.removesuffix("_executor")
         container = executor["container"]

@@ -1,7 +1,8 @@
 """`signs submit` looks at a run that Argo's controller runs: what it says is what happened.
 
-The API server that it asks is the tests' own; what that tells of the run is the Workflow, as the
-controller has it at that moment (kfp_view.py), and the pods' logs.
+The API server that it asks is the tests' own, for the newest real one that can be had knows no
+retries (test_kfp_server.py); what it tells of the run is the Workflow, as the controller has it at
+that moment (kfp_view.py), and the pods' logs.
 """
 
 import io

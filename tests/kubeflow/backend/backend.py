@@ -31,6 +31,7 @@ from tests.kubeflow.backend.cluster_service import KubernetesService
 from tests.kubeflow.backend.metadata_service import MetadataService
 from tests.s3.server import S3Server
 
+COMPILER = Path(__file__).parent / "compiler"  # its go.mod names all programs of KFP
 _EMPTY = ("/tmp", "/minio", "/s3", "/gcs", "/.cache", "/.local", "/.config")
 _STORE_SECRET = "secrets/mlpipeline-minio-artifact"
 
@@ -235,7 +236,7 @@ def build_programs(folder: Path) -> Path:
     """
     commands = "github.com/kubeflow/pipelines/backend/src/v2/cmd"
     packages = (".", f"{commands}/driver", f"{commands}/launcher-v2")
-    build(Path(__file__).parent / "compiler", folder, *packages)
+    build(COMPILER, folder, *packages)
     (folder / "backend").rename(folder / "compiler")
     return folder
 

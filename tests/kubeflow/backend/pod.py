@@ -22,7 +22,8 @@ for entry in /* /.[!.]*; do
     fi
 done
 while [ "$1" != -- ]; do
-    mkdir -p "$root$2" && mount --bind "$1" "$root$2"
+    [ -f "$1" ] || mkdir -p "$root$2"
+    mount --bind "$1" "$root$2"
     shift 2
 done
 shift
@@ -43,7 +44,8 @@ def run(
 
     Args:
         command: with its arguments.
-        mounts: folder as the process sees it -> folder of this machine.
+        mounts: folder as the process sees it -> folder of this machine; or a file that it has -> a
+            file in its place.
         environment: all of it.
         folder: the working directory, as the process sees it.
         scratch: an empty folder, for the process's root.

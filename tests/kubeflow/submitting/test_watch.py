@@ -25,6 +25,10 @@ STEPS = ("Gen", "Trainer")
 DOWN = Refused(503, "upstream connect error", "text/plain")
 
 
+def _history(*states: str) -> dict[str, Any]:
+    return {"state_history": [{"state": state} for state in states]}
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
     monkeypatch.setattr(api.kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
@@ -128,6 +132,31 @@ def test_tells_why_a_step_failed(
     assert wait(look)[0].error == f"Trainer failed ({POD}): ValueError: no images"
 
 
+@pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED"])
+def test_the_end_of_a_run_is_told_before_those_of_its_steps(
+    server: FakeApiServer, wait: Callable[..., tuple[Ended, list[str]]], state: str
+) -> None:
+    server.logs["signs-x7k2p-retry-system-container-impl-1674538155"] = (
+        "signs: Trainer failed: the loss is not finite\n"
+    )
+    behind = run(state, step("Gen"), step("Trainer", "RUNNING"))
+    ended, lines = wait(behind, behind, run(state, step("Gen"), step("Trainer", state)))
+    assert ended.status == state.lower()
+    assert ended.steps["Trainer"].state == {"SUCCEEDED": "done", "FAILED": "failed"}[state]
+    assert ("the loss is not finite" in str(ended.error)) == (state == "FAILED")
+    assert lines[-1].startswith("Trainer: done" if state == "SUCCEEDED" else "Trainer: failed")
+
+
+def test_steps_that_are_never_told_do_not_keep_it_waiting(
+    server: FakeApiServer, wait: Callable[..., tuple[Ended, list[str]]]
+) -> None:
+    behind = run("FAILED", step("Gen", "RUNNING"))
+    ended, _ = wait(behind, timeout_s=0)
+    assert (ended.status, ended.error) == ("failed", "KFP does not say which step failed")
+    ended, _ = wait(behind, refusal(404, 5, "ResourceNotFoundError: Run 4f3b not found."))
+    assert ended.status == "failed"
+
+
 def test_tells_what_it_knows_without_a_log(wait: Callable[..., tuple[Ended, list[str]]]) -> None:
     driver = step("Trainer", None, driver="FAILED")
     pod = "signs-x7k2p-system-container-driver-2866909310"
@@ -152,6 +181,7 @@ def test_tells_what_it_knows_without_a_log(wait: Callable[..., tuple[Ended, list
     [
         [run("CANCELED", step("Gen", "CANCELED"))],
         [run("CANCELING"), run("FAILED", step("Gen", "FAILED"))],  # what Argo makes of it
+        [run("FAILED", step("Gen", "FAILED"), **_history("RUNNING", "CANCELING", "FAILED"))],
     ],
 )
 def test_a_run_that_is_canceled(
@@ -159,6 +189,14 @@ def test_a_run_that_is_canceled(
 ) -> None:
     ended, _ = wait(*looks)
     assert (ended.status, ended.error) == ("canceled", "somebody has ended it")
+
+
+def test_a_run_that_failed_after_it_was_canceled_and_begun_anew(
+    wait: Callable[..., tuple[Ended, list[str]]],
+) -> None:
+    history = _history("RUNNING", "CANCELING", "FAILED", "RUNNING", "FAILED")
+    ended, _ = wait(run("FAILED", step("Gen", "FAILED"), **history))
+    assert ended.status == "failed"
 
 
 def test_a_run_that_is_deleted(
