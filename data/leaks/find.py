@@ -43,20 +43,21 @@ _COMPARED = 256  # pairs at once: 8 MB
 _Lines: TypeAlias = beam.PCollection[str]
 
 
-def find(patterns: Iterable[str], beam_args: Sequence[str]) -> Found:
+def find(folders: Sequence[Path], beam_args: Sequence[str]) -> Found:
     """Looks for what images have in common.
 
     Args:
-        patterns: As `write` takes them.
+        folders: Of such files as `write` takes. What is worked on lies beside them, since workers
+            see no other folder of this machine.
         beam_args: Options of Beam, such as those of `data.engine.engine.Engine`.
 
     Raises:
         IngestError: Beam refuses its options.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="leaks-", dir=folders[0].parent) as work:
         with pipeline_of(beam_args) as pipeline:
-            write(pipeline, patterns, folder)
-        return read(folder)
+            write(pipeline, [f"{folder}/*" for folder in folders], work)
+        return read(work)
 
 
 def write(pipeline: beam.Pipeline, patterns: Iterable[str], folder: str) -> None:
