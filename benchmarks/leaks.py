@@ -89,7 +89,7 @@ def write(folder: Path, images: int, copies: int) -> None:
 def measure(folder: Path, images: int, copies: int) -> dict[str, object]:
     """Searches, and holds what was found against what was planted."""
     begun = time.process_time()
-    found = [*groups(find([f"{folder}/*.tfrecord.gz"], []))]
+    found = [*groups(find([folder], []))]
     seconds = time.process_time() - begun
     planted = {
         frozenset((f"picture-{index}", f"{KINDS[index % len(KINDS)]}-{index}")): index

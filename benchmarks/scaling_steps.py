@@ -69,10 +69,13 @@ def statistics_gen(folder: Path, count: int) -> None:
     """TFX's own step, with the curated schema."""
     from tfx.components.statistics_gen.executor import Executor
     from tfx.types.standard_artifacts import ExampleStatistics
+    from tfx.types.standard_component_specs import STATS_OPTIONS_JSON_KEY
+
+    from pipeline.pipeline import statistics_options
 
     outputs = {"statistics": [_made(ExampleStatistics, folder / "statistics")]}
     inputs = {"examples": [_examples(folder)], "schema": [_schema()]}
-    _beam(Executor).Do(inputs, outputs, {})
+    _beam(Executor).Do(inputs, outputs, {STATS_OPTIONS_JSON_KEY: statistics_options().to_json()})
 
 
 def leakage_guard(folder: Path, count: int) -> None:

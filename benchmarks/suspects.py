@@ -78,7 +78,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ingested = ingest(arguments.data, Path(folder))
         samples = [one for split in SPLITS for one in read_samples(ingested.directory / split)]
-        copies = [*groups(find_leaks([f"{ingested.directory}/*/*.gz"], ()))]
+        with ingested.folders() as folders:
+            copies = [*groups(find_leaks(folders, ()))]
     for seed in range(-1, arguments.seeds):
         print(json.dumps(measure(samples, copies, arguments.planted, seed)), flush=True)
 

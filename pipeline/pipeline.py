@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
+from tensorflow_data_validation import StatsOptions
 from tfx.components import SchemaGen, StatisticsGen, Transform, Tuner
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -56,6 +57,14 @@ from signs import features
 T = TypeVar("T", int, float, str)
 
 
+def statistics_options() -> StatsOptions:
+    """How StatisticsGen counts: TFDV's sketches alone heed what the schema calls no category.
+
+    They are exact up to 16,384 values of a feature, such as classes.
+    """
+    return StatsOptions(use_sketch_based_topk_uniques=True)
+
+
 def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipeline:
     """Builds the DAG.
 
@@ -81,8 +90,10 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Pipelin
         examples = guard.outputs["clean_examples"]
     schema_file = str(schema_path(Path(environment.code_root)))
     curated = ImportSchemaGen(schema_file=schema_file).with_id("CuratedSchema")
-    # The curated schema tells StatisticsGen that an image is no word to count.
-    statistics_gen = StatisticsGen(examples=examples, schema=curated.outputs["schema"])
+    # The curated schema tells StatisticsGen that an image and a name are no words to count.
+    statistics_gen = StatisticsGen(
+        examples=examples, schema=curated.outputs["schema"], stats_options=statistics_options()
+    )
     statistics = statistics_gen.outputs["statistics"]
     earlier = _earlier_span(environment, examples)
     pictures = PictureStatistics(

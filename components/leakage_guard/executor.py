@@ -4,6 +4,7 @@ leaks/leaks.json     numbers and notes
 leaks/groups.jsonl   the images of each picture that is there more than once
 """
 
+import shutil
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -52,11 +53,12 @@ class Executor(BaseBeamExecutor):
         splits = artifact_utils.decode_split_names(examples[0].split_names)
         output.split_names = examples[0].split_names
         uris = {split: artifact_utils.get_split_uri(examples, split) for split in splits}
+        work = folder / "work"  # beside what is kept: engines' workers see it
+        work.mkdir()
         with self._make_beam_pipeline() as pipeline:
-            find.write(pipeline, [f"{uri}/*" for uri in uris.values()], output.uri)
-        found = find.read(output.uri)
-        for lines in folder.glob(f"{find.LINES}*"):
-            lines.unlink()
+            find.write(pipeline, [f"{uri}/*" for uri in uris.values()], str(work))
+        found = find.read(str(work))
+        shutil.rmtree(work)
         leaks, grouped = count(found), [*groups(found)]
         if exec_properties["policy"] == "drop":
             dropped = to_drop(grouped)

@@ -337,7 +337,7 @@ def _leak_free(ingested: Ingested, beam_args: Sequence[str], seed: int) -> Mappi
     from data.leaks.report import groups
 
     with ingested.folders() as folders:
-        found = find([f"{folder}/*" for folder in folders], beam_args)
+        found = find(folders, beam_args)
         pictures = [
             Picture(digest_of(sample.image), sample.source_id, sample.split, sample.class_name)
             for folder in folders

@@ -4,7 +4,7 @@ train_signs/0_IMG_5957 (1).jpg -> 5957: those within ten numbers show nearly the
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -39,14 +39,11 @@ def is_within(numbers: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.minimum(np.abs(numbers - before), np.abs(following - numbers)) <= WITHIN
 
 
-def near_training(numbered: Iterable[tuple[str, int]]) -> int:
+def near_training(numbers: Mapping[str, np.ndarray]) -> int:
     """How many test images have a neighbour among those that are trained on.
 
     Args:
-        numbered: Of each photograph its split and number.
+        numbers: Of each split those of its photographs, int64 [n].
     """
-    numbers: dict[str, list[int]] = {split: [] for split in (TRAIN, EVAL, TEST)}
-    for split, number in numbered:
-        numbers[split].append(number)
-    known = np.array(numbers[TRAIN] + numbers[EVAL], np.int64)
-    return int(is_within(np.array(numbers[TEST], np.int64), known).sum())
+    known = np.concatenate([numbers[TRAIN], numbers[EVAL]])
+    return int(is_within(numbers[TEST], known).sum())

@@ -1,23 +1,24 @@
 """Finds equal and similar images with Beam, on this machine or wherever its runner works.
 
-    files -> digests, hashes -> equal digests ---------------------> those images -> lines
-                                one of each -> parts -> candidates -> those images -> lines
-             numbers -> neighbours in a burst -------------------------------------> lines
+    files -> look -> tables -> copies (equal digests) ----------------> lines
+                            -> candidates of equal parts of hashes -> compare, by pixels -> lines
+                            -> numbers of each split, of photographs -> lines
 
-No image is held against all others, and none is kept: a runner holds a string of 64 and one of 340
-bytes an image. Only images that may be copies are read a second time. A line is JSON:
+Each image is decoded once. What is known of it goes to the disk, and an element is the number of a
+file or of a part: a runner holds nothing that grows with the images. A line is JSON:
     {"images": {"train": 864, "eval": 216, "test": 120}}
     {"exact": [picture, picture, ...]}      a picture: [digest, source_id, split, class_name]
     {"near": [picture, picture]}
     {"burst": [1200, 119]}                  photographs with a number; test images with a neighbour
 """
 
+import bisect
 import contextlib
 import json
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,183 +27,163 @@ import numpy as np
 
 from data.beam import files_of, pipeline_of, records_of
 from data.leaks import bursts
-from data.leaks.fingerprint import fingerprint
-from data.leaks.nearness import are_near, candidates, rows_by_part
+from data.leaks.fingerprint import Fingerprint, fingerprint
+from data.leaks.nearness import Part, are_near
 from data.leaks.report import Found, read_lines
+from data.leaks.tables import NO_PHOTOGRAPH, Tables, first_of
 from data.pictures import Picture
 from data.sample import Sample
+from signs.features import SPLITS
 
-LINES = "lines"  # what files begin with that `write` leaves
-_BURST = "burst"
-_SIZES, _NUMBERS, _COPIES = "sizes", "numbers", "copies"
-_PART_BITS = 4  # the first of a digest: few groups to keep, each of few long strings
-_ROW = np.dtype([("digest", ">u8", 2), ("number", ">u8"), ("hashes", ">u8", 5)])
-_PLACE_BITS = 32  # of an image's number: its place in its file; the others are the file's number
-# Two numbers of images that are to be compared; twice the first of a group of equal ones.
-_Key: TypeAlias = tuple[int, int]
-# An image, and what is compared of it.
-_Small: TypeAlias = tuple[Picture, bytes]
+_LINES = "lines"  # what the files begin with that are read in the end
+_COPIES, _PAIRS = "copies", "pairs"
+_COPY_PARTS = 16  # of all digests
+_MOST_PIECES = 64  # of a band of hashes: each step reads the keys of all images
+_COMPARED = 256  # pairs at once: 8 MB
+_Lines: TypeAlias = beam.PCollection[str]
 
 
-def find(patterns: Iterable[str], beam_args: Sequence[str]) -> Found:
+def find(folders: Sequence[Path], beam_args: Sequence[str]) -> Found:
     """Looks for what images have in common.
 
     Args:
-        patterns: As `Find` takes them.
+        folders: Of such files as `write` takes. What is worked on lies beside them, since workers
+            see no other folder of this machine.
         beam_args: Options of Beam, such as those of `data.engine.engine.Engine`.
 
     Raises:
         IngestError: Beam refuses its options.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="leaks-", dir=folders[0].parent) as work:
         with pipeline_of(beam_args) as pipeline:
-            write(pipeline, patterns, folder)
-        return read(folder)
+            write(pipeline, [f"{folder}/*" for folder in folders], work)
+        return read(work)
 
 
 def write(pipeline: beam.Pipeline, patterns: Iterable[str], folder: str) -> None:
-    """Adds the steps to a pipeline, and what writes the lines into a folder."""
-    _ = pipeline | Find(patterns) | "Write" >> beam.io.WriteToText(f"{folder}/{LINES}")
-
-
-def read(folder: str) -> Found:
-    """Reads what the steps of `write` have written."""
-    files = sorted(Path(folder).glob(f"{LINES}*"))
-    return read_lines(line for file in files for line in file.read_text("utf-8").splitlines())
-
-
-class Find(beam.PTransform):
-    """Reads the examples of all splits and gives the lines of what they have in common.
+    """Adds the steps to a pipeline, which write tables and lines into a folder.
 
     Args:
+        pipeline: Takes the steps.
         patterns: Of gzipped TFRecord files of what `data.sample.Sample.serialize` writes.
+        folder: That every worker sees; it takes some 1.3 KB an image.
 
     Raises:
         OSError: There is no file of a pattern.
     """
+    files = files_of([*patterns])
+    tables = Tables(folder, len(files))
+    parts = [*enumerate(Part.all(min(len(files), _MOST_PIECES)))]
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        super().__init__()
-        self._files = [*enumerate(files_of([*patterns]))]
-
-    def expand(self, root: beam.Pipeline) -> beam.PCollection[str]:
-        """Adds the steps."""
-        files = root | "Files" >> beam.Create(self._files).with_output_types(tuple[int, str])
-        looked = (
-            files
-            | "Spread" >> beam.Reshuffle()
-            | "Look" >> beam.FlatMapTuple(_look).with_outputs(_SIZES, _NUMBERS, main="digests")
-        )
-        equal = (
-            looked.digests
-            | "By digest" >> beam.GroupByKey()
-            | "Equal" >> beam.FlatMapTuple(_equal).with_outputs(_COPIES, main="parts")
-        )
-        alike = equal.parts | "By part" >> beam.GroupByKey()
+    def step(
+        name: str, do: Callable[..., Iterable[str]], items: Iterable[Any], *before: _Lines
+    ) -> _Lines:
+        """Does it with each item, once the step before has done all of its own."""
+        count = beam.CombineGlobally(beam.combiners.CountCombineFn())
+        done = [beam.pvalue.AsSingleton(lines | f"After {name}" >> count) for lines in before]
         return (
-            _compared(files, equal[_COPIES], alike),
-            looked[_NUMBERS] | "Of one camera" >> beam.GroupByKey() | "Bursts" >> beam.Map(_burst),
-            looked[_SIZES]
-            | "Count" >> beam.CombinePerKey(sum)
-            | "Sizes" >> beam.MapTuple(lambda split, count: json.dumps({"images": {split: count}})),
-        ) | "Lines" >> beam.Flatten()
+            pipeline
+            | f"What to {name}" >> beam.Create([*items])
+            | f"Spread {name}" >> beam.Reshuffle()
+            | name >> beam.FlatMap(lambda item, *_: do(tables, item), *done)
+        )
+
+    looked = step("Look", _look, enumerate(files))
+    copies = step("Copies", _copies, range(_COPY_PARTS), looked)
+    paired = step("Candidates", _candidates, parts, copies)
+    files_by_parts = [(file, len(parts)) for file in tables.files]
+    compared = step("Compare", _compare, files_by_parts, paired)
+    counted = step("Count", _count, [None], looked)
+    lines = (copies, compared, counted) | "Lines" >> beam.Flatten()
+    _ = lines | "Write" >> beam.io.WriteToText(f"{folder}/{_LINES}")
 
 
-def _compared(
-    files: beam.PCollection[tuple[int, str]],
-    copies: beam.PCollection[tuple[int, _Key]],
-    alike: beam.PCollection[tuple[int, Iterable[bytes]]],
-) -> beam.PCollection[str]:
-    """Reads again what may be the same."""
-    pairs = (
-        alike
-        | "Candidates" >> beam.FlatMapTuple(_candidates).with_output_types(_Key)
-        | "Once" >> beam.Distinct()
-        | "Both" >> beam.FlatMap(lambda pair: [(number, pair) for number in pair])
-    )
-    wanted = (copies, pairs) | beam.Flatten() | "Where" >> beam.MapTuple(_where)
-    return (
-        {"path": files, "wanted": wanted}
-        | "In its file" >> beam.CoGroupByKey()
-        | "Read again" >> beam.FlatMapTuple(_read).with_output_types(tuple[_Key, Any])
-        | "Together" >> beam.GroupByKey()
-        | "Compare" >> beam.FlatMapTuple(_same)
-    )
+def read(folder: str) -> Found:
+    """Reads what the steps of `write` have written."""
+    files = sorted(Path(folder).glob(f"{_LINES}*"))
+    return read_lines(line for file in files for line in file.read_text("utf-8").splitlines())
 
 
-def _look(file: int, path: str) -> Iterator[Any]:
-    """The rows of a file's images by the first bits of their digests, its sizes and numbers."""
-    found = bytearray()
-    sizes: Counter[str] = Counter()
-    numbers: dict[str, list[int]] = {}
-    for place, record in enumerate(records_of(path)):
-        sample = Sample.parse(record)
+def _look(tables: Tables, numbered: tuple[int, str]) -> Iterator[str]:
+    """Writes the tables of a file."""
+    file, path = numbered
+    tables.write(file, _prints(path))
+    yield from ()
+
+
+def _prints(path: str) -> Iterator[Fingerprint]:
+    for record in records_of(path):
         # What an older release let in and does not decode, the Trainer names.
         with contextlib.suppress(OSError):
-            one = fingerprint(sample)
-            found += bytes.fromhex(one.picture.digest)
-            found += (file << _PLACE_BITS | place).to_bytes(8, "big") + one.hashes
-            sizes[sample.split] += 1
-            photograph = bursts.number_of(sample.source_id)
-            if photograph is not None:
-                numbers.setdefault(sample.split, []).append(photograph)
-    table = np.frombuffer(bytes(found), _ROW)
-    part_of = table["digest"][:, 0] >> np.uint64(64 - _PART_BITS)
-    for part in np.unique(part_of).tolist():
-        yield part, table[part_of == part].tobytes()
-    yield from (beam.pvalue.TaggedOutput(_SIZES, size) for size in sizes.items())
-    for split, of_split in numbers.items():
-        yield beam.pvalue.TaggedOutput(_NUMBERS, (_BURST, (split, of_split)))
+            yield fingerprint(Sample.parse(record))
 
 
-def _equal(part: int, strings: Iterable[bytes]) -> Iterator[Any]:
-    """Those of equal digests; of each digest, one image is compared with the others."""
-    table = np.frombuffer(b"".join(strings), _ROW)
-    table = table[np.lexsort([table["number"], *table["digest"].T[::-1]])]
-    is_first = np.ones(len(table), bool)
-    is_first[1:] = (table["digest"][1:] != table["digest"][:-1]).any(axis=1)
-    group_of = np.cumsum(is_first) - 1
-    is_copy = (np.bincount(group_of) > 1)[group_of]
-    firsts = table["number"][is_first][group_of]
-    same = np.stack([table["number"], firsts], axis=1)[is_copy].tolist()
-    for number, first in same:
-        yield beam.pvalue.TaggedOutput(_COPIES, (number, (first, first)))
-    yield from rows_by_part(table["number"][is_first], table["hashes"][is_first])
+def _count(tables: Tables, _: None) -> Iterator[str]:
+    """Counts the images of each split, and neighbours in a burst."""
+    all_splits, all_photographs = [], []
+    for _numbers, keys in tables:
+        all_splits.append(np.array(keys["split"]))
+        all_photographs.append(np.array(keys["photograph"]))
+    splits, photographs = np.concatenate(all_splits), np.concatenate(all_photographs)
+    sizes = np.bincount(splits, minlength=len(SPLITS)).tolist()
+    yield json.dumps({"images": dict(zip(SPLITS, sizes, strict=True))})
+    is_numbered = photographs != NO_PHOTOGRAPH
+    near = bursts.near_training(
+        {split: photographs[is_numbered & (splits == index)] for index, split in enumerate(SPLITS)}
+    )
+    yield json.dumps({"burst": [int(is_numbered.sum()), near]})
 
 
-def _candidates(part: int, strings: Iterable[bytes]) -> Iterator[_Key]:
-    return candidates(part, b"".join(strings))
+def _copies(tables: Tables, part: int) -> Iterator[str]:
+    """Groups what has equal digests; of each group, the first is compared with other pictures."""
+    found = []
+    for numbers, keys in tables:
+        digests = np.array(keys["digest"])
+        is_here = digests[:, 0] % _COPY_PARTS == part
+        found.append((numbers[is_here], digests[is_here]))
+    numbers, digests = map(np.concatenate, zip(*found, strict=True))
+    order = np.lexsort([numbers, *digests.T])
+    numbers, digests = numbers[order], digests[order]
+    is_other = np.ones(len(numbers) + 1, bool)  # than the one before; behind the last there is one
+    is_other[1:-1] = (digests[1:] != digests[:-1]).any(axis=1)
+    starts = np.flatnonzero(is_other)
+    tables.save(_COPIES, part, numbers[~is_other[:-1]])
+    is_copied = np.diff(starts) > 1
+    for start, end in zip(starts[:-1][is_copied], starts[1:][is_copied], strict=True):
+        yield _line("exact", map(tables.picture, numbers[start:end].tolist()))
 
 
-def _where(number: int, key: _Key) -> tuple[int, tuple[int, _Key]]:
-    """The number of an image's file; its place there, and what it is wanted for."""
-    return number >> _PLACE_BITS, (number % 2**_PLACE_BITS, key)
+def _candidates(tables: Tables, numbered: tuple[int, Part]) -> Iterator[str]:
+    """Writes which pairs are to be compared, in the order of their first."""
+    number, part = numbered
+    copies = np.concatenate([tables.saved(_COPIES, each) for each in range(_COPY_PARTS)])
+    rows = []
+    for numbers, keys in tables:
+        of_file = part.rows(numbers, np.array(keys["hashes"]))
+        rows.append(of_file[~np.isin(of_file["number"], copies)])
+    tables.save(_PAIRS, number, part.candidates(np.concatenate(rows)))
+    yield from ()
 
 
-def _read(file: int, joined: Mapping[str, list]) -> Iterator[tuple[_Key, _Small]]:
-    wanted: dict[int, list[_Key]] = {}
-    for place, key in joined["wanted"]:
-        wanted.setdefault(place, []).append(key)
-    for place, record in enumerate(records_of(joined["path"][0]) if wanted else ()):
-        if place in wanted:
-            one = fingerprint(Sample.parse(record))
-            for key in wanted[place]:
-                yield key, (one.picture, one.small)
-
-
-def _same(key: _Key, found: Iterable[_Small]) -> Iterator[str]:
-    images = sorted(found, key=lambda image: image[0].source_id)
-    pictures, smalls = zip(*images, strict=True)
-    if key[0] == key[1]:
-        yield _line("exact", pictures)
-    elif are_near(*smalls):
-        yield _line("near", pictures)
-
-
-def _burst(photographs: tuple[str, Iterable[tuple[str, Sequence[int]]]]) -> str:
-    numbered = [(split, number) for split, numbers in photographs[1] for number in numbers]
-    return json.dumps({_BURST: [len(numbered), bursts.near_training(numbered)]})
+def _compare(tables: Tables, file_and_parts: tuple[int, int]) -> Iterator[str]:
+    """Compares the pairs whose first is in a file, each once, whatever parts it is in."""
+    file, parts = file_and_parts
+    found = []
+    for part in range(parts):
+        pairs = tables.saved(_PAIRS, part).reshape(-1, 2)
+        start, end = (
+            bisect.bisect_left(pairs, first_of(each), key=itemgetter(0))
+            for each in (file, file + 1)
+        )
+        found.append(pairs[start:end])
+    pairs = np.unique(np.concatenate(found), axis=0)
+    pairs = pairs[np.argsort(pairs[:, 1])]  # those of a file after each other
+    for start in range(0, len(pairs), _COMPARED):
+        some = pairs[start : start + _COMPARED]
+        for pair in some[are_near(*map(tables.smalls, some.T))].tolist():
+            yield _line("near", map(tables.picture, pair))
 
 
 def _line(kind: str, pictures: Iterable[Picture]) -> str:
-    return json.dumps({kind: [astuple(picture) for picture in pictures]}, ensure_ascii=False)
+    in_order = sorted(pictures, key=lambda picture: picture.source_id)
+    return json.dumps({kind: [astuple(one) for one in in_order]}, ensure_ascii=False)

@@ -96,7 +96,7 @@ def leaks(
             progress=progress,
         )
     with ingested.folders() as folders:
-        found = find([f"{folder}/*" for folder in folders], arguments)
+        found = find(folders, arguments)
     counted = count(found)
     if out is not None:
         durable.write_text(out, "".join(group.to_line() for group in groups(found)))

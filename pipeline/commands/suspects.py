@@ -89,7 +89,7 @@ def suspects(
             progress=progress,
         )
     with ingested.folders() as folders:
-        leaks = find_leaks([f"{folder}/*" for folder in folders], ())
+        leaks = find_leaks(folders, ())
         found = find(folders, groups(leaks), descriptor)
     if out is not None:
         source = str(Path(data).expanduser().absolute()) if Path(data).exists() else data

@@ -30,6 +30,6 @@ def test_ten_numbers_apart_is_near_and_eleven_is_not() -> None:
 
 
 def test_only_test_images_beside_what_is_trained_on_count() -> None:
-    numbered = [("test", 1), ("test", 5), ("test", 100), ("eval", 111), ("train", 15), ("test", 90)]
-    assert near_training(numbered) == 1
-    assert near_training([("test", 1), ("test", 2)]) == 0
+    test, none = np.array([1, 5, 100, 90]), np.array([], np.int64)
+    assert near_training({"train": np.array([15]), "eval": np.array([111]), "test": test}) == 1
+    assert near_training({"train": none, "eval": none, "test": test}) == 0

@@ -21,7 +21,8 @@ def photographs(signs_data: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def test_the_photographs_are_divided_without_a_leak(photographs: Ingested) -> None:
-    found = count(find([f"{photographs.directory}/*/*.gz"], []))
+    with photographs.folders() as folders:
+        found = count(find(folders, []))
     for copies in (found.exact, found.near):
         within = copies.duplicate_pairs_within_train, copies.duplicate_pairs_within_test
         assert copies == Copies(0, 0, *within)

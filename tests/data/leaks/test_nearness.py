@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from data.leaks.nearness import are_near, candidates, rows_by_part
+from data.leaks.fingerprint import SIDE
+from data.leaks.nearness import Part, are_near
 from tests.data.leaks.pictures import jpeg, print_of, resized, scene, shifted
 
 PICTURE = scene(5)
@@ -24,40 +25,52 @@ COPIES = {
 }
 
 
-def parts_of(*images: bytes | np.ndarray) -> dict[int, bytes]:
-    """The rows of pictures, which are numbered from 0, by their part."""
-    hashes = np.array([np.frombuffer(print_of(image).hashes, ">u8") for image in images])
-    return dict(rows_by_part(np.arange(len(images), dtype=np.uint64), hashes))
+def hashes_of(*images: bytes | np.ndarray) -> np.ndarray:
+    hashes = b"".join(print_of(image).hashes for image in images)
+    return np.frombuffer(hashes, ">u8").reshape(-1, 5)
 
 
-def pairs(*images: bytes | np.ndarray) -> set[tuple[int, int]]:
-    """The pairs that are looked at closer, whatever bucket they meet in."""
-    return {pair for part in parts_of(*images).items() for pair in candidates(*part)}
+def pairs(*images: bytes | np.ndarray, pieces: int = 1) -> set[tuple[int, int]]:
+    """The pairs that are looked at closer, whatever bucket they meet in; numbered from 0."""
+    hashes, numbers = hashes_of(*images), np.arange(len(images), dtype=np.uint64)
+    return {
+        (one, two)
+        for part in Part.all(pieces)
+        for one, two in part.candidates(part.rows(numbers, hashes)).tolist()
+    }
+
+
+def near(one: np.ndarray | bytes, two: np.ndarray | bytes) -> bool:
+    smalls = [
+        np.frombuffer(print_of(image).small, np.uint8).reshape(1, SIDE, SIDE)
+        for image in (one, two)
+    ]
+    return bool(are_near(*smalls)[0])
 
 
 @pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
 def test_a_changed_copy_is_found_among_other_pictures(copy: bytes | np.ndarray) -> None:
-    one, two = print_of(PICTURE), print_of(copy)
     assert (0, 1) in pairs(PICTURE, copy, *map(scene, range(100, 130)))
     assert (0, 30) in pairs(copy, *map(scene, range(100, 129)), PICTURE)
-    assert are_near(one.small, two.small)
+    assert near(PICTURE, copy)
 
 
 def test_other_pictures_are_not_near() -> None:
-    prints = [print_of(scene(seed)) for seed in range(30)]
-    for one, two in itertools.combinations(prints, 2):
-        assert not are_near(one.small, two.small)
+    prints = [print_of(scene(seed)).small for seed in range(30)]
+    smalls = np.frombuffer(b"".join(prints), np.uint8).reshape(-1, SIDE, SIDE)
+    ones, others = np.array([*itertools.combinations(range(30), 2)]).T
+    assert not are_near(smalls[ones], smalls[others]).any()
+    assert are_near(smalls, smalls).all()
 
 
 def test_a_larger_shift_and_a_mirror_image_are_other_pictures() -> None:
-    small = print_of(PICTURE).small
-    assert not are_near(small, print_of(shifted(PICTURE, 6, 0)).small)
-    assert not are_near(small, print_of(PICTURE[:, ::-1]).small)
+    assert not near(PICTURE, shifted(PICTURE, 6, 0))
+    assert not near(PICTURE, PICTURE[:, ::-1])
 
 
 def test_in_a_picture_of_hardly_any_contrast_small_differences_count() -> None:
     haze, other = (128 + scene(seed) // 40 for seed in (1, 2))
-    assert not are_near(print_of(haze).small, print_of(other).small)
+    assert not near(haze, other)
 
 
 def test_a_picture_is_no_candidate_of_its_own_nor_of_all() -> None:
@@ -65,30 +78,32 @@ def test_a_picture_is_no_candidate_of_its_own_nor_of_all() -> None:
     assert len(pairs(*map(scene, range(100, 200)))) < 20
 
 
-def test_a_part_may_come_in_pieces_of_any_order() -> None:
+@pytest.mark.parametrize("pieces", [2, 3, 64])
+def test_in_many_parts_the_same_is_found(pieces: int) -> None:
     images = [PICTURE, *COPIES.values(), *map(scene, range(100, 130))]
-    hashes = np.array([np.frombuffer(print_of(image).hashes, ">u8") for image in images])
-    numbers = np.arange(len(images), dtype=np.uint64)
-    pieces: dict[int, bytes] = {}
-    for chosen in (numbers % 2 == 1, numbers % 2 == 0):
-        for part, rows in rows_by_part(numbers[chosen], hashes[chosen]):
-            pieces[part] = rows + pieces.get(part, b"")
-    assert {pair for part in pieces.items() for pair in candidates(*part)} == pairs(*images)
+    assert pairs(*images, pieces=pieces) == pairs(*images) != set()
+
+
+def test_rows_may_come_in_any_order() -> None:
+    images = [PICTURE, *COPIES.values(), *map(scene, range(100, 130))]
+    hashes, numbers = hashes_of(*images), np.arange(len(images), dtype=np.uint64)
+    for part in Part.all(2):
+        halves = [part.rows(numbers[chosen::2], hashes[chosen::2]) for chosen in (1, 0)]
+        found = part.candidates(np.concatenate(halves))
+        assert found.tolist() == part.candidates(part.rows(numbers, hashes)).tolist()
 
 
 def test_the_work_on_a_bucket_that_explodes_is_linear() -> None:
     count = 10_000
     hashes = np.full((count, 5), int.from_bytes(b"same..!.", "big"), np.uint64)
-    parts = dict(rows_by_part(np.arange(count, dtype=np.uint64), hashes))
-    assert len(parts) == 4  # of each band one; the shifts have the same hash and are left out
-    for part, rows in parts.items():
+    for part in Part.all(1):
+        rows = part.rows(np.arange(count, dtype=np.uint64), hashes)
+        assert len(rows) == count  # the shifts have the same hash and are left out
         begun = time.process_time()
-        found = sum(1 for _ in candidates(part, rows))
-        assert count <= found <= 3 * count
+        assert count // 2 <= len(part.candidates(rows)) <= 3 * count
         # All pairs, 50 million, would take minutes.
         assert time.process_time() - begun < 20
 
 
 def test_no_pictures_have_no_pairs() -> None:
-    assert not [*candidates(0, b"")]
-    assert not [*rows_by_part(np.zeros(0, np.uint64), np.zeros((0, 5), np.uint64))]
+    assert pairs() == set()
