@@ -1,11 +1,12 @@
 """Fixtures that every test may use."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from signs.heavy_imports import heavy_imports
 from tests import ROOT
 
 pytest_plugins = ["tests.served", "tests.s3.server"]
@@ -25,6 +26,13 @@ LONGEST_FIRST = [
 ]
 
 SIGNS_DATA = ROOT.parent / "shared" / "data" / "signs"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Imports all test files, and with them TensorFlow and TFX."""
+    with heavy_imports():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
