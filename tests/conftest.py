@@ -14,13 +14,14 @@ pytest_plugins = ["tests.served", "tests.s3.server"]
 # What takes longest is begun first: else one worker ends alone with it. xdist keeps the order under
 # `--no-loadscope-reorder` (see the Makefile).
 LONGEST_FIRST = [
-    "tests/kubeflow/standin/test_whole_dag.py",
     "tests/pipeline/test_end_to_end.py",
+    "tests/kubeflow/standin/test_whole_dag.py",
+    "tests/pipeline/test_tuning.py",
+    "tests/modules/machines/test_distributed.py",
     "tests/modules/training/test_loop.py",
     "tests/modules/training/test_input.py",
-    "tests/pipeline/test_tuning.py",
     "tests/notebooks/test_resnet_blocks.py",
-    "tests/modules/machines/test_distributed.py",
+    "tests/modules/machines/test_devices.py",
     "tests/modules/test_trainer.py",
     "tests/model_server/test_descriptors.py",
 ]
