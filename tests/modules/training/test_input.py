@@ -134,6 +134,20 @@ def test_changes_grow_at_first_and_calm_down_in_the_end():
     assert change[35:].max() > 0.1
 
 
+def test_without_changes_their_graph_is_not_built(monkeypatch):
+    seen = []
+    augment = training_input.augment
+
+    def noted(images, config, *, strength, **rest):
+        seen.append(strength)
+        return augment(images, config, strength=strength, **rest)
+
+    monkeypatch.setattr(training_input, "augment", noted)
+    assert len(batches(augmentation=Augmentation(strength=0.0))) == 6
+    assert seen
+    assert all(isinstance(strength, float) and strength == 0 for strength in seen)
+
+
 def test_the_order_is_drawn_once_an_epoch(monkeypatch):
     drawn = []
     shuffle = tf.random.experimental.stateless_shuffle
