@@ -1,11 +1,12 @@
 """Fixtures that every test may use."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from signs.heavy_imports import heavy_imports
 from tests import ROOT
 
 pytest_plugins = ["tests.served", "tests.s3.server"]
@@ -13,18 +14,26 @@ pytest_plugins = ["tests.served", "tests.s3.server"]
 # What takes longest is begun first: else one worker ends alone with it. xdist keeps the order under
 # `--no-loadscope-reorder` (see the Makefile).
 LONGEST_FIRST = [
-    "tests/kubeflow/standin/test_whole_dag.py",
     "tests/pipeline/test_end_to_end.py",
+    "tests/kubeflow/standin/test_whole_dag.py",
+    "tests/pipeline/test_tuning.py",
+    "tests/modules/machines/test_distributed.py",
     "tests/modules/training/test_loop.py",
     "tests/modules/training/test_input.py",
-    "tests/pipeline/test_tuning.py",
     "tests/notebooks/test_resnet_blocks.py",
-    "tests/modules/machines/test_distributed.py",
+    "tests/modules/machines/test_devices.py",
     "tests/modules/test_trainer.py",
     "tests/model_server/test_descriptors.py",
 ]
 
 SIGNS_DATA = ROOT.parent / "shared" / "data" / "signs"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Imports all test files, and with them TensorFlow and TFX."""
+    with heavy_imports():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,6 +23,7 @@ from typing import NoReturn
 
 from kubeflow.step import ending
 from signs.errors import UserError
+from signs.heavy_imports import heavy_imports
 
 _PLACEHOLDER = re.compile(r"\{\{\$.*?\}\}")
 _ENDING_S = 20.0  # Kubernetes kills the process ten seconds later
@@ -50,7 +51,8 @@ def main(argv: Sequence[str]) -> int:
         return _fail(f"kubeflow.step.entrypoint: {err}", 2)
     try:
         # TFX takes seconds to import, and writes pages about it.
-        from kubeflow.step import adapter
+        with heavy_imports():
+            from kubeflow.step import adapter
 
         adapter.run(
             arguments.executor_class_path,

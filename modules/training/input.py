@@ -117,8 +117,13 @@ def training_batches(
     return Batches(chosen, finish, workers, batches_at_a_time(batch, image_size))
 
 
-def _strength(augmentation: Augmentation, step: tf.Tensor, steps: int) -> tf.Tensor:
-    """How strong the changes are at a step, float32 scalar: they grow, and calm down."""
+def _strength(augmentation: Augmentation, step: tf.Tensor, steps: int) -> tf.Tensor | float:
+    """How strong the changes are at a step, float32 scalar: they grow, and calm down.
+
+    Where there are none at all, it is a number.
+    """
+    if augmentation.strength == 0:
+        return 0.0
     ramp = max(1.0, augmentation.ramp * steps)
     step = tf.cast(step, tf.float32)
     calming = 1 - augmentation.calm * tf.maximum(step - (steps - ramp), 0.0) / ramp

@@ -64,6 +64,7 @@ MEMORY_GIB = (2, 4)  # the same; a run of SIGNS takes up to 4
 IMPORT_TIMEOUT_S = 180.0  # 5 s as a rule; a minute on a cold disk without .pyc files
 _GIB = 2**30
 _SETUP = "run `make setup`"
+_QUICKLY = "import gc; gc.disable(); "  # as signs.heavy_imports, with nothing of ours imported
 _LOOKS: dict[Level, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "warn": ("warn", "yellow"),
@@ -231,7 +232,9 @@ def _imports(name: str, lock: Path | None) -> Finding:
     if locked not in (None, version):
         return Finding(name, "fail", f"{version}, locked is {locked}", "run `make clean setup`")
     # In a process of its own: what does not fit this machine may crash.
-    importing = _run([sys.executable, "-c", f"import {BY_LOCK[name]}"], timeout_s=IMPORT_TIMEOUT_S)
+    importing = _run(
+        [sys.executable, "-c", f"{_QUICKLY}import {BY_LOCK[name]}"], timeout_s=IMPORT_TIMEOUT_S
+    )
     if importing.returncode:
         found = f"{version}, but does not import: {_reason(importing)}"
         return Finding(name, "fail", found, "run `make clean setup`")
@@ -252,7 +255,7 @@ def _protobuf() -> Finding:
 def _tensorflow(gpus: list[str]) -> Finding:
     """Imports it in a process of its own, and adds the names of the GPUs it sees to `gpus`."""
     code = (
-        "import json, tensorflow as tf\n"
+        f"{_QUICKLY}import json, tensorflow as tf\n"
         "gpus = tf.config.list_physical_devices('GPU')\n"
         "details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]\n"
         "print(json.dumps([tf.__version__, [d.get('device_name', 'GPU') for d in details]]))"

@@ -1,10 +1,13 @@
 """Images that a network of one block learns to tell apart: dark noise and bright noise."""
 
+import contextlib
+from collections.abc import Iterator
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
+from modules import calibration
 from modules.machines.workers import ALONE, Workers
 from modules.training import input as training_input
 from modules.training.augmentation.draws import Draws
@@ -45,10 +48,15 @@ def _relit(
     return tf.image.resize(images[..., :3], [size, size]) * light
 
 
-def quick_changes() -> mock._patch:
+@contextlib.contextmanager
+def quick_changes() -> Iterator[None]:
     """Has a training change nothing of its images but size and brightness, anew in each step.
 
-    The graph of all changes takes seconds to build; test_input.py and the runs of whole pipelines
-    have it.
+    The graph of all changes takes seconds to build, and so do the pictures that it is calibrated
+    on; test_input.py, test_calibration.py and the runs of whole pipelines have them.
     """
-    return mock.patch.object(training_input, "augment", _relit)
+    with (
+        mock.patch.object(training_input, "augment", _relit),
+        mock.patch.object(calibration, "augment", _relit),
+    ):
+        yield

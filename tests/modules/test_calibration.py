@@ -13,7 +13,7 @@ from modules.calibration import (
     measure,
 )
 from modules.training.recipe import Augmentation, Recipe
-from tests.modules.dark_and_bright import SMALL, prepared
+from tests.modules.dark_and_bright import SMALL, prepared, quick_changes
 
 NONE = np.empty((0, 2), np.float32)
 
@@ -213,8 +213,9 @@ def test_pictures_are_calibrated_on(count):
     assert pictures.max() <= 1
     # However few images there are, no two pictures of them are the same.
     assert len(np.unique(pictures.reshape(804, -1), axis=0)) == 804
-    again = calibrate(brightness, prepared(count), recipe, ("dark", "bright"))
-    assert again == (calibration, found)
+    if count == 7:  # takes seconds, and hangs on no number of images
+        again = calibrate(brightness, prepared(count), recipe, ("dark", "bright"))
+        assert again == (calibration, found)
 
 
 def test_hands_that_show_no_sign_are_unknown_where_the_classes_are_signs(monkeypatch):
@@ -226,7 +227,8 @@ def test_hands_that_show_no_sign_are_unknown_where_the_classes_are_signs(monkeyp
 
     monkeypatch.setattr("modules.calibration.no_signs", noted)
     images = prepared(32)
-    calibrate(brightness, images, Recipe(**SMALL), ("dark", "bright"))
-    assert not drawn
-    calibrate(brightness, images, Recipe(**SMALL), tuple("543210"))
+    with quick_changes():
+        calibrate(brightness, images, Recipe(**SMALL), ("dark", "bright"))
+        assert not drawn
+        calibrate(brightness, images, Recipe(**SMALL), tuple("543210"))
     assert drawn == [8] * 12

@@ -31,7 +31,8 @@ CLASSES = ["a", "b", "c"]
 
 # As tests/modules/network/test_saving.py has it: neither the checkout nor Keras is there.
 ELSEWHERE = """
-import importlib.util, sys
+import gc, importlib.util, sys
+gc.disable()  # which takes a third of TensorFlow's import
 sys.path.append(sys.argv[1])
 assert not any(importlib.util.find_spec(name) for name in ("modules", "signs", "data"))
 import numpy as np, tensorflow as tf

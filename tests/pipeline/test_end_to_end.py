@@ -53,6 +53,8 @@ EVALUATE = (
     "evaluate.must_beat=majority",
 )
 SETTINGS = (*SMALL, "train.learning_rate=0.01", *EVALUATE)
+# The graph of all changes to images takes seconds: the first run has it, the others do without.
+UNCHANGED = "train.augmentation.strength=0"
 MEASURED = "evaluate.min_accuracy_on.a-customer=null"
 
 
@@ -298,7 +300,7 @@ def test_a_further_test_set_may_decide_alone(
 def test_a_killed_run_is_finished_by_the_next(
     first: dict[str, Any], images: Path, workspace: Path
 ) -> None:
-    changed = (*SETTINGS, "train.seed=1", "train.epochs=30", "evaluate.significance=0")
+    changed = (*SETTINGS, "train.seed=1", "train.epochs=30", UNCHANGED, "evaluate.significance=0")
     with subprocess.Popen(
         command(images, workspace, *changed), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as victim:
@@ -360,7 +362,7 @@ def test_a_bad_model_is_not_pushed_and_the_old_one_keeps_serving(
 ) -> None:
     before = versions(workspace)
     # It learns next to nothing, which is worse than what is served.
-    worse = (*SETTINGS, "train.epochs=1", "train.learning_rate=1e-9")
+    worse = (*SETTINGS, "train.epochs=1", "train.learning_rate=1e-9", UNCHANGED)
     asked = (MEASURED, "evaluate.min_accuracy_change=0", "evaluate.min_corrupted_accuracy=0")
     bad = run(images, workspace, *worse, *asked, also_test=customer)
     assert bad["status"] == "finished"

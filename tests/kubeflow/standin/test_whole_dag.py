@@ -23,7 +23,7 @@ from kubeflow.standin.runner import Listener, run
 from kubeflow.standin.store import Store
 from pipeline.environment import Workspace
 from pipeline.running.child import Job
-from tests.pipeline.test_end_to_end import SETTINGS, customer, images  # noqa: F401 - fixtures
+from tests.pipeline.test_end_to_end import SETTINGS, UNCHANGED, customer, images  # noqa: F401 - fixtures
 
 SIGNS = Path(sys.executable).with_name("signs")
 NAME = "colours"
@@ -47,7 +47,9 @@ def signs_run(
     workspace: Workspace,
     *settings: str,
 ) -> dict[str, Any]:
-    options = [option for setting in (*SETTINGS, *settings) for option in ("--set", setting)]
+    options = [
+        option for setting in (*SETTINGS, UNCHANGED, *settings) for option in ("--set", setting)
+    ]
     options += ["--also-test", str(customer)]
     where = ["--data", str(images), "--name", NAME, "--workspace", str(workspace.root)]
     done = subprocess.run(

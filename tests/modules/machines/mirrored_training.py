@@ -8,7 +8,6 @@ Arguments: a folder to write to, and numbers of GPUs to train on.
 
 import contextlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -32,7 +31,8 @@ STEPS = 6
 CLASSES = 3
 
 
-def main(out: Path, *counts: str) -> None:
+def main(folder: str, *counts: str) -> None:
+    out = Path(folder)
     [cpu] = tf.config.list_physical_devices("CPU")
     parts = [tf.config.LogicalDeviceConfiguration() for _ in range(GPUS)]
     tf.config.set_logical_device_configuration(cpu, parts)
@@ -150,7 +150,3 @@ def _odd() -> tf.data.Dataset:
     images = np.random.default_rng(1).random((5, 16, 16, 3), np.float32)
     labels = np.eye(CLASSES, dtype=np.float32)[np.arange(5) % CLASSES]
     return tf.data.Dataset.from_tensor_slices((images, labels)).batch(3)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -9,7 +9,6 @@ Arguments: a folder with what `run_fn` is given, as `arguments.json`; it is writ
 import dataclasses
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +33,9 @@ RECIPE = Recipe(
 )
 
 
-def main(root: Path) -> None:
+@quick_changes()
+def main(folder: str) -> None:
+    root = Path(folder)
     worker = Workers.from_environment()
     told: dict[str, dict] = {}
 
@@ -92,8 +93,3 @@ def at_epoch(number: int, act: Callable[[], object]) -> mock._patch:
         begin(self, epoch, logs)
 
     return mock.patch.object(TellProgress, "on_epoch_begin", on_epoch_begin)
-
-
-if __name__ == "__main__":
-    with quick_changes():
-        main(Path(sys.argv[1]))

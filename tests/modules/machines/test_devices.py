@@ -27,6 +27,7 @@ from modules.training.images import Images
 from modules.training.input import training_batches
 from modules.training.recipe import Recipe
 from tests import ROOT
+from tests.child import command
 from tests.modules.conftest import IMAGE_SIZE
 from tests.modules.examples import noise, png
 
@@ -441,9 +442,8 @@ def trained_on(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     def train(*counts: int) -> Path:
         if not all((out / f"{count}.npy").exists() for count in counts):
-            command = [sys.executable, "-m", "tests.modules.machines.mirrored_training", str(out)]
             done = subprocess.run(
-                [*command, *map(str, counts)],
+                command("tests.modules.machines.mirrored_training", out, *counts),
                 cwd=ROOT,
                 env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
                 capture_output=True,

@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from modules.copies import TRAINED_MODEL
 from modules.machines.options import DeviceOptions
 from modules.trainer import run_fn
 from tests import ROOT
+from tests.child import command
 from tests.modules.examples import noise, png
 from tests.modules.machines.multi_worker_training import RECIPE
 from tests.modules.test_trainer import fn_args
@@ -51,10 +51,9 @@ def together(tmp_path_factory, transform_graph) -> SimpleNamespace:
         task = {"type": "worker", "index": index}
         config = {"cluster": {"worker": addresses}, "task": task}
         with (root / f"log-{index}").open("wb") as log:
-            command = ["tests.modules.machines.multi_worker_training", str(root)]
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", *command],
+                    command("tests.modules.machines.multi_worker_training", root),
                     cwd=ROOT,
                     env={**os.environ, "TF_CONFIG": json.dumps(config)},
                     stdout=log,

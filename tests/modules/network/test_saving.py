@@ -15,7 +15,8 @@ from modules.network import ResNet50, build_resnet, for_training
 # Run without `site`, so that no .pth file leads to the checkout, and isolated, so that neither the
 # folder nor the environment does.
 ELSEWHERE = """
-import importlib.util, sys
+import gc, importlib.util, sys
+gc.disable()  # which takes a third of TensorFlow's import
 sys.path.append(sys.argv[1])
 ours = ("modules", "signs", "data", "components", "pipeline")
 assert not any(importlib.util.find_spec(name) for name in ours)

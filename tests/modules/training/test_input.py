@@ -1,7 +1,9 @@
 """Each image is one grey of its own, so that a batch tells which images are in it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from modules.training.errors import TrainingError
 from modules.training.images import Images, read_images
 from modules.training.input import share_of_batch, steps_per_epoch, training_batches
 from modules.training.recipe import Augmentation, Recipe
+from tests.modules.dark_and_bright import quick_changes
 from tests.modules.examples import example, noise, png, write_examples
 from tests.modules.training.augmentation.changes import OFF
 
@@ -55,6 +58,16 @@ def path(request, monkeypatch) -> str:
     if request.param == "streamed":
         monkeypatch.setattr(training_input, "MEMORY_LIMIT_BYTES", 0)
     return request.param
+
+
+@pytest.fixture(params=["in memory", "streamed"])
+def path_with_changes(request) -> Iterator[None]:
+    """As `path`; but all changes, whose graph takes seconds, are made on one of the ways alone."""
+    if request.param == "in memory":
+        yield
+        return
+    with mock.patch.object(training_input, "MEMORY_LIMIT_BYTES", 0), quick_changes():
+        yield
 
 
 @pytest.mark.parametrize(
@@ -121,6 +134,20 @@ def test_changes_grow_at_first_and_calm_down_in_the_end():
     assert change[35:].max() > 0.1
 
 
+def test_without_changes_their_graph_is_not_built(monkeypatch):
+    seen = []
+    augment = training_input.augment
+
+    def noted(images, config, *, strength, **rest):
+        seen.append(strength)
+        return augment(images, config, strength=strength, **rest)
+
+    monkeypatch.setattr(training_input, "augment", noted)
+    assert len(batches(augmentation=Augmentation(strength=0.0))) == 6
+    assert seen
+    assert all(isinstance(strength, float) and strength == 0 for strength in seen)
+
+
 def test_the_order_is_drawn_once_an_epoch(monkeypatch):
     drawn = []
     shuffle = tf.random.experimental.stateless_shuffle
@@ -160,7 +187,7 @@ def test_images_left_over_differ_from_epoch_to_epoch():
     assert len(left_over) > 1
 
 
-def test_a_batch_is_a_function_of_seed_and_step(path):
+def test_a_batch_is_a_function_of_seed_and_step(path_with_changes):
     options = {"augmentation": Augmentation(), "sizes": ((0.5, 0.5), (0.5, 1.0))}
     first = batches(seed=1, **options)
     assert_same(batches(seed=1, **options), first)
@@ -168,7 +195,7 @@ def test_a_batch_is_a_function_of_seed_and_step(path):
         assert np.abs(one[0] - other[0]).max() > 1e-3
 
 
-def test_a_training_can_be_taken_up_at_any_epoch(path):
+def test_a_training_can_be_taken_up_at_any_epoch(path_with_changes):
     recipe = Recipe(epochs=3, batch_size=4, sizes=((0.7, 0.5), (0.3, 1.0)))
     from_epoch = training_batches(greys(13), 13, recipe, SIDE, 3)
     whole = list(from_epoch(0).as_numpy_iterator())
@@ -205,14 +232,15 @@ def test_fewer_images_than_a_batch_are_one_batch_when_streamed(monkeypatch):
 
 
 def test_the_shape_is_declared_open_in_its_size_alone(path):
-    dataset = training_batches(greys(12), 12, Recipe(epochs=1, batch_size=4), SIDE, 3)(0)
+    recipe = Recipe(epochs=1, batch_size=4, augmentation=OFF)
+    dataset = training_batches(greys(12), 12, recipe, SIDE, 3)(0)
     pixels, labels = dataset.element_spec
     assert pixels.shape.as_list() == [4, None, None, 3]
     assert labels.shape.as_list() == [4, 3]
 
 
 @pytest.mark.parametrize("count", [13])  # one is left over, in every epoch another
-def test_workers_have_the_parts_of_the_batches_of_one(count, path):
+def test_workers_have_the_parts_of_the_batches_of_one(count, path_with_changes):
     recipe = Recipe(epochs=2, batch_size=2, sizes=((0.5, 0.5), (0.5, 1.0)))
     whole = Recipe(epochs=2, batch_size=6, sizes=((0.5, 0.5), (0.5, 1.0)))
     addresses = ("one:1", "two:1", "three:1")

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +29,8 @@ from modules.training.log import log_evaluation
 from modules.training.loop import train
 from modules.training.progress import TrainingProgress
 from modules.training.recipe import Recipe
+from tests import ROOT
+from tests.child import command
 from tests.modules.dark_and_bright import SIDE, SMALL, prepared, quick_changes
 from tests.modules.training.augmentation.changes import OFF
 
@@ -275,7 +276,8 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize("step", [2, 8])
 def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path, uninterrupted, caplog, step):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.modules.training.test_loop", tmp_path, str(step)],
+        command("tests.modules.training.test_loop", tmp_path, step),
+        cwd=ROOT,
         timeout=400,
         check=False,
         capture_output=True,
@@ -367,7 +369,8 @@ def test_the_step_is_traced_once(tmp_path, monkeypatch):
 def test_too_large_a_batch_names_one_to_try(tmp_path):
     """In a process whose memory is limited, since this one's is not."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.modules.training.test_loop", tmp_path, "memory"],
+        command("tests.modules.training.test_loop", tmp_path, "memory"),
+        cwd=ROOT,
         # oneDNN's kernels end the process instead: see pipeline.showing.follow.
         env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
         timeout=400,
@@ -396,9 +399,10 @@ def _exhaust_memory(run_dir: Path) -> None:
     train(network, tf.data.Dataset.range(1).map(images).skip, 1, recipe, run_dir)
 
 
-if __name__ == "__main__":
-    if sys.argv[2] == "memory":
-        _exhaust_memory(Path(sys.argv[1]))
+def main(folder: str, end: str) -> None:
+    """A process of its own: it is killed after a number of steps, or has too little memory."""
+    if end == "memory":
+        _exhaust_memory(Path(folder))
     else:
         with quick_changes():
-            kept(Path(sys.argv[1]), callbacks=[_KillAt(int(sys.argv[2]))])
+            kept(Path(folder), callbacks=[_KillAt(int(end))])

@@ -27,6 +27,23 @@ def test_no_strength_changes_nothing():
     np.testing.assert_allclose(changed(images, at=0.0, **ALL), images, atol=1e-3)
 
 
+@pytest.mark.parametrize("size", [8, 11, 16, 24])
+def test_no_strength_as_a_number_is_what_it_is_as_a_tensor(size):
+    found, expected = (changed(noise(), size, at=at, **ALL) for at in (0.0, tf.constant(0.0)))
+    assert found.shape == (4, size, size, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_no_strength_as_a_number_builds_no_graph_of_changes():
+    @tf.function(input_signature=[tf.TensorSpec([4, 16, 16, 4])])
+    def resized(images):
+        return augment(
+            images, Augmentation(), size=tf.constant(8), seed=tf.constant([1, 1]), strength=0.0
+        )
+
+    assert len(resized.get_concrete_function().graph.get_operations()) < 30  # of some 1,200
+
+
 def test_strength_scales_every_change():
     images = np.full((64, 16, 16, 3), 0.5, np.float32)
     change = [
