@@ -117,7 +117,7 @@ def test_a_port_that_speaks_something_else_is_told(address, tmp_path, capfd, mon
 def test_nobody_answers(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = cli.main(
-        ["bench-serving", "--address", "127.0.0.1:1", "--duration", "0.2", "--warm-up", "0"]
+        ["bench-serving", "--address", "127.0.0.1:1", "--duration", "1", "--warm-up", "0"]
     )
     out, err = capfd.readouterr()
     assert (code, out) == (2, "")
