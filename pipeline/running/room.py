@@ -2,7 +2,8 @@
 
 configuration -> Needs -> a sentence for each thing that is short, with its remedy
 
-The files of a span are not copied, so a run's room on the disk does not grow with the images.
+The files of a span are not copied: what grows with the images on the disk is LeakageGuard's work,
+which is gone before the models are made.
 """
 
 import shutil
@@ -18,12 +19,12 @@ from signs.errors import UserError
 
 # In bytes: what the libraries take before the first image,
 _LIBRARIES = 1_700 << 20
-# what LeakageGuard, which holds the most, has of each image on Beam's local runner (measured:
-# docs/scaling.md),
-_IMAGE = 6_600
+# what PictureStatistics, which holds the most, has of each image (measured: docs/scaling.md),
+_IMAGE = 600
 # and what ResNet50 keeps of an image of 224 x 224 pixels for its gradients (computed).
 _ACTIVATIONS, _SIDE = 110 << 20, 224
 _MODELS = 2 << 30  # checkpoints, exported copies and pushed versions of ResNet50
+_WORK = 1_300  # of each image, while LeakageGuard compares them
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,25 @@ def needs_of(config: PipelineConfig) -> Needs:
         batch += round(batch * train.drawn)
     training = input_bytes(trained_on, batch, size)
     training += round(batch * _ACTIVATIONS * (size / _SIDE) ** 2 * network)
-    return Needs(_LIBRARIES + max(training, images * _IMAGE), round(_MODELS * network))
+    return Needs(
+        memory=_LIBRARIES + max(training, images * _IMAGE),
+        disk=max(round(_MODELS * network), images * _WORK),
+    )
 
 
 def lacking(config: PipelineConfig, workspace: Path) -> list[str]:
     """What this machine has too little of for a run: a sentence each, with the remedy.
 
     Raises:
-        UserError: the disk cannot take the models of the run.
+        UserError: the disk cannot take what the run writes.
     """
     needs = needs_of(config)
     free = shutil.disk_usage(workspace).free
     if free < needs.disk:
         raise UserError(
-            f"a run makes models and checkpoints of about {in_units(needs.disk)}, and "
-            f"{in_units(free)} are free at {workspace}: make room (`signs prune` helps), or use "
-            "--workspace"
+            f"a run writes models, checkpoints and what its steps work on, about "
+            f"{in_units(needs.disk)}, and {in_units(free)} are free at {workspace}: make room "
+            "(`signs prune` helps), or use --workspace"
         )
     there, _ = memory.available()
     if there >= needs.memory:

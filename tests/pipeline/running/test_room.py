@@ -38,8 +38,13 @@ def test_a_usual_run_fits_and_says_nothing(tmp_path: Path) -> None:
     [(PipelineConfig(MANY), "10,000,000", 64), (replace(CONFIG, image_size=512), "1,200", 512)],
 )
 def test_many_images_or_large_ones_are_told_of(
-    tmp_path: Path, config: PipelineConfig, images: str, side: int
+    tmp_path: Path,
+    config: PipelineConfig,
+    images: str,
+    side: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100 * GIB))
     [words] = lacking(config, tmp_path)
     assert words.startswith(f"Note: {images} images of {side} pixels may take about ")
     assert "and 4.0 GiB are free: should it run out, " in words
@@ -51,6 +56,8 @@ def test_a_disk_that_is_full_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError) as caught:
         lacking(CONFIG, tmp_path)
     assert str(caught.value) == (
-        f"a run makes models and checkpoints of about 2.0 GiB, and 1.0 GiB are free at {tmp_path}: "
-        "make room (`signs prune` helps), or use --workspace"
+        "a run writes models, checkpoints and what its steps work on, about 2.0 GiB, and 1.0 GiB "
+        f"are free at {tmp_path}: make room (`signs prune` helps), or use --workspace"
     )
+    with pytest.raises(UserError, match=r"about 12\.1 GiB"):  # the search for copies of so many
+        lacking(PipelineConfig(MANY), tmp_path)
