@@ -203,6 +203,9 @@ def _streamed(
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         """This worker's batches of an epoch, encoded, with the numbers of their steps."""
+        # Of this graph alone. `shuffle` mixes it in; where it is 0, as the training's own may be,
+        # that takes no seed that is a tensor.
+        tf.random.set_seed(_PRIME)
         seed = _seed_of(recipe, epoch)
         encoded = images.read(seed).shuffle(buffer, seed[0] + seed[1] * _PRIME)
         batches = encoded.batch(share, drop_remainder=True).take(steps * workers.count)

@@ -178,6 +178,18 @@ def test_epochs_differ_in_their_order(path):
     assert list(chain(*found[:3])) != list(range(12))
 
 
+def test_the_order_is_the_recipes_whatever_the_seed_of_the_process(path):
+    """A training sets its own, by default 0, which `Dataset.shuffle` takes for none."""
+    tf.random.set_seed(2)
+    expected = batches(seed=0)
+    for of_the_process in (0, 1):
+        tf.random.set_seed(of_the_process)
+        drawn = tf.random.uniform([4])
+        tf.random.set_seed(of_the_process)
+        assert_same(batches(seed=0), expected)
+        assert np.array_equal(tf.random.uniform([4]), drawn)  # and leaves it as it is
+
+
 def test_images_left_over_differ_from_epoch_to_epoch():
     found = [seen(batch) for batch in batches(14, epochs=6)]
     left_over = {
