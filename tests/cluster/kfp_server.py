@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -112,7 +113,15 @@ class KfpServer:
         words = ("--selector", f"app={_SERVER}", "--force", "--grace-period=0")
         self._cluster.asked("delete", "pods", *words)
         until(lambda: not self._answers(), "the API server is gone")
-        until(self._answers, "KFP's API server answers", 180)
+        # While the cluster's proxy learns of the new pod, an answer may be followed by a 503.
+        until(self._goes_on_answering, "KFP's API server answers", 180)
+
+    def _goes_on_answering(self) -> bool:
+        for _ in range(5):
+            if not self._answers():
+                return False
+            time.sleep(1)
+        return True
 
     def said(self, name: str = _SERVER) -> str:
         """The log of one of the three."""
