@@ -21,9 +21,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
 from benchmarks.scaling_steps import STEPS
+from benchmarks.usage import Usage
 
 ROWS = "rows.jsonl"
 _SAMPLE_S = 1.0
@@ -43,28 +42,20 @@ def measure(step: str, folder: Path, images: int) -> dict[str, float]:
             stderr=log,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
-        peak, done = [0.0], threading.Event()
-        watcher = threading.Thread(target=_watch, args=(process.pid, peak, done))
+        usage, done = Usage(process.pid), threading.Event()
+        watcher = threading.Thread(target=_watch, args=(usage, done))
         watcher.start()
         output, _ = process.communicate()
         done.set()
         watcher.join()
     if process.returncode:
         raise SystemExit(f"{step} failed ({process.returncode}): see {log.name}")
-    return {**json.loads(output.splitlines()[-1]), "peak_mib": peak[0]}
+    return {**json.loads(output.splitlines()[-1]), "peak_mib": usage.peak_mib}
 
 
-def _watch(pid: int, peak: list[float], done: threading.Event) -> None:
+def _watch(usage: Usage, done: threading.Event) -> None:
     while not done.wait(_SAMPLE_S):
-        total = 0
-        try:
-            root = psutil.Process(pid)
-            for process in (root, *root.children(recursive=True)):
-                memory = process.memory_info()
-                total += memory.rss - memory.shared
-        except psutil.Error:
-            continue
-        peak[0] = max(peak[0], total / 2**20)
+        usage.sample()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
+from benchmarks.usage import Usage
 
 _RUNNING = re.compile(r"\[ *[\d:]+\] (.+): running$")
 _START, _TRAINER = "ingest and start", "Trainer"
@@ -28,32 +28,6 @@ _SETTINGS = (
     *("train.blocks=[1]", "train.width=4", "train.epochs=1", "image_size=32"),
     *("evaluate.min_accuracy=0", "evaluate.min_class_accuracy=0"),
 )
-
-
-class Usage:
-    """What a process, and all that it has started, has used until now."""
-
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
-        self._known: dict[int, float] = {}  # of each process the last that was seen
-        self.peak = 0.0  # MiB, since it was set
-
-    def sample(self) -> float:
-        """Looks; returns CPU seconds in all."""
-        memory = 0
-        try:
-            processes = [self._root, *self._root.children(recursive=True)]
-        except psutil.Error:  # the run has ended
-            processes = []
-        for process in processes:
-            try:
-                used, times = process.memory_info(), process.cpu_times()
-            except psutil.Error:  # it has ended
-                continue
-            memory += used.rss - used.shared
-            self._known[process.pid] = times.user + times.system
-        self.peak = max(self.peak, memory / 2**20)
-        return sum(self._known.values())
 
 
 def measure(command: Sequence[str], code: Path | None) -> list[dict[str, float | str]]:
@@ -90,7 +64,7 @@ def measure(command: Sequence[str], code: Path | None) -> list[dict[str, float |
         nonlocal begun, cpu
         with lock:
             total = usage.sample()
-            peak, usage.peak = usage.peak, 0.0
+            peak, usage.peak_mib = usage.peak_mib, 0.0
         seconds = time.monotonic() - begun
         rows.append({"step": step, "cpu_s": total - cpu, "peak_mib": peak, "seconds": seconds})
         print(json.dumps(rows[-1]), flush=True)

@@ -54,6 +54,7 @@ class Executor(BaseBeamExecutor):
         output.split_names = examples[0].split_names
         uris = {split: artifact_utils.get_split_uri(examples, split) for split in splits}
         work = folder / "work"  # beside what is kept: engines' workers see it
+        shutil.rmtree(work, ignore_errors=True)  # of an attempt that was killed
         work.mkdir()
         with self._make_beam_pipeline() as pipeline:
             find.write(pipeline, [f"{uri}/*" for uri in uris.values()], str(work))

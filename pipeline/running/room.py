@@ -62,7 +62,7 @@ def lacking(config: PipelineConfig, workspace: Path) -> list[str]:
     free = shutil.disk_usage(workspace).free
     if free < needs.disk:
         raise UserError(
-            f"a run writes models, checkpoints and what its steps work on, about "
+            "a run writes models, checkpoints and what its steps work on, about "
             f"{in_units(needs.disk)}, and {in_units(free)} are free at {workspace}: make room "
             "(`signs prune` helps), or use --workspace"
         )

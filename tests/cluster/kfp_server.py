@@ -13,10 +13,8 @@ import contextlib
 import hashlib
 import re
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import requests
@@ -85,12 +83,7 @@ class KfpServer:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop()
 
     @property
@@ -113,15 +106,7 @@ class KfpServer:
         words = ("--selector", f"app={_SERVER}", "--force", "--grace-period=0")
         self._cluster.asked("delete", "pods", *words)
         until(lambda: not self._answers(), "the API server is gone")
-        # While the cluster's proxy learns of the new pod, an answer may be followed by a 503.
-        until(self._goes_on_answering, "KFP's API server answers", 180)
-
-    def _goes_on_answering(self) -> bool:
-        for _ in range(5):
-            if not self._answers():
-                return False
-            time.sleep(1)
-        return True
+        until(self._answers, "KFP's API server answers", 180)
 
     def said(self, name: str = _SERVER) -> str:
         """The log of one of the three."""
@@ -143,7 +128,9 @@ class KfpServer:
         fatal = [line for line in self.said().splitlines() if _FATAL.match(line)]
         assert not fatal, fatal[0]
         with contextlib.suppress(requests.RequestException):
-            return bool(self.get("healthz"))
+            # Its `healthz` answers while its RPC, which answers all else, is not up.
+            self.get("runs")
+            return True
         return False
 
     def _stop(self) -> None:

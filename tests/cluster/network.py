@@ -9,7 +9,6 @@ packet filters) is gone with it, and never this machine's.
 
 import subprocess
 from pathlib import Path
-from types import TracebackType
 
 from tests.cluster.control_plane import SERVICES
 
@@ -35,12 +34,7 @@ class Network:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _ip("link", "delete", _BRIDGE)
 
     def join(self, number: int, pid: int, count: int) -> None:

@@ -66,6 +66,15 @@ def test_it_tells_what_there_is(examples: Path, tmp_path: Path) -> None:
     }
 
 
+def test_what_a_killed_attempt_has_left_is_no_matter(examples: Path, tmp_path: Path) -> None:
+    left = tmp_path / "leaks" / "work"
+    left.mkdir(parents=True)
+    (left / "lines-00000-of-00001").write_text('{"images": {"train": 1000}}\n')
+    made = guard(examples, tmp_path, "report")
+    assert load_leaks(str(made / "leaks")).images["train"] < 1000
+    assert not left.exists()
+
+
 def test_it_drops_from_what_is_trained_on_and_nothing_else(examples: Path, tmp_path: Path) -> None:
     made = guard(examples, tmp_path, "drop")
     left = {

@@ -25,6 +25,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from components.picture_statistics.executor import load
 from components.run_page.facts import Facts
 from components.serving_check.executor import ServingCheckError, check
 from data.sample import read_samples
@@ -132,6 +133,17 @@ def first(images: Path, workspace: Path, customer: Path) -> dict[str, Any]:
 def server(workspace: Path, first: dict[str, Any]) -> Iterator[ServerProcess]:
     with ServerProcess(workspace / "serving" / "colours", model_name="colours") as process:
         yield process
+
+
+def test_no_statistics_hold_every_name(first: dict[str, Any], workspace: Path) -> None:
+    [path] = workspace.rglob("StatisticsGen/statistics/*/Split-train/FeatureStats.pb")
+    [dataset] = load(path).datasets
+    words = {one.path.step[0]: one.string_stats for one in dataset.features}
+    assert words["class_name"].unique == len(CLASSES)
+    assert len(words["class_name"].top_values) == len(CLASSES)
+    assert words["source_id"].common_stats.num_non_missing == dataset.num_examples
+    assert not words["source_id"].unique
+    assert not words["source_id"].top_values
 
 
 def test_a_run_ends_with_a_pushed_model_that_answered(

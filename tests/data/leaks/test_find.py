@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import tempfile
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -155,3 +156,16 @@ def test_copies_are_named_rightly_behind_a_picture_that_does_not_decode(tmp_path
     }
     assert found.images == {"train": 2, "test": 3}
     assert {path.name for path in tmp_path.iterdir()} == {"train", "test"}
+
+
+def test_workers_see_what_is_worked_on_and_many_pairs_are_compared_in_portions(
+    photographs: Found,
+    signs_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("data.leaks.find._COMPARED", 7)
+    ingested = ingest(signs_data / "64x64_SIGNS.zip", tmp_path / "data")
+    # A worker on another machine has a folder for temporary files of its own.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
+    assert leaks_of(ingested) == photographs

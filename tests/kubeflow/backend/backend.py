@@ -20,7 +20,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests import ROOT
@@ -91,12 +90,7 @@ class Backend:
             self._stack.enter_context(service)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def give_keys(self, access_key: str, secret_key: str) -> None:

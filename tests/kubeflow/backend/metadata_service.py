@@ -8,7 +8,6 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent import futures
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -69,12 +68,7 @@ class MetadataService(grpc.GenericRpcHandler):
         self._server.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.stop(None).wait()
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:

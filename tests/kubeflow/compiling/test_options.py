@@ -117,7 +117,7 @@ def test_secret_of_the_object_store(root: str, secret: str | None, expected: str
         ({"mount": "/"}, "mount must be an absolute folder"),
         ({"mount": "/minio/x"}, "mount must not lie in /minio, .*/app, which a step has already"),
         ({"mount": "/app"}, "mount must not lie in"),
-        ({"mount": "/work/../minio"}, "mount must be an absolute folder"),
+        ({"mount": "/signs/../minio"}, "mount must be an absolute folder"),
         ({"retries": 101}, r"retries must be in \[0, 100\]. Received: 101"),
         ({"retries": True}, "retries: Input should be a valid integer. Received: True"),
         ({"retries": "3"}, "retries: Input should be a valid integer. Received: '3'"),
