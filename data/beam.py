@@ -48,7 +48,7 @@ def convert(plan: Plan, images: int, beam_args: Sequence[str]) -> None:
         | "Spread" >> beam.Reshuffle()
         | "Convert" >> beam.ParDo(_WriteShards(str(plan.folder), processes))
     )
-    with _one_error():
+    with one_error():
         pipeline.run().wait_until_finish()
 
 
@@ -125,7 +125,7 @@ class _WriteShards(beam.DoFn):
 
 
 @contextmanager
-def _one_error() -> Iterator[None]:
+def one_error() -> Iterator[None]:
     """Lets a user's mistake or a full disk surface as itself, once.
 
     Beam logs a failure with its traceback several times over, and adds the step to its text.

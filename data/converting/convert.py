@@ -11,9 +11,7 @@ The content is read twice: once for its fingerprint, once to convert it.
 
 import contextlib
 import dataclasses
-import errno
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -24,7 +22,7 @@ from data import IngestError, spans
 from data.converting import known
 from data.converting.assemble import assemble
 from data.converting.plan import SHARD_BYTES, Listing, Plan, rejections_path
-from data.converting.room import check_room
+from data.converting.room import check_room, is_full
 from data.dataset_name import check_classes_of, check_name, dataset_name
 from data.manifest import Manifest, check_strangers, damage
 from data.pictures import Picture, digest_of
@@ -55,7 +53,6 @@ DOWNLOADS = ".downloads"
 Report = Callable[[Progress], None]
 _REPORT_S = 0.1
 _SHOWN = 3
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,18 +259,12 @@ def _ingest(
                 whole=whole,
             )
             return _ingested(dataset, manifest, reused=not is_new)
-    except OSError as err:
-        if err.errno in _FULL:
+    # Beam wraps what a worker raises into a RuntimeError, with a traceback as its text.
+    except (OSError, IngestError, RuntimeError) as err:
+        if is_full(err):
             raise _disk_full(root) from err
-        raise IngestError(f"cannot ingest to {root}: {err}") from err
-    except IngestError as err:
-        if any(os.strerror(number) in str(err) for number in _FULL):
-            raise _disk_full(root) from err
-        raise
-    # Beam wraps what a worker raises into an exception of its own, with a traceback as its text.
-    except RuntimeError as err:
-        if any(os.strerror(number) in str(err) for number in _FULL):
-            raise _disk_full(root) from err
+        if isinstance(err, OSError):
+            raise IngestError(f"cannot ingest to {root}: {err}") from err
         raise
 
 

@@ -1,5 +1,7 @@
 """Whether what an ingestion writes fits on the disk: asked before any of it is written."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +9,7 @@ from data import IngestError
 
 # Beside the image itself: names and labels, a line of the plan, one of the pictures, some slack.
 _BESIDE = 800  # bytes
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_room(folder: Path, images: int, image_bytes: int) -> None:
@@ -26,6 +29,13 @@ def check_room(folder: Path, images: int, image_bytes: int) -> None:
             f"{images:,} images take about {in_units(needed)} as TFRecords, and {in_units(free)} "
             f"are free at {folder}: make room, or name another disk with --workspace"
         )
+
+
+def is_full(error: Exception) -> bool:
+    """Whether it is of a full disk. A worker's, and Beam's, have that in their text alone."""
+    return getattr(error, "errno", None) in _FULL or any(
+        os.strerror(number) in str(error) for number in _FULL
+    )
 
 
 def in_units(size: float) -> str:

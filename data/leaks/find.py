@@ -25,7 +25,9 @@ from typing import Any, TypeAlias
 import apache_beam as beam
 import numpy as np
 
-from data.beam import files_of, pipeline_of, records_of
+from data import IngestError
+from data.beam import files_of, one_error, pipeline_of, records_of
+from data.converting.room import is_full
 from data.leaks import bursts
 from data.leaks.fingerprint import Fingerprint, fingerprint
 from data.leaks.nearness import Part, are_near
@@ -52,11 +54,20 @@ def find(folders: Sequence[Path], beam_args: Sequence[str]) -> Found:
         beam_args: Options of Beam, such as those of `data.engine.engine.Engine`.
 
     Raises:
-        IngestError: Beam refuses its options.
+        IngestError: Beam refuses its options, or the disk is full.
     """
-    with tempfile.TemporaryDirectory(prefix="leaks-", dir=folders[0].parent) as work:
-        with pipeline_of(beam_args) as pipeline:
-            write(pipeline, [f"{folder}/*" for folder in folders], work)
+    place = folders[0].parent
+    with tempfile.TemporaryDirectory(prefix="leaks-", dir=place) as work:
+        try:
+            with one_error(), pipeline_of(beam_args) as pipeline:
+                write(pipeline, [f"{folder}/*" for folder in folders], work)
+        except (OSError, RuntimeError) as err:
+            if is_full(err):
+                raise IngestError(
+                    "the disk is full while images are compared, which takes 1.3 KB of each at "
+                    f"{place.parent}. Make room, or choose another workspace."
+                ) from err
+            raise
         return read(work)
 
 

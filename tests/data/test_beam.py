@@ -10,9 +10,9 @@ from data import IngestError, beam
 def test_beams_addition_to_an_error_is_taken_off_and_its_log_is_quiet_meanwhile() -> None:
     logger = logging.getLogger("apache_beam.runners.common")
     record = logging.makeLogRecord({})
-    first = beam._one_error()
+    first = beam.one_error()
     first.__enter__()
-    with pytest.raises(IngestError) as caught, beam._one_error():  # as of another thread
+    with pytest.raises(IngestError) as caught, beam.one_error():  # as of another thread
         first.__exit__(None, None, None)
         assert not logger.filter(record)
         raise IngestError("the disk is full [while running 'Convert']")

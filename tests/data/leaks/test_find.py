@@ -2,17 +2,18 @@
 
 import io
 import itertools
-import tempfile
 import zipfile
 from collections import Counter
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pytest
 from PIL import Image
 
+from data import IngestError
 from data.converting.convert import Ingested, ingest
-from data.leaks.find import find
+from data.leaks.find import find, write
 from data.leaks.report import Found, count, groups
 from data.sample import Sample
 from data.tfrecord import Writer
@@ -20,6 +21,7 @@ from signs.features import EVAL, SPLITS, TEST
 from signs.image_bytes import encode_png
 from tests.data.images import write_tree
 from tests.data.leaks.pictures import jpeg, resized, scene, shifted
+from tests.signs.test_durable import full_disk
 
 
 def leaks_of(ingested: Ingested) -> Found:
@@ -158,14 +160,36 @@ def test_copies_are_named_rightly_behind_a_picture_that_does_not_decode(tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {"train", "test"}
 
 
-def test_workers_see_what_is_worked_on_and_many_pairs_are_compared_in_portions(
+def test_it_works_beside_the_data_and_compares_many_pairs_in_portions(
     photographs: Found,
     signs_data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    folders = []
+
+    def noted(pipeline: beam.Pipeline, patterns: list[str], folder: str) -> None:
+        folders.append(Path(folder))
+        write(pipeline, patterns, folder)
+
     monkeypatch.setattr("data.leaks.find._COMPARED", 7)
-    ingested = ingest(signs_data / "64x64_SIGNS.zip", tmp_path / "data")
+    monkeypatch.setattr("data.leaks.find.write", noted)
+    assert leaks_of(ingest(signs_data / "64x64_SIGNS.zip", tmp_path)) == photographs
+    [folder] = folders
     # A worker on another machine has a folder for temporary files of its own.
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
-    assert leaks_of(ingested) == photographs
+    assert tmp_path in folder.parents
+
+
+def test_a_disk_that_fills_up_is_one_error_and_leaves_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingested = ingest("synthetic:60", tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with ingested.folders() as folders, full_disk(20_000), pytest.raises(IngestError) as caught:
+        find(folders, [])
+    assert str(caught.value) == (
+        "the disk is full while images are compared, which takes 1.3 KB of each at "
+        f"{tmp_path}. Make room, or choose another workspace."
+    )
+    assert "Traceback" not in caplog.text
+    assert sorted(tmp_path.rglob("*")) == before
