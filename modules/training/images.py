@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from modules.preprocessing import CHANNELS, stored_image
+from modules.preprocessing import CHANNELS
+from modules.training.decoding import decoded
 from signs import features
 
 _DECODE_BATCH = 128  # images
@@ -27,7 +28,7 @@ class Images:
         prepare: a function from a batch of elements to (float32 [batch, size, size, 3] in [0, 1],
             int64 [batch] labels).
         store: a function from a size and a batch of elements to the same, as bytes: (uint8 [batch,
-            size, size, 3], int64 [batch] labels). It is a third of the work, and for training.
+            size, size, 3], int64 [batch] labels). It is less work, and for training.
         bytes_each: memory of an element, roughly.
     """
 
@@ -101,12 +102,7 @@ def read_images(
 
     def store(size: int, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_example(batch, needed)
-        pixels = tf.map_fn(
-            lambda image: stored_image(image, size),
-            tf.reshape(parsed[features.IMAGE], [-1]),
-            parallel_iterations=1,  # a batch has a core; large pictures wait for each other
-            fn_output_signature=tf.TensorSpec([size, size, CHANNELS], tf.uint8),
-        )
+        pixels = decoded(tf.reshape(parsed[features.IMAGE], [-1]), size)
         return pixels, tf.reshape(parsed[features.LABEL], [-1])
 
     size = sum(tf.io.gfile.stat(path).length for path in files)

@@ -132,8 +132,16 @@ def _strength(augmentation: Augmentation, step: tf.Tensor, steps: int) -> tf.Ten
 
 def _with_cover(rgb: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Images as uint8 [batch, height, width, 4], the last what stands before a plain wall."""
-    cover = tf.ensure_shape(tf.numpy_function(matte, [rgb], tf.uint8), [*rgb.shape[:3], 1])
-    return tf.concat([rgb, cover], axis=-1), labels
+    covered = tf.numpy_function(_covered, [rgb], tf.uint8)
+    return tf.ensure_shape(covered, [*rgb.shape[:3], CHANNELS]), labels
+
+
+def _covered(rgb: np.ndarray) -> np.ndarray:
+    both = np.empty((*rgb.shape[:3], CHANNELS), np.uint8)
+    for channel in range(CHANNELS - 1):  # all three at once take three times as long
+        both[..., channel] = rgb[..., channel]
+    both[..., -1:] = matte(rgb)
+    return both
 
 
 def steps_per_epoch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:

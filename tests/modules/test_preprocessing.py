@@ -141,9 +141,17 @@ def test_preprocessing_fn_takes_the_size_from_the_configuration(config, size):
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
-@pytest.mark.parametrize("shape", [(16, 16), (7, 40), (9, 9)])
+@pytest.mark.parametrize("shape", [(16, 16), (7, 40), (9, 9), (30, 50)])
 def test_what_is_trained_on_is_what_is_evaluated_and_served(shape, format):
     image = encoded(noise(*shape), format)
     stored = stored_image(tf.constant(image), 16)
     assert stored.dtype == tf.uint8
-    np.testing.assert_array_equal(stored, np.rint(prepared(image)[0] * np.float32(255)))
+    # No farther than the nearest byte is, of which there may be two.
+    np.testing.assert_allclose(stored, prepared(image)[0] * np.float32(255), atol=0.5001)
+
+
+@pytest.mark.parametrize("side", [1, 7, 15])
+def test_a_smaller_picture_becomes_what_it_becomes_with_antialiasing(side):
+    pixels = noise(side, side)
+    expected = tf.image.resize(pixels, [16, 16], antialias=True) / 255
+    np.testing.assert_allclose(prepared(encoded(pixels))[0], expected, atol=1e-5)
