@@ -24,7 +24,7 @@ from data.window.named import Named
 from signs.features import FINDINGS, PICTURES, REJECTED, SPLITS, TEST
 
 _MOST_REASONS = 20
-_BUCKET = 100_000  # images whose digests are compared at a time
+_BUCKET = 20_000  # images whose digests are compared at a time
 
 
 def assemble(

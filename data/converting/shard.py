@@ -15,7 +15,7 @@ import json
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data.converting.plan import Plan, rejection_line, rejections_path
@@ -105,14 +105,15 @@ def _convert(plan: Plan, item: Item) -> tuple[str, Sample | Rejection]:
     return content, Sample(image, label, item.class_name, item.source_id, item.split)
 
 
-def _ticking(items: list[Item], progress: Path) -> Iterator[Item]:
+def _ticking(items: Iterable[Item], progress: Path) -> Iterator[Item]:
     """Yields items, and lets a file grow by a byte for each: its size is the progress of all."""
+    done = 0
     with progress.open("ab", buffering=0) as file:
-        for index, item in enumerate(items):
+        for done, item in enumerate(items, 1):
             yield item
-            if (index + 1) % _TICK == 0:
+            if done % _TICK == 0:
                 file.write(bytes(_TICK))
-        file.write(bytes(len(items) % _TICK))
+        file.write(bytes(done % _TICK))
 
 
 def main(folder: str, *shards: str) -> None:

@@ -100,7 +100,7 @@ def test_a_division_gives_every_item_a_split_and_looks_closer_at_small_classes(
         {"source_id": "b/3", "reason": "gone while it was ingested"},
         {"source_id": "b/4", "reason": "not an image"},
     ]
-    items = plan(tmp_path, found.deal(0, 10**9)).part(0)
+    items = [*plan(tmp_path, found.deal(0, 10**9)).part(0)]
     splits = Counter((item.class_name, item.split) for item in items)
     assert splits == {
         ("a", "train"): 24, ("a", "eval"): 3, ("a", "test"): 4,
