@@ -24,13 +24,15 @@ from data import synthetic
 from signs.features import SPLITS
 
 _DRAWN, _IN_A_FOLDER, _QUALITY = 400, 1_000, 92
+_OF_A_DRAWING = 250  # pictures at most: copies, and what may be copies, grow as the pictures do
 _SIDE = 64
 NAME = "pictures"
 
 
 def draw(folder: Path, count: int) -> None:
     """Writes the pictures: JPEGs of the size of SIGNS's, which no other step counts as its own."""
-    drawings = [synthetic.draw(0, index) for index in range(_DRAWN)]
+    drawn = max(_DRAWN, count // _OF_A_DRAWING)
+    drawings = [synthetic.draw(0, index) for index in range(drawn)]
     classes, made = len(synthetic.CLASS_NAMES), set()
     for index in range(count):
         split = {"eval": "val"}.get(synthetic.split_of(index), synthetic.split_of(index))
