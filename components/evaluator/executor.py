@@ -48,6 +48,9 @@ from signs.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 ALSO_TEST_KEY = "also_test"
+# Images that a model is asked about at once. TFXIO's own number grows up to 1,000 and never stays
+# the same, and oneDNN keeps something for each: half a MiB, of a network of one block.
+BATCH = 32
 
 
 class Executor(stock.Executor):
@@ -205,7 +208,7 @@ def _read(
     [folder] = artifact_utils.get_split_uris(examples, split)
     return (
         pipeline
-        | f"Read[{split}]" >> read(f"{folder}/*").BeamSource()
+        | f"Read[{split}]" >> read(f"{folder}/*").BeamSource(BATCH)
         | f"Twins[{split}]" >> beam.Map(_with_twins, twins or {})
     )
 
@@ -221,7 +224,7 @@ def _copies(pipeline: beam.Pipeline, test: Path) -> beam.PCollection[pa.RecordBa
         pipeline
         | "TestSplit" >> beam.Create([test])
         | "Corrupt" >> beam.FlatMap(corrupted.copies).with_output_types(bytes)
-        | "ReadCopies" >> batches.BeamSource()
+        | "ReadCopies" >> batches.BeamSource(BATCH)
     )
 
 

@@ -4,6 +4,7 @@ Each of its runs takes five seconds of CPU. Those in which a single check fails 
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
+from apache_beam.metrics import MetricsFilter
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import Channel
 from tfx.types.standard_artifacts import (
@@ -25,7 +28,7 @@ from tfx.types.standard_artifacts import (
 )
 
 from components.evaluator import Evaluator, executor
-from components.evaluator.executor import Executor
+from components.evaluator.executor import BATCH, Executor
 from data.leaks.report import Group
 from data.pictures import Picture
 from data.sample import Sample
@@ -180,6 +183,32 @@ def test_each_check_refuses_with_a_row_of_its_own(judge: Judge) -> None:
         *(("calibration error", "test"), ("baseline", "test"), ("accuracy", "shop")),
         *(("class", "a"), ("corruption", "blur")),
     ]
+
+
+def test_a_model_is_always_asked_about_as_many_images(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What TensorFlow keeps grows with the largest batch, and with each other size of one."""
+    made_here: list[beam.Pipeline] = []
+    make = Executor._make_beam_pipeline
+
+    def keep(self: Executor) -> beam.Pipeline:
+        made_here.append(make(self))
+        return made_here[0]
+
+    monkeypatch.setattr(Executor, "_make_beam_pipeline", keep)
+    thresholds = replace(QUICK, min_corrupted_accuracy=0.5)
+    judge(baseline="", sets='["shop", "fair"]', thresholds=thresholds)
+    [pipeline] = made_here
+    found = pipeline.result.metrics().query(MetricsFilter().with_name("batch_size"))
+    asked = [(one.key.step, one.result) for one in found["distributions"]]
+    for test_set, images in (("test", TEST), ("shop", 20), ("fair", 10), ("corruption", 32 * 6)):
+        sizes = [size for step, size in asked if step.startswith(f"Evaluate[{test_set}]")]
+        # As few batches as can be, so that all but the last are of one size.
+        full = min(images, BATCH)
+        assert {(one.sum, one.count, one.max) for one in sizes} == {
+            (images, math.ceil(images / BATCH), full)
+        }
 
 
 @pytest.mark.slow
