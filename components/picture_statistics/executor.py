@@ -4,27 +4,28 @@ statistics/Split-train/FeatureStats.pb   TFDV's, a file for each split
 anomalies/pictures.json                  distributions, anomalies, odd pictures
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx import types
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from data import tfrecord
+from data.beam import files_of
 from data.findings import Finding
-from data.sample import Sample
 from data.statistics import collect
+from data.statistics.collect import Rows
 from data.statistics.compare import MIN_PICTURES, Statistics, anomalies, describe, statistics_of
 from data.statistics.odd import odd
 from data.statistics.report import Anomaly, Example, Pictures
 from data.window.gather import of_newest_span
-from signs.features import SOURCE_ID, SPLIT, TRAIN
+from signs.features import TRAIN
 
 Policy: TypeAlias = Literal["report", "fail"]
 OF_PICTURES = "of_pictures"  # property of the statistics: StatisticsGen's are of the same type
@@ -41,7 +42,7 @@ _SHOWN = 3
 class Drift(NamedTuple):
     """Train pictures beside those of earlier spans."""
 
-    pictures: pa.Table
+    pictures: Rows
     statistics: Statistics
     against: str  # what the others are called
     others: Statistics
@@ -71,14 +72,16 @@ class Executor(BaseBeamExecutor):
         names = artifact_utils.decode_split_names(examples[0].split_names)
         folder = Path(output.uri)
         folder.mkdir(parents=True, exist_ok=True)
-        patterns = [f"{artifact_utils.get_split_uri(examples, name)}/*" for name in names]
+        uris = {name: artifact_utils.get_split_uri(examples, name) for name in names}
+        files = {name: files_of([f"{uri}/*"]) for name, uri in uris.items()}
+        work = folder / "work"  # beside what is kept: engines' workers see it
+        shutil.rmtree(work, ignore_errors=True)  # of an attempt that was killed
+        work.mkdir()
         with self._make_beam_pipeline() as pipeline:
-            collect.write(pipeline, patterns, output.uri)
-        table = collect.read(folder)
-        for file in folder.glob(f"{collect.FILES}*"):
-            file.unlink()
-        by_split = {name: table.filter(pc.field(SPLIT) == name) for name in names}
-        found = {name: statistics_of(rows) for name, rows in by_split.items() if rows.num_rows}
+            collect.write(pipeline, chain(*files.values()), str(work))
+        rows = Rows(str(work), tuple(chain(*files.values())))
+        by_split = {name: replace(rows, files=tuple(some)) for name, some in files.items()}
+        found = {name: statistics_of(some) for name, some in by_split.items() if some.images}
         for artifact in (statistics, output):
             artifact.split_names, artifact.span = examples[0].split_names, examples[0].span
         statistics.set_int_custom_property(OF_PICTURES, 1)
@@ -91,13 +94,13 @@ class Executor(BaseBeamExecutor):
         )
         drift = None
         if TRAIN in found:
-            files = of_newest_span(Path(artifact_utils.get_split_uri(examples, TRAIN)))
-            drift = _within(by_split[TRAIN], files)
+            drift = _within(by_split[TRAIN], of_newest_span(Path(uris[TRAIN])))
             if drift is None and (previous := input_dict.get("previous")):
                 before = load(statistics_path(previous[0].uri))
                 against = f"span {previous[0].span}"
                 drift = Drift(by_split[TRAIN], found[TRAIN], against, before)
-        pictures = report(table, by_split, found, schema, drift)
+        pictures = report(rows, by_split, found, schema, drift)
+        shutil.rmtree(work)
         pictures.write(folder)
         if exec_properties["policy"] == "fail" and pictures.anomalies:
             raise PictureAnomalyError(
@@ -117,22 +120,20 @@ def load(path: Path) -> Statistics:
     return statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
 
 
-def _within(train: pa.Table, files: Sequence[Path]) -> Drift | None:
+def _within(train: Rows, newest: Iterable[Path]) -> Drift | None:
     """What the newest of several spans has brought, beside what was there; None of a single one."""
-    ids = pa.array(
-        [Sample.parse(record).source_id for path in files for record in tfrecord.read(path)],
-        pa.string(),
-    )
-    has_come = pc.is_in(train[SOURCE_ID], ids)
-    new, old = train.filter(has_come), train.filter(pc.invert(has_come))
-    if not (new.num_rows and old.num_rows):
+    names = {path.name for path in newest}
+    has_come = {file: Path(file).name in names for file in train.files}
+    new = replace(train, files=tuple(file for file in train.files if has_come[file]))
+    old = replace(train, files=tuple(file for file in train.files if not has_come[file]))
+    if not (new.images and old.images):
         return None
     return Drift(new, statistics_of(new), "the spans before", statistics_of(old))
 
 
 def report(
-    table: pa.Table,
-    by_split: Mapping[str, pa.Table],
+    rows: Rows,
+    by_split: Mapping[str, Rows],
     statistics: Mapping[str, Statistics],
     schema: schema_pb2.Schema,
     drift: Drift | None,
@@ -140,7 +141,7 @@ def report(
     """What there is to tell of pictures.
 
     Args:
-        table: Of all of them.
+        rows: Of all of them.
         by_split: The same by split.
         statistics: Theirs.
         schema: With comparators and domains.
@@ -153,7 +154,7 @@ def report(
         for name, one in statistics.items()
         if name != TRAIN and TRAIN in statistics
     ]
-    for name, rows, own, against, others in [*pairs, *([(TRAIN, *drift)] if drift else [])]:
+    for name, looked_at, own, against, others in [*pairs, *([(TRAIN, *drift)] if drift else [])]:
         images = min(one.datasets[0].num_examples for one in (own, others))
         if images < MIN_PICTURES:
             too_few.append(
@@ -162,7 +163,7 @@ def report(
             )
             continue
         changed += anomalies(
-            rows,
+            looked_at,
             own,
             others,
             schema,
@@ -170,12 +171,12 @@ def report(
             split=name,
             against=against,
         )
-    counts, shown = odd(table, schema)
+    counts, shown = odd(rows, schema)
     return Pictures(
         anomalies=tuple(changed),
         odd_counts=counts,
         not_compared=tuple(too_few),
-        findings=tuple(_findings(changed, counts, shown, table.num_rows)),
+        findings=tuple(_findings(changed, counts, shown, rows.images)),
         splits={name: describe(one) for name, one in statistics.items()},
         odd=shown,
     )

@@ -1,24 +1,30 @@
 """How far apart two sets of pictures are, by TFDV's comparators and the schema's thresholds.
 
-table of `data.statistics.collect` -> TFDV's statistics -+-> distances -> anomalies, with examples
-                                 those of other pictures -+
+rows of `data.statistics.collect` -> TFDV's statistics -+-> distances -> anomalies, with examples
+                                those of other pictures -+
+
+Rows are gone through in batches, as often as it takes. Of each picture one number is held (8 bytes,
+and as many for a copy) while the quartiles of a feature are looked for, and nothing else.
 
 The features are derived: they are in no Example, and the schema says so (VALIDATION_DERIVED).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
 from data.statistics.measure import NUMBERS, WORDS
 from data.statistics.report import Anomaly, Example, Numbers, Words
 from data.statistics.shares import share
-from signs.features import CLASS_NAME, SOURCE_ID, SPLIT
+from data.statistics.worst import Worst
+from signs.features import CLASS_NAME
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 Kind: TypeAlias = Literal["drift", "skew"]
@@ -43,22 +49,34 @@ class Distance:
     limit: float
 
 
-def statistics_of(table: pa.Table) -> Statistics:
+def statistics_of(rows: Iterable[pa.RecordBatch]) -> Statistics:
     """TFDV's statistics of pictures, as they are kept: FeatureStats.pb.
 
     What is far out counts at the fence: else one black picture would stretch the histogram, and
     with it the distance, until nothing else is told apart. `data.statistics.odd` tells of it.
+
+    Args:
+        rows: Are gone through several times.
     """
-    columns = [name for name in FEATURES if name in table.column_names]
-    frame = table.select(columns).to_pandas()
-    for name in NUMBERS:
-        frame[name] = frame[name].clip(*fences(table[name].to_numpy()))
-    return tfdv.generate_statistics_from_dataframe(frame)
+    limits = {name: fences(rows, name) for name in NUMBERS}
+    # As `tfdv.generate_statistics_from_dataframe` does it, which wants all pictures at once.
+    generators = stats_impl.get_generators(tfdv.StatsOptions(), in_memory=True)
+    sums = [one.create_accumulator() for one in generators]
+    for batch in rows:
+        clipped = {
+            name: pa.array(batch[name].to_numpy().clip(*limit)) for name, limit in limits.items()
+        }
+        columns = {name: clipped.get(name, batch[name]) for name in FEATURES}
+        given = CanonicalizeRecordBatch(pa.RecordBatch.from_pydict(columns))
+        sums = [one.add_input(of, given) for one, of in zip(generators, sums, strict=True)]
+    return stats_impl.extract_statistics_output(sums, generators)
 
 
-def fences(values: np.ndarray) -> tuple[float, float]:
+def fences(rows: Iterable[pa.RecordBatch], feature: str) -> tuple[float, float]:
     """What is beyond is far out (Tukey 1977): three times the quartiles' distance beyond them."""
-    low, high = np.percentile(values, [25, 75]) if len(values) else (0.0, 0.0)
+    values = np.concatenate([np.empty(0), *(batch[feature].to_numpy() for batch in rows)])
+    quartiles = [25, 75]
+    low, high = np.percentile(values, quartiles, overwrite_input=True) if len(values) else (0, 0)
     if low == high:
         return -np.inf, np.inf
     return float(low - 3 * (high - low)), float(high + 3 * (high - low))
@@ -125,7 +143,7 @@ def distances(
 
 
 def anomalies(
-    table: pa.Table,
+    rows: Iterable[pa.RecordBatch],
     statistics: Statistics,
     others: Statistics,
     schema: schema_pb2.Schema,
@@ -137,7 +155,7 @@ def anomalies(
     """Yields what is farther apart than the schema allows, with pictures that show it.
 
     Args:
-        table: The pictures that are looked at.
+        rows: The pictures that are looked at; gone through for each that is found.
         statistics: Theirs.
         others: Of those that they are compared with.
         schema: With the limits.
@@ -149,7 +167,7 @@ def anomalies(
     for found in distances(statistics, others, schema, kind):
         if found.value <= found.limit:
             continue
-        examples = tuple(_examples(table, found.feature, then[found.feature]))
+        examples = _examples(rows, found.feature, now[found.feature], then[found.feature])
         shown = ", ".join(f"{one.id} ({_words(one.value)})" for one in examples)
         change = _change(now[found.feature], then[found.feature])
         text = (
@@ -175,22 +193,21 @@ def _change(now: Numbers | Words, then: Numbers | Words) -> str:
     return f"{word} is {share(now, word):.0%}, there {share(then, word):.0%}"
 
 
-def _examples(table: pa.Table, feature: str, then: Numbers | Words) -> Iterator[Example]:
-    """Yields the pictures that are least like those of before."""
-    column = table[feature]
-    if isinstance(then, Numbers):
-        far = np.argsort(-np.abs(column.to_numpy() - then.median), kind="stable")
-    else:
-        words = column.to_pylist()
-        now = Words({word: words.count(word) for word in set(words)})
-        far = np.flatnonzero(np.array(words) == _risen(now, then))
-    for row in table.take(far[:_SHOWN]).to_pylist():
-        yield example(row, feature)
-
-
-def example(row: dict, feature: str) -> Example:
-    """A row of the table as an example of what its feature is."""
-    return Example(row[SOURCE_ID], row[SPLIT], row[CLASS_NAME], feature, row[feature])
+def _examples(
+    rows: Iterable[pa.RecordBatch], feature: str, now: Numbers | Words, then: Numbers | Words
+) -> tuple[Example, ...]:
+    """The pictures that are least like those of before."""
+    worst = Worst(_SHOWN)
+    for batch in rows:
+        if isinstance(now, Numbers) and isinstance(then, Numbers):
+            far = np.abs(batch[feature].to_numpy() - then.median)
+            found = [(row, distance, feature) for row, distance in enumerate(far.tolist())]
+        else:
+            assert isinstance(now, Words) and isinstance(then, Words)
+            word, words = _risen(now, then), batch[feature].to_pylist()
+            found = [(row, 0.0, feature) for row, own in enumerate(words) if own == word]
+        worst.add(batch, found)
+    return worst.examples
 
 
 def _risen(now: Words, then: Words) -> str:

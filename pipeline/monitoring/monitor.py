@@ -118,8 +118,8 @@ def monitor(
     rows = [row for _, row in measured]
     if requests.version is None or not rows:
         raise UserError(f"the log holds no Predict request with pictures to the model {model!r}")
-    table = pa.Table.from_pylist(rows, MEASURED)
-    statistics = statistics_of(table)
+    batches = [pa.RecordBatch.from_pylist(rows, MEASURED)]
+    statistics = statistics_of(batches)
     found: tuple[Anomaly, ...] = ()
     apart: tuple[Distance, ...] = ()
     notes = []
@@ -128,7 +128,7 @@ def monitor(
         apart = tuple(distances(statistics, training, schema, "skew"))
         found = tuple(
             anomalies(
-                *(table, statistics, training, schema),
+                *(batches, statistics, training, schema),
                 kind="skew",
                 split=ASKED,
                 against=features.TRAIN,
@@ -164,7 +164,7 @@ def monitor(
         confidence=float(np.mean(sure)) if sure else None,
         classes=dict(counted.most_common()),
         anomalies=found,
-        odd=odd(table, schema)[1],
+        odd=odd(batches, schema)[1],
         reasons=(*(one.text for one in found), *_of_answers(known, sure, limits)),
         notes=tuple(notes),
         pictures=describe(statistics),

@@ -19,8 +19,6 @@ from signs.errors import UserError
 
 # In bytes: what the libraries take before the first image,
 _LIBRARIES = 1_700 << 20
-# what PictureStatistics, which holds the most, has of each image (measured: docs/scaling.md),
-_IMAGE = 600
 # and what ResNet50 keeps of an image of 224 x 224 pixels for its gradients (computed).
 _ACTIVATIONS, _SIDE = 110 << 20, 224
 _MODELS = 2 << 30  # checkpoints, exported copies and pushed versions of ResNet50
@@ -47,7 +45,7 @@ def needs_of(config: PipelineConfig) -> Needs:
     training = input_bytes(trained_on, batch, size)
     training += round(batch * _ACTIVATIONS * (size / _SIDE) ** 2 * network)
     return Needs(
-        memory=_LIBRARIES + max(training, images * _IMAGE),
+        memory=_LIBRARIES + training,
         disk=max(round(_MODELS * network), images * _WORK),
     )
 

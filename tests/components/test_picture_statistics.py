@@ -159,6 +159,30 @@ def test_what_the_newest_span_of_a_window_has_brought_is_compared_with_the_other
     assert {one.id.split("/")[0] for one in found.examples} == {"10"}
 
 
+def test_it_does_not_matter_which_file_has_a_picture(tmp_path: Path) -> None:
+    one_file = write_examples(tmp_path / "one", 1, test=0.62)
+    for split in SPLITS:
+        folder = tmp_path / "three" / f"Split-{split}"
+        folder.mkdir(parents=True)
+        records = [*tfrecord.read(one_file / f"Split-{split}" / "part.gz")]
+        for number in range(3):
+            with tfrecord.Writer(folder / f"part-{number}.gz") as file:
+                for record in reversed(records[number::3]):
+                    file.write(record)
+    (tmp_path / "b" / "anomalies" / "work").mkdir(parents=True)  # of an attempt that was killed
+    (tmp_path / "b" / "anomalies" / "work" / "Split-train-part-0.gz.parquet").write_bytes(b"half")
+    expected, _ = run(one_file, tmp_path / "a")
+    found, _ = run(tmp_path / "three", tmp_path / "b")
+    assert expected.anomalies
+    assert found.notes == expected.notes
+    assert found.odd == expected.odd
+    for split in SPLITS:
+        assert found.splits[split]["class_name"] == expected.splits[split]["class_name"]
+        own, other = (one.splits[split]["sharpness"] for one in (found, expected))
+        assert own.histogram == other.histogram
+        assert own.mean == pytest.approx(other.mean)
+
+
 def test_the_span_before_is_the_newest_that_is_earlier_and_there(
     tmp_path: Path, usual: tuple[Pictures, ExampleStatistics]
 ) -> None:

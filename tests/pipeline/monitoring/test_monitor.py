@@ -90,7 +90,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("workspace")
     path = root / "serving" / "pets" / "3" / features.TRAINING_STATISTICS
     path.parent.mkdir(parents=True)
-    statistics = statistics_of(pa.Table.from_pylist(rows, MEASURED))
+    statistics = statistics_of([pa.RecordBatch.from_pylist(rows, MEASURED)])
     path.write_bytes(statistics.SerializeToString())
     np.save(root / "serving" / "pets" / "3" / features.TEST_EMBEDDINGS, [*map(look, images[:150])])
     return root

@@ -35,9 +35,12 @@ def test_a_usual_run_fits_and_says_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("config", "images", "side"),
-    [(PipelineConfig(MANY), "10,000,000", 64), (replace(CONFIG, image_size=512), "1,200", 512)],
+    [
+        (PipelineConfig(MANY, image_size=512), "10,000,000", 512),
+        (replace(CONFIG, image_size=512), "1,200", 512),
+    ],
 )
-def test_many_images_or_large_ones_are_told_of(
+def test_large_images_are_told_of(
     tmp_path: Path,
     config: PipelineConfig,
     images: str,
@@ -48,6 +51,15 @@ def test_many_images_or_large_ones_are_told_of(
     [words] = lacking(config, tmp_path)
     assert words.startswith(f"Note: {images} images of {side} pixels may take about ")
     assert "and 4.0 GiB are free: should it run out, " in words
+
+
+def test_many_images_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fewer = replace(DATA, counts={"train": 800_000, "eval": 10**5, "test": 10**5})
+    assert needs_of(PipelineConfig(MANY)).memory == pytest.approx(
+        needs_of(PipelineConfig(fewer)).memory, rel=0.01
+    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100 * GIB))
+    assert lacking(PipelineConfig(MANY), tmp_path) == []
 
 
 def test_a_disk_that_is_full_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
