@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from modules.preprocessing import CHANNELS
-from modules.training.decoding import decoded
+from modules.training.decoding import decoded, with_cover
 from signs import features
 
 _DECODE_BATCH = 128  # images
@@ -27,8 +27,8 @@ class Images:
             seed gives the same order. Without one they come as they are stored.
         prepare: a function from a batch of elements to (float32 [batch, size, size, 3] in [0, 1],
             int64 [batch] labels).
-        store: a function from a size and a batch of elements to the same, as bytes: (uint8 [batch,
-            size, size, 3], int64 [batch] labels). It is less work, and for training.
+        store: a function from a size and a batch of elements to the same for training: (uint8
+            [batch, size, size, 4], RGB and cover; int64 [batch] labels).
         bytes_each: memory of an element, roughly.
     """
 
@@ -44,7 +44,10 @@ class Images:
             lambda seed: batches.unbatch(),
             lambda pixels, labels: (pixels, labels),
             # TensorFlow's own conversion does not round to the nearest.
-            lambda size, pixels, labels: (tf.cast(tf.round(pixels * 255), tf.uint8), labels),
+            lambda size, pixels, labels: (
+                with_cover(tf.cast(tf.round(pixels * 255), tf.uint8)),
+                labels,
+            ),
         )
 
     def batches(self, count: int | None = None, size: int = features.IMAGE_SIZE) -> tf.data.Dataset:

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules.machines.workers import ALONE, Workers
-from modules.training.augmentation import augment, matte
+from modules.training.augmentation import augment
 from modules.training.bounds import (
     CHANNELS,
     MEMORY_LIMIT_BYTES,
@@ -130,20 +130,6 @@ def _strength(augmentation: Augmentation, step: tf.Tensor, steps: int) -> tf.Ten
     return augmentation.strength * tf.minimum(step / ramp, calming)
 
 
-def _with_cover(rgb: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Images as uint8 [batch, height, width, 4], the last what stands before a plain wall."""
-    covered = tf.numpy_function(_covered, [rgb], tf.uint8)
-    return tf.ensure_shape(covered, [*rgb.shape[:3], CHANNELS]), labels
-
-
-def _covered(rgb: np.ndarray) -> np.ndarray:
-    both = np.empty((*rgb.shape[:3], CHANNELS), np.uint8)
-    for channel in range(CHANNELS - 1):  # all three at once take three times as long
-        both[..., channel] = rgb[..., channel]
-    both[..., -1:] = matte(rgb)
-    return both
-
-
 def steps_per_epoch(count: int, recipe: Recipe, workers: Workers = ALONE) -> int:
     """Whole batches in an epoch, at least one; the images left over differ from epoch to epoch."""
     return count // (share_of_batch(count, recipe, workers) * workers.count)
@@ -194,7 +180,7 @@ def _kept(images: Images, size: int, count: int) -> tuple[np.ndarray, np.ndarray
     pixels = np.empty((count, size, size, CHANNELS), np.uint8)
     labels = np.empty(count, np.int64)
     end = 0
-    for part, its_labels in images.stored(size).map(_with_cover).as_numpy_iterator():
+    for part, its_labels in images.stored(size).as_numpy_iterator():
         begin, end = end, end + len(part)
         pixels[begin:end], labels[begin:end] = part, its_labels
     if end != count:
@@ -222,7 +208,7 @@ def _streamed(
 
     def prepare(step: tf.Tensor, batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         parts = batch if isinstance(batch, tuple) else (batch,)
-        return *_with_cover(*images.store(size, *parts)), tf.fill([share], step)
+        return *images.store(size, *parts), tf.fill([share], step)
 
     def from_epoch(epoch: int) -> tf.data.Dataset:
         chosen = tf.data.Dataset.range(epoch, recipe.epochs).flat_map(of_epoch)

@@ -9,6 +9,7 @@ from PIL import ExifTags, Image
 
 from modules.preprocessing import stored_image
 from modules.training import decoding
+from modules.training.augmentation import matte
 
 SIZE = 16
 TURNED = Image.Exif()
@@ -48,11 +49,15 @@ PICTURES = {
 }
 
 
+def expected(name: str) -> np.ndarray:
+    pixels = stored_image(tf.constant(PICTURES[name]), SIZE).numpy()
+    return np.concatenate([pixels, matte(pixels[np.newaxis])[0]], axis=-1)
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_pixels_are_those_of_the_graph(name):
-    picture = PICTURES[name]
-    [found] = decoding.decoded(tf.constant([picture]), SIZE)
-    np.testing.assert_array_equal(found, stored_image(tf.constant(picture), SIZE))
+    [found] = decoding.decoded(tf.constant([PICTURES[name]]), SIZE)
+    np.testing.assert_array_equal(found, expected(name))
 
 
 def test_a_batch_may_mix_them_and_keeps_their_order():
@@ -60,9 +65,9 @@ def test_a_batch_may_mix_them_and_keeps_their_order():
     dataset = tf.data.Dataset.from_tensor_slices([PICTURES[name] for name in names])
     [found] = dataset.batch(len(names)).map(lambda batch: decoding.decoded(batch, SIZE))
     assert found.dtype == tf.uint8
-    assert found.shape == (len(names), SIZE, SIZE, 3)
+    assert found.shape == (len(names), SIZE, SIZE, 4)
     for one, name in zip(found, names, strict=True):
-        np.testing.assert_array_equal(one, stored_image(tf.constant(PICTURES[name]), SIZE), name)
+        np.testing.assert_array_equal(one, expected(name), name)
 
 
 def test_jpegs_that_have_their_size_do_not_enter_the_graph(monkeypatch):
@@ -71,7 +76,7 @@ def test_jpegs_that_have_their_size_do_not_enter_the_graph(monkeypatch):
 
     monkeypatch.setattr(decoding, "stored_image", refuse)
     small = [PICTURES[name] for name in ("full colour", "quarter colour", "grey", "progressive")]
-    assert decoding.decoded(tf.constant(small), SIZE).shape == (4, SIZE, SIZE, 3)
+    assert decoding.decoded(tf.constant(small), SIZE).shape == (4, SIZE, SIZE, 4)
 
 
 @pytest.mark.parametrize(
