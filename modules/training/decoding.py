@@ -43,7 +43,6 @@ def decoded(images: tf.Tensor, size: int) -> tf.Tensor:
         tf.errors.InvalidArgumentError: in the graph, for bytes that are no image.
     """
     pixels, is_left = tf.numpy_function(partial(_jpegs, size), [images], (tf.uint8, tf.bool))
-    pixels = tf.ensure_shape(pixels, [*images.shape, size, size, CHANNELS])
     is_left = tf.ensure_shape(is_left, images.shape)
 
     def completed() -> tf.Tensor:
@@ -54,9 +53,15 @@ def decoded(images: tf.Tensor, size: int) -> tf.Tensor:
             parallel_iterations=1,  # a batch has a core; large pictures wait for each other
             fn_output_signature=tf.TensorSpec([size, size, _RGB], tf.uint8),
         )
-        return tf.tensor_scatter_nd_update(pixels, left, with_cover(others))
+        others = with_cover(others)
+        return tf.cond(
+            tf.reduce_all(is_left),
+            lambda: others,
+            lambda: tf.tensor_scatter_nd_update(pixels, left, others),
+        )
 
-    return tf.cond(tf.reduce_any(is_left), completed, lambda: pixels)
+    pixels = tf.cond(tf.reduce_any(is_left), completed, lambda: pixels)
+    return tf.ensure_shape(pixels, [*images.shape, size, size, CHANNELS])
 
 
 def with_cover(rgb: tf.Tensor) -> tf.Tensor:
@@ -74,7 +79,11 @@ def _covered(rgb: np.ndarray) -> np.ndarray:
 
 
 def _jpegs(size: int, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Decodes those that need no more than that; says of each whether it is left."""
+    """Decodes those that need no more than that; says of each whether it is left.
+
+    Returns:
+        uint8 [batch, size, size, 4], or [0, size, size, 4] where all are left; bool [batch].
+    """
     pixels = np.zeros((len(images), size, size, CHANNELS), np.uint8)
     is_left = np.ones(len(images), bool)
     with _ONE_BATCH if size < _SMALL else contextlib.nullcontext():
@@ -86,6 +95,8 @@ def _jpegs(size: int, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                     is_left[place] = False
             except (ValueError, KeyError):  # no JPEG, or one with something odd about it
                 continue
+        if is_left.all():
+            return pixels[:0], is_left
         done = ~is_left if is_left.any() else slice(None)  # a slice copies nothing
         pixels[done, ..., _RGB:] = matte(pixels[done, ..., :_RGB])
     return pixels, is_left
