@@ -27,7 +27,12 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options) -> bytes:
     return buffer.getvalue()
 
 
+WALL = Image.new("RGB", (SIZE, SIZE), (180, 180, 180))
+WALL.paste((150, 90, 60), (5, 5, 11, 11))
+
 PICTURES = {
+    "before a wall": encoded(WALL),
+    "png before a wall": encoded(WALL, "PNG"),
     "full colour": encoded(noise(SIZE, SIZE), subsampling=0),
     "half colour": encoded(noise(SIZE, SIZE), subsampling=1),
     "quarter colour": encoded(noise(SIZE, SIZE), subsampling=2),
@@ -41,6 +46,7 @@ PICTURES = {
         exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
     ),
     "wide": encoded(noise(SIZE + 9, SIZE)),
+    "narrow": encoded(noise(SIZE - 7, SIZE)),
     "larger": encoded(noise(50, 50)),
     "smaller": encoded(noise(7, 7)),
     "png": encoded(noise(SIZE, SIZE), "PNG"),
@@ -58,6 +64,13 @@ def expected(name: str) -> np.ndarray:
 def test_pixels_are_those_of_the_graph(name):
     [found] = decoding.decoded(tf.constant([PICTURES[name]]), SIZE)
     np.testing.assert_array_equal(found, expected(name))
+
+
+@pytest.mark.parametrize("name", ["before a wall", "png before a wall"])
+def test_a_wall_is_not_covered(name):
+    [found] = decoding.decoded(tf.constant([PICTURES[name]]), SIZE)
+    assert found[0, 0, 3] == 0
+    assert found[8, 8, 3] == 255
 
 
 def test_a_batch_may_mix_them_and_keeps_their_order():
