@@ -86,3 +86,17 @@ def test_places_reach_from_edge_to_edge():
     x, y = places(tf.constant(3))
     np.testing.assert_array_equal(x[0, 0, 0], [-1, 0, 1])
     np.testing.assert_array_equal(y[0, 0, :, 0], [-1, 0, 1])
+
+
+@pytest.mark.parametrize("side", [64, 150])
+def test_what_is_covered_does_not_hang_on_the_other_images(side):
+    random = np.random.default_rng(0)
+    images = np.full((37, side, side, 3), 180, np.uint8)
+    for image in images:
+        top, left = random.integers(8, side // 3, 2)
+        image[top : top + side // 2, left : left + side // 2] = (150, *random.integers(0, 90, 2))
+    together = matte(images)
+    assert together.min() == 0
+    assert together.max() == 255
+    alone = np.concatenate([matte(image[np.newaxis]) for image in images])
+    np.testing.assert_array_equal(together, alone)
